@@ -1,0 +1,1 @@
+"""What the user meets: the only package that imports JupyterHub, KubeSpawner and tornado."""

@@ -1,0 +1,1 @@
+"""What is seen and written: the only package that talks to Kubernetes."""
