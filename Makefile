@@ -1,0 +1,58 @@
+# Two commands matter: `make demo` and `make test`. Both set up what they need.
+PYTHON ?= python3
+VENV := .venv
+# The oldest supported hub and KubeSpawner: what the newest z2jh release still ships.
+OLDEST := .venv-oldest
+BIN := $(VENV)/bin
+PIP := -m pip --disable-pip-version-check install --quiet
+
+.PHONY: demo demo-torch test test-oldest lint types bench clean
+
+demo: $(VENV)/.demo
+	@exec $(BIN)/gpu-spawner demo $(ARGS)
+
+# The CPU build of PyTorch is enough for `import torch` to work in the simulated GPU servers.
+demo-torch: $(VENV)/.demo $(VENV)/.torch
+	@exec $(BIN)/gpu-spawner demo $(ARGS)
+
+test: lint types
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(MAKE) --no-print-directory test-oldest
+
+test-oldest: $(OLDEST)/.test
+	$(OLDEST)/bin/python -m pytest -m hosts $(PYTEST_ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --config setup.cfg --no-cache
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+bench: $(VENV)/.test
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --benchmark-columns=min,median,rounds $(PYTEST_ARGS)
+
+clean:
+	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.demo: setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.test: setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP) --editable '.[test]'
+	@touch $@ $(VENV)/.demo
+
+# The CPU build comes from an index that is already configured, else from PyTorch's own.
+$(VENV)/.torch: $(VENV)/.demo
+	$(BIN)/python $(PIP) 'torch==2.13.0+cpu' 2>/dev/null || \
+	$(BIN)/python $(PIP) --index-url https://download.pytorch.org/whl/cpu 'torch==2.13.0'
+	@touch $@
+
+$(OLDEST)/.test: setup.cfg pyproject.toml
+	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python $(PIP) --editable '.[test]' 'jupyterhub==5.5.*' 'jupyterhub-kubespawner==7.0.*'
+	@touch $@
