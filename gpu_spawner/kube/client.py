@@ -1,0 +1,163 @@
+"""One connection pool to one API server, opened and closed in one place.
+
+It sends requests and hands back bytes, or streams of bytes; every failure leaves it as
+``ClusterError``. What the bytes mean, and whether to try again, is decided elsewhere. Typed calls
+(creating a claim template) share the pool through ``ClusterClient.api``.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from kubernetes_asyncio.client import ApiClient, Configuration
+
+from gpu_spawner._version import __version__
+from gpu_spawner.kube.configuration import load_configuration
+from gpu_spawner.kube.failures import failure_from_response, translated_failures
+
+__all__ = ["ClusterClient"]
+
+_CONNECT_SECONDS = 10.0
+_LONGEST_ERROR_BODY_BYTES = 64 * 1024
+
+# A peer that vanished without a word (a node lost, a NAT entry expired) is noticed by the kernel
+# after 10 + 3 * 5 seconds. The Go client has HTTP/2 pings for the same purpose:
+# https://github.com/kubernetes/kubernetes/pull/95981
+_KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+
+
+class ClusterClient:
+    """Raw, authenticated access to the API server.
+
+    Make it inside a running event loop (aiohttp requires one) and close it there. Credentials are
+    looked up anew for every request, so that rotated tokens take effect with the next one.
+    """
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.api = ApiClient(configuration=configuration)
+        self.api.user_agent = f"gpu-spawner/{__version__}"
+
+    @classmethod
+    async def connect(cls, kubeconfig: Path | None = None, context: str = "") -> Self:
+        """Find the configuration and open the pool; no request is sent yet.
+
+        Raises:
+            ConfigError: there is no configuration, or it cannot be read.
+        """
+        return cls(await load_configuration(kubeconfig, context))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection. The client cannot be used again."""
+        await self.api.close()
+
+    async def get(
+        self, path: str, query: Mapping[str, str], *, doing: str, timeout_seconds: float
+    ) -> bytes:
+        """Return the body of one GET.
+
+        Args:
+            path: the path on the API server.
+            query: the query parameters.
+            doing: what this is for, as a gerund phrase, for the error.
+            timeout_seconds: from connecting to the last byte.
+
+        Raises:
+            ClusterError: anything but a success.
+        """
+        timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=_CONNECT_SECONDS)
+        with translated_failures(doing):
+            async with self._get(path, query, timeout, doing) as response:
+                # Not response.read(), which keeps a copy: the client holds on to its last
+                # response, and a page of pods has megabytes.
+                return await response.content.read()
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, query: Mapping[str, str], *, doing: str, silence_seconds: float
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a GET whose body has no end in sight, and yield its chunks as they arrive.
+
+        Entering returns when the server has accepted the request. The iteration ends when the
+        server ends the body in order.
+
+        Args:
+            path: the path on the API server.
+            query: the query parameters.
+            doing: what this is for, as a gerund phrase, for the error.
+            silence_seconds: give up when not one byte arrives for this long.
+
+        Raises:
+            SilenceError: nothing arrived for too long.
+            ClusterError: any other failure, on entering or while iterating.
+        """
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=_CONNECT_SECONDS, sock_read=silence_seconds
+        )
+        with translated_failures(doing):
+            async with self._get(path, query, timeout, doing) as response:
+                _keep_alive(response)
+                yield response.content.iter_any()
+
+    @asynccontextmanager
+    async def _get(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own, several limits in one
+        doing: str,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        response: Any = await self.api.call_api(
+            path,
+            "GET",
+            query_params=list(query.items()),
+            header_params={"Accept": "application/json"},
+            auth_settings=["BearerToken"],
+            _preload_content=False,
+            _request_timeout=timeout,
+        )
+        whole = False
+        try:
+            if not 200 <= response.status <= 299:
+                body = await response.content.read(_LONGEST_ERROR_BODY_BYTES)
+                raise failure_from_response(
+                    doing, response.status, response.reason or "", response.headers, body
+                )
+            yield response
+            whole = response.content.at_eof()
+        finally:
+            # A connection whose body was read to the end goes back to the pool; any other one
+            # still has bytes on the way and is closed.
+            if whole:
+                response.release()
+            else:
+                response.close()
+
+
+def _keep_alive(response: aiohttp.ClientResponse) -> None:
+    """Have the kernel ask an idle peer whether it is still there, where the platform can."""
+    transport: asyncio.BaseTransport | None = (
+        response.connection.transport if response.connection else None
+    )
+    peer: socket.socket | None = transport.get_extra_info("socket") if transport else None
+    if peer is None:
+        return
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if (option := getattr(socket, name, None)) is not None:
+            peer.setsockopt(socket.IPPROTO_TCP, option, value)
