@@ -85,11 +85,10 @@ class ChoiceOffer:
     @property
     def images_ready(self) -> tuple[int, int] | None:
         """(ready, fitting) nodes for the default image; None when unknown."""
-        for readiness in self.images.values():
-            if readiness.is_known:
-                return (readiness.ready_nodes, readiness.fitting_nodes)
+        default = next(iter(self.images.values()), None)
+        if default is None or not default.is_known:
             return None
-        return None
+        return (default.ready_nodes, default.fitting_nodes)
 
     @property
     def starts_now(self) -> bool:

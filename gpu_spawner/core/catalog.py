@@ -3,9 +3,9 @@
 These are plain, immutable values. ``core.schema`` makes them from configuration, ``core.options``
 picks one choice, ``core.compile`` turns it into a pod. Nothing here reads files or knows a node.
 
-The words: a **flavor** is a kind of GPU as the cluster shows it, an **image** is an environment with
-its facts, a **profile** is what a user picks, a **share** is how much of a GPU, and a **choice** is
-one combination of flavor, share and count that a profile offers.
+The words: a **flavor** is a kind of GPU as the cluster shows it, an **image** is an environment
+with its facts, a **profile** is what a user picks, a **share** is how much of a GPU, and a
+**choice** is one combination of flavor, share and count that a profile offers.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -410,9 +410,7 @@ def visible_to(catalog: Catalog, groups: Collection[str]) -> Catalog:
     profile whose every GPU choice is denied disappears. "Whichever is free first" shrinks to the
     flavors the user may have. A catalog without access rules comes back as it is.
     """
-    if isinstance(groups, (str, bytes)) or not isinstance(groups, Collection):
-        groups = ()
-    held = frozenset(group for group in groups if isinstance(group, str))
+    held = _held(groups)
     profiles: list[Profile] = []
     for profile in catalog.profiles:
         if not _admits(profile.allowed_groups, held):
@@ -427,6 +425,13 @@ def visible_to(catalog: Catalog, groups: Collection[str]) -> Catalog:
     ):
         return catalog
     return replace(catalog, profiles=tuple(profiles))
+
+
+def _held(groups: object) -> frozenset[str]:
+    # The argument comes from authenticators of every kind; None and a bare string are seen.
+    if isinstance(groups, (str, bytes)) or not isinstance(groups, Collection):
+        return frozenset()
+    return frozenset(group for group in groups if isinstance(group, str))
 
 
 def _admits(allowed: frozenset[str] | None, held: frozenset[str]) -> bool:
