@@ -1,0 +1,174 @@
+"""A fleet as Kubernetes objects: nodes, their status, namespaces, and the pods of tenants.
+
+Every object made for the embedded cluster carries the label ``gpu-spawner.jupyter.org/demo``, so
+that on an API server that serves others too it can be told apart and removed.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from gpu_spawner.sim.fleet import NodeGroup, Taint, Tenant, TenantPod
+from gpu_spawner.sim.gfd import extended_resources, gpu_labels
+from gpu_spawner.sim.times import time_text
+
+__all__ = [
+    "DEMO_LABEL",
+    "SIMULATED_ANNOTATION",
+    "namespace_manifest",
+    "node_allocatable",
+    "node_manifest",
+    "node_status",
+    "tenant_pods",
+]
+
+DEMO_LABEL = "gpu-spawner.jupyter.org/demo"
+"""On everything the demo makes; the value tells one demo from another."""
+
+SIMULATED_ANNOTATION = "gpu-spawner.jupyter.org/simulated"
+"""On pods for which the kubelet starts no process."""
+
+# What sandboxes are made of: it does nothing and weighs nothing.
+_PAUSE_IMAGE = "registry.k8s.io/pause:3.10.1"
+
+
+def node_manifest(group: NodeGroup, name: str, demo_id: str) -> dict[str, Any]:
+    """Return the node as its kubelet registers it, without a status."""
+    labels = {
+        "beta.kubernetes.io/arch": group.architecture,
+        "beta.kubernetes.io/os": "linux",
+        "kubernetes.io/arch": group.architecture,
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/os": "linux",
+    }
+    if group.gpu is not None:
+        labels |= gpu_labels(group.gpu)
+    labels |= group.labels
+    labels[DEMO_LABEL] = demo_id
+    spec: dict[str, Any] = {}
+    if group.taints:
+        spec["taints"] = [_taint(each) for each in group.taints]
+    if group.is_cordoned:
+        spec["unschedulable"] = True
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels},
+        "spec": spec,
+    }
+
+
+def node_allocatable(group: NodeGroup) -> dict[str, str]:
+    """Return what pods may use of a node of the group, as quantities."""
+    resources = dict(extended_resources(group.gpu)) if group.gpu is not None else {}
+    resources |= group.resources
+    return {
+        "cpu": group.cpu,
+        "memory": group.memory,
+        "ephemeral-storage": group.ephemeral_storage,
+        "pods": str(group.pods),
+        "hugepages-1Gi": "0",
+        "hugepages-2Mi": "0",
+        **{name: str(count) for name, count in resources.items()},
+    }
+
+
+def node_status(
+    group: NodeGroup, name: str, *, kubelet_version: str, address: str, now: datetime
+) -> dict[str, Any]:
+    """Return the status a healthy node reports, without the images it has."""
+    allocatable = node_allocatable(group)
+    return {
+        "capacity": allocatable,
+        "allocatable": allocatable,
+        "addresses": [
+            {"type": "InternalIP", "address": address},
+            {"type": "Hostname", "address": name},
+        ],
+        "conditions": list(_conditions(time_text(now))),
+        "nodeInfo": {
+            "machineID": name,
+            "systemUUID": name,
+            "bootID": name,
+            "kernelVersion": "6.12.0",
+            "osImage": "simulated by gpu-spawner",
+            "containerRuntimeVersion": "containerd://2.2.0",
+            "kubeletVersion": kubelet_version,
+            "kubeProxyVersion": "",
+            "operatingSystem": "linux",
+            "architecture": group.architecture,
+        },
+    }
+
+
+def namespace_manifest(name: str, demo_id: str) -> dict[str, Any]:
+    """Return a namespace of the demo."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": {DEMO_LABEL: demo_id}},
+    }
+
+
+def tenant_pods(tenant: Tenant, demo_id: str) -> Iterator[dict[str, Any]]:
+    """Yield the pods by which a tenant holds its share of the cluster."""
+    for pod in tenant.pods:
+        for number in range(1, pod.count + 1):
+            yield _tenant_pod(tenant, pod, f"{pod.name}-{number}", demo_id)
+
+
+def _tenant_pod(tenant: Tenant, pod: TenantPod, name: str, demo_id: str) -> dict[str, Any]:
+    amounts = {"cpu": pod.cpu, "memory": pod.memory}
+    amounts |= {resource: str(count) for resource, count in pod.resources.items()}
+    spec: dict[str, Any] = {
+        "containers": [
+            {
+                "name": "main",
+                "image": _PAUSE_IMAGE,
+                "resources": {"requests": amounts, "limits": amounts},
+            }
+        ],
+        "automountServiceAccountToken": False,
+        # They are somebody's long job: the GPU taint is theirs to tolerate, and ending them
+        # takes no time.
+        "tolerations": [{"operator": "Exists"}],
+        "terminationGracePeriodSeconds": 1,
+    }
+    if pod.node:
+        spec["nodeSelector"] = {"kubernetes.io/hostname": pod.node}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": tenant.namespace,
+            "labels": {**pod.labels, DEMO_LABEL: demo_id},
+            "annotations": {SIMULATED_ANNOTATION: "true"},
+        },
+        "spec": spec,
+    }
+
+
+def _taint(taint: Taint) -> dict[str, str]:
+    manifest = {"key": taint.key, "effect": taint.effect}
+    if taint.value:
+        manifest["value"] = taint.value
+    return manifest
+
+
+def _conditions(now: str) -> Iterator[dict[str, str]]:
+    healthy = (
+        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "sufficient memory available"),
+        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "no disk pressure"),
+        ("PIDPressure", "False", "KubeletHasSufficientPID", "sufficient PID available"),
+        ("Ready", "True", "KubeletReady", "posting ready status"),
+    )
+    for kind, status, reason, message in healthy:
+        yield {
+            "type": kind,
+            "status": status,
+            "lastHeartbeatTime": now,
+            "lastTransitionTime": now,
+            "reason": reason,
+            "message": f"kubelet has {message}" if kind != "Ready" else f"kubelet is {message}",
+        }
