@@ -8,31 +8,26 @@ with its facts, a **profile** is what a user picks, a **share** is how much of a
 **choice** is one combination of flavor, share and count that a profile offers.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
+
+from gpu_spawner.core.flavors import Flavor, Toleration
 
 __all__ = [
     "ANY",
     "Amount",
     "Catalog",
     "Choice",
-    "Flavor",
     "GpuBlock",
     "Image",
-    "LabelIn",
-    "MigLayout",
     "Preload",
     "Profile",
     "Resources",
     "Selection",
     "Share",
-    "Sharing",
-    "Toleration",
-    "visible_to",
-    "without_access_rules",
 ]
 
 ANY = "any"
@@ -45,93 +40,6 @@ class Preload(StrEnum):
     ALWAYS = "always"
     ON_DEMAND = "on-demand"
     NEVER = "never"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class LabelIn:
-    """A node label that must have one of these values (``operator: In``)."""
-
-    key: str
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Toleration:
-    """A Kubernetes toleration; an empty ``effect`` tolerates every effect."""
-
-    key: str = ""
-    operator: str = "Equal"
-    value: str = ""
-    effect: str = ""
-    toleration_seconds: int | None = None
-
-    def as_manifest(self) -> dict[str, Any]:
-        """Return the Kubernetes object, without the fields that are at their default."""
-        manifest: dict[str, Any] = {}
-        if self.key:
-            manifest["key"] = self.key
-        manifest["operator"] = self.operator
-        if self.value:
-            manifest["value"] = self.value
-        if self.effect:
-            manifest["effect"] = self.effect
-        if self.toleration_seconds is not None:
-            manifest["tolerationSeconds"] = self.toleration_seconds
-        return manifest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sharing:
-    """How the nodes of a flavor hand one GPU to several pods.
-
-    Attributes:
-        strategy: ``time-slicing`` or ``mps``, the NVIDIA device plugin's two ways.
-        replicas: how many pods share one GPU.
-        is_renamed: whether the plugin offers replicas as ``<resource>.shared`` (its
-            ``renameByDefault``); otherwise the product label carries ``-SHARED``.
-    """
-
-    strategy: str
-    replicas: int
-    is_renamed: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MigLayout:
-    """How the nodes of a flavor offer MIG slices.
-
-    Attributes:
-        strategy: ``mixed`` (a resource name per MIG profile) or ``single`` (the plain GPU resource
-            name means one slice, and the product label says which).
-        profiles: the MIG profiles the site's GPUs are cut into; empty when only the nodes know.
-    """
-
-    strategy: str = "mixed"
-    profiles: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flavor:
-    """A kind of GPU: how its nodes are recognised, and what one GPU is.
-
-    Attributes:
-        name: the key in ``flavors.yaml``.
-        memory_bytes: of one whole GPU; None where the admin did not say.
-        node_labels: what a node must carry to have this GPU, all of them.
-        resource: the extended resource of a whole GPU.
-        tolerations: beside the vendor's taint, which is always tolerated.
-    """
-
-    name: str
-    display_name: str
-    description: str = ""
-    architecture: str = ""
-    memory_bytes: int | None = None
-    node_labels: tuple[LabelIn, ...]
-    resource: str = "nvidia.com/gpu"
-    tolerations: tuple[Toleration, ...] = ()
-    sharing: Sharing | None = None
-    mig: MigLayout | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -401,53 +309,3 @@ class Selection:
             options["count"] = self.count
         options["image"] = self.image
         return options
-
-
-def visible_to(catalog: Catalog, groups: Collection[str]) -> Catalog:
-    """Return the part of the catalog that a user in these groups may see and start.
-
-    Fails closed: whatever is not a collection of group names counts as no groups at all, and a
-    profile whose every GPU choice is denied disappears. "Whichever is free first" shrinks to the
-    flavors the user may have. A catalog without access rules comes back as it is.
-    """
-    held = _held(groups)
-    profiles: list[Profile] = []
-    for profile in catalog.profiles:
-        if not _admits(profile.allowed_groups, held):
-            continue
-        blocks = tuple(block for block in profile.gpu if _admits(block.allowed_groups, held))
-        if len(blocks) == len(profile.gpu):
-            profiles.append(profile)
-        elif blocks:
-            profiles.append(replace(profile, gpu=blocks))
-    if len(profiles) == len(catalog.profiles) and all(
-        seen is original for seen, original in zip(profiles, catalog.profiles, strict=True)
-    ):
-        return catalog
-    return replace(catalog, profiles=tuple(profiles))
-
-
-def _held(groups: object) -> frozenset[str]:
-    # The argument comes from authenticators of every kind; None and a bare string are seen.
-    if isinstance(groups, (str, bytes)) or not isinstance(groups, Collection):
-        return frozenset()
-    return frozenset(group for group in groups if isinstance(group, str))
-
-
-def _admits(allowed: frozenset[str] | None, held: frozenset[str]) -> bool:
-    return allowed is None or bool(allowed & held)
-
-
-def without_access_rules(catalog: Catalog) -> Catalog:
-    """Return the catalog with every rule lifted, for an operator's own tools."""
-    return replace(
-        catalog,
-        profiles=tuple(
-            replace(
-                profile,
-                allowed_groups=None,
-                gpu=tuple(replace(block, allowed_groups=None) for block in profile.gpu),
-            )
-            for profile in catalog.profiles
-        ),
-    )

@@ -13,7 +13,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from gpu_spawner.core.catalog import Catalog, Choice, Profile, Selection, visible_to
+from gpu_spawner.core.access import visible_to
+from gpu_spawner.core.catalog import Catalog, Choice, Profile, Selection
 from gpu_spawner.core.errors import OptionError
 from gpu_spawner.core.wording import did_you_mean, listed, quoted
 

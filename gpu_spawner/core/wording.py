@@ -91,19 +91,9 @@ def say_bytes(amount: int) -> str:
     for exponent, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB")):
         if amount and amount % 2**exponent == 0:
             return f"{amount >> exponent} {unit}"
-    for power, unit in (
-        (10**15, "PB"),
-        (10**12, "TB"),
-        (10**9, "GB"),
-        (10**6, "MB"),
-        (10**3, "kB"),
-    ):
-        if amount >= power:
-            return (
-                f"{amount / power:.3g} {unit}"
-                if amount < 1000 * power
-                else f"{amount // power} {unit}"
-            )
+    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB")):
+        if amount >= 10**power:
+            return f"{float(f'{amount / 10**power:.3g}'):,.10g} {unit}"
     return f"{amount} B"
 
 

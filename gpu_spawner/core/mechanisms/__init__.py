@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from gpu_spawner.core.catalog import Flavor, Share
+from gpu_spawner.core.catalog import Share
+from gpu_spawner.core.flavors import Flavor
 from gpu_spawner.core.mechanisms import mig, replica, whole
 from gpu_spawner.core.mechanisms.base import Mechanism, Mistake, PodSide, ShareFacts
 

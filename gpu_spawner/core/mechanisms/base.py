@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
-from gpu_spawner.core.catalog import Flavor, LabelIn, Share, Toleration
+from gpu_spawner.core.catalog import Share
+from gpu_spawner.core.flavors import Flavor, LabelIn, Toleration
 from gpu_spawner.core.products import PRODUCT_LABEL, Product, parse_product
 
 __all__ = [

@@ -9,7 +9,8 @@ nodes advertise what they were cut into, and the flavor may say so too.
 import re
 from typing import Any, Final
 
-from gpu_spawner.core.catalog import Flavor, MigLayout, Share
+from gpu_spawner.core.catalog import Share
+from gpu_spawner.core.flavors import Flavor, MigLayout
 from gpu_spawner.core.mechanisms.base import (
     Mistake,
     PodSide,

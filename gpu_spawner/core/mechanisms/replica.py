@@ -7,7 +7,8 @@ on a node whose product label ends in ``-SHARED``, or, where the plugin renames,
 
 from typing import Any, Final
 
-from gpu_spawner.core.catalog import Flavor, Share
+from gpu_spawner.core.catalog import Share
+from gpu_spawner.core.flavors import Flavor
 from gpu_spawner.core.mechanisms.base import (
     Mistake,
     PodSide,

@@ -2,7 +2,8 @@
 
 from typing import Any, Final
 
-from gpu_spawner.core.catalog import Flavor, Share
+from gpu_spawner.core.catalog import Share
+from gpu_spawner.core.flavors import Flavor
 from gpu_spawner.core.mechanisms.base import (
     Mistake,
     PodSide,

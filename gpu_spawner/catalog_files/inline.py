@@ -1,0 +1,56 @@
+"""Take an inline mapping apart into the documents a directory would hold."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from gpu_spawner.catalog_files.directory import NAME_CURE, SLUG_PATTERN
+from gpu_spawner.core.building import ProfileDocument, Sources
+from gpu_spawner.core.documents import Document
+from gpu_spawner.core.wording import quoted
+
+__all__ = ["read_entries"]
+
+_KEY: Final = re.compile(rf"(?:([0-9]{{1,6}})-)?({SLUG_PATTERN})", re.ASCII)
+_MAX_VALUES: Final = 20_000
+_MAX_DEPTH: Final = 30
+_LAST: Final = 10**6  # without a number a profile comes after those that have one
+_TOO_LARGE: Final = object()
+
+
+def read_entries(mapping: Mapping[Any, Any], source: str, sources: Sources) -> None:
+    """Add the entries of a mapping to the sources, and what is wrong with them."""
+    limit = iter(range(_MAX_VALUES))
+    for key, raw in sorted(mapping.items(), key=lambda item: str(item[0])):
+        place = Document(file=source, data={}, prefix=(str(key),))
+        name = _KEY.fullmatch(key) if isinstance(key, str) else None
+        if name is None:
+            sources.problems.append(place.problem((), "names no part of a catalog", NAME_CURE))
+            continue
+        data = _plain(raw, limit)
+        if not isinstance(data, dict):
+            sources.problems.append(
+                place.problem((), f"got {quoted(raw)}; a mapping of plain values is expected")
+            )
+            continue
+        document = Document(file=source, data=data, prefix=(key,))
+        if key == "flavors":
+            sources.flavors.append(document)
+        elif key == "images":
+            sources.images.append(document)
+        else:
+            order = int(name.group(1)) if name.group(1) else _LAST
+            sources.profiles.append(
+                ProfileDocument(slug=name.group(2), order=order, document=document)
+            )
+
+
+def _plain(value: Any, limit: Iterator[int], depth: int = 0) -> Any:
+    """Copy data from Python configuration as plain dicts and lists."""
+    if next(limit, None) is None or depth > _MAX_DEPTH:
+        return _TOO_LARGE
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner, limit, depth + 1) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner, limit, depth + 1) for inner in value]
+    return value
