@@ -1,0 +1,180 @@
+"""Offers as JSON: the documented answer of the API, and the news for an open page.
+
+Both are built from one user's view, so that they say what that user's form says.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from gpu_spawner.core.availability import ChoiceOffer, ProfileOffer
+from gpu_spawner.core.catalog import Profile
+from gpu_spawner.hub.page_layout import build_page
+from gpu_spawner.hub.page_model import Page, Row, Tile
+from gpu_spawner.hub.page_words import choice_phrase
+from gpu_spawner.hub.view import View
+
+__all__ = ["offers_document", "page_news", "page_shape"]
+
+
+def offers_document(view: View, now: float) -> tuple[dict[str, Any], str]:
+    """Return the answer of ``/hub/api/gpu-spawner/offers`` and a tag of what is offered.
+
+    ``as_of`` (Unix time) and ``age_seconds`` are null when nothing is known; so are ``state``,
+    ``free`` and ``total`` of what is unknown, with the reason in ``because``. ``options`` of a
+    choice is what to send as ``user_options`` to start it.
+    """
+    offers = {offer.slug: offer for offer in view.offers}
+    profiles = [
+        _profile(view, profile, offers[profile.slug])
+        for profile in view.catalog.profiles
+        if profile.slug in offers
+    ]
+    tag = _digest(profiles)
+    document = {
+        "as_of": view.as_of,
+        "age_seconds": view.age_seconds(now),
+        "profiles": profiles,
+    }
+    return document, tag
+
+
+def _profile(view: View, profile: Profile, offer: ProfileOffer) -> dict[str, Any]:
+    choices = {choice.key: choice for choice in profile.choices}
+    default = view.catalog.default_profile
+    return {
+        "profile": profile.slug,
+        "display_name": profile.display_name,
+        "description": profile.description,
+        "default": default is not None and default.slug == profile.slug,
+        "state": _word(offer),
+        "because": offer.because,
+        "images": [
+            {
+                "image": name,
+                "display_name": image.display_name,
+                "python": image.python or None,
+                "pytorch": image.pytorch or None,
+                "cuda": image.cuda or None,
+                "size_bytes": image.size_bytes,
+            }
+            for name in profile.images
+            if (image := view.catalog.images[name])
+        ],
+        "flavors": [
+            {
+                "flavor": count.flavor,
+                "share": count.share,
+                "unit": count.unit,
+                "free": count.free,
+                "total": count.total,
+            }
+            for count in offer.flavors
+        ],
+        "choices": [
+            {
+                "key": one.key,
+                "name": choice_phrase(view.catalog, profile, choices[one.key]),
+                "options": _options(one),
+                "state": _word(one),
+                "starts_now": one.starts_now if one.state is not None else None,
+                "free": one.free,
+                "total": one.total,
+                "because": one.because,
+                "alternative": view.instead(one.key) or None,
+                "images": {
+                    name: {
+                        "ready_nodes": readiness.ready_nodes if readiness.is_known else None,
+                        "fitting_nodes": readiness.fitting_nodes,
+                        "pull_seconds": readiness.pull_seconds,
+                    }
+                    for name, readiness in one.images.items()
+                },
+            }
+            for one in offer.choices
+        ],
+    }
+
+
+def _word(offer: ProfileOffer | ChoiceOffer) -> str | None:
+    return offer.state.word if offer.state is not None else None
+
+
+def _options(offer: ChoiceOffer) -> dict[str, str | int]:
+    options: dict[str, str | int] = {"profile": offer.profile}
+    if offer.count:
+        options |= {"flavor": offer.flavor, "share": offer.share, "count": offer.count}
+    return options
+
+
+def page_shape(view: View) -> str:
+    """Return a short tag of what there is to pick; it changes when a page must be loaded again."""
+    shape = [
+        [
+            profile.slug,
+            profile.display_name,
+            profile.description,
+            list(profile.images),
+            [choice.key for choice in profile.choices],
+        ]
+        for profile in view.catalog.profiles
+    ]
+    return _digest(shape)
+
+
+def page_news(
+    view: View, last: Mapping[str, Any], now: float
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Return what changed on the page since ``last``, and what to pass as ``last`` next time.
+
+    The news hold the tiles by their key and the rows by their id; None when nothing changed.
+    """
+    tiles, rows = view.memo("page", lambda: _page_parts(view, now))
+    last_tiles, last_rows = last.get("tiles", {}), last.get("rows", {})
+    changed_tiles = {key: tile for key, tile in tiles.items() if last_tiles.get(key) != tile}
+    changed_rows = {key: row for key, row in rows.items() if last_rows.get(key) != row}
+    current = {"tiles": tiles, "rows": rows}
+    if last and not changed_tiles and not changed_rows:
+        return None, current
+    news = {
+        "tiles": changed_tiles,
+        "rows": changed_rows,
+        "age_seconds": view.age_seconds(now),
+    }
+    return news, current
+
+
+def _page_parts(view: View, now: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    page: Page = build_page(
+        view.catalog, view.offers, selected=None, instead=view.instead, now=now
+    )
+    tiles = {key: _tile(tile) for key, tile in page.tiles().items()}
+    rows = {row.id: _row(row) for card in page.cards for row in card.rows}
+    return tiles, rows
+
+
+def _tile(tile: Tile) -> dict[str, Any]:
+    return {
+        "state": tile.state,
+        "label": tile.label,
+        "detail": tile.detail,
+        "free": tile.free,
+        "total": tile.total,
+        "because": tile.because,
+        "instead": tile.instead,
+        "images": tile.other_images,
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "summary": row.summary,
+        "percent": row.percent,
+        "notes": [{"what": note.what, "text": note.text} for note in row.notes],
+    }
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]

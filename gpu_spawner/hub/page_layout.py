@@ -1,0 +1,262 @@
+"""Lay out the spawn page of one user from the catalog and the offers.
+
+It decides which choices make a row, what is preselected and what is offered instead. Every fact
+and every reason comes from the catalog and the offers; the short words from ``page_words``.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from gpu_spawner.core.availability import ChoiceOffer, FlavorCount, ProfileOffer
+from gpu_spawner.core.catalog import ANY, Catalog, Choice, Profile, Selection, Share
+from gpu_spawner.hub.page_model import Card, ImageView, Note, Notice, Page, Row, Tile
+from gpu_spawner.hub.page_words import (
+    age_words,
+    choice_phrase,
+    count_words,
+    gigabytes,
+    image_facts,
+    resource_facts,
+    share_facts,
+    tile_title,
+    tile_words,
+)
+
+__all__ = ["build_page"]
+
+
+def build_page(
+    catalog: Catalog,
+    offers: Sequence[ProfileOffer],
+    *,
+    selected: Selection | None,
+    instead: Callable[[str], str],
+    now: float,
+) -> Page:
+    """Lay out the page of one user.
+
+    Args:
+        catalog: the part of the catalog that the user may see.
+        offers: at least those of its profiles.
+        selected: what to preselect; None leaves every radio button unchecked.
+        instead: from a choice's key to the key of the nearest one that would start, or "".
+        now: Unix time, for the age of the numbers.
+    """
+    by_slug = {offer.slug: offer for offer in offers}
+    shown = [profile for profile in catalog.profiles if profile.slug in by_slug]
+    known = [
+        as_of for profile in shown if (as_of := by_slug[profile.slug].as_of) is not None
+    ]
+    age_seconds = max(0, round(now - min(known))) if known else None
+    nothing_known = bool(shown) and all(by_slug[profile.slug].state is None for profile in shown)
+    cards = tuple(
+        _card(_Card(catalog, profile, by_slug[profile.slug], selected, instead))
+        for profile in shown
+    )
+    page = Page(
+        cards=cards,
+        age=age_words(age_seconds),
+        age_seconds=age_seconds,
+        unknown=by_slug[shown[0].slug].because if nothing_known else "",
+        notice=None,
+    )
+    tiles = page.tiles()
+    picked = next((tile for tile in tiles.values() if tile.is_selected), None)
+    if picked is None or not picked.because:
+        return page
+    alternative = tiles.get(picked.instead)
+    return replace(
+        page, notice=Notice(what=picked.phrase, because=picked.because, alternative=alternative)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Card:
+    """What every part of one card is made from."""
+
+    catalog: Catalog
+    profile: Profile
+    offer: ProfileOffer
+    selected: Selection | None
+    instead: Callable[[str], str]
+
+    @property
+    def selection(self) -> Selection | None:
+        """What is preselected in this card, if anything."""
+        is_here = self.selected is not None and self.selected.profile == self.profile.slug
+        return self.selected if is_here else None
+
+    @property
+    def image(self) -> str:
+        """The image that is preselected in this card."""
+        wanted = self.selection.image if self.selection else ""
+        return wanted if wanted in self.profile.images else self.profile.images[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The choices of one row; a None keeps the counts of several rows in the same columns.
+
+    ``share`` is None where the tiles of the row differ in it.
+    """
+
+    flavor: str
+    share: Share | None
+    choices: tuple[Choice | None, ...]
+
+    @property
+    def offered(self) -> list[Choice]:
+        """The choices without the gaps; never empty."""
+        return [choice for choice in self.choices if choice is not None]
+
+
+def _card(card: _Card) -> Card:
+    images = tuple(
+        ImageView(
+            name=name,
+            title=card.catalog.images[name].display_name,
+            facts=image_facts(card.catalog.images[name]),
+            is_selected=name == card.image,
+        )
+        for name in card.profile.images
+    )
+    rows = tuple(_row(card, line, number) for number, line in enumerate(_lines(card.profile)))
+    isolation = {row.isolation for row in rows}
+    # What separates neighbours is said once where it is the same for the whole card.
+    common = isolation.pop() if len(isolation) == 1 else ""
+    return Card(
+        slug=card.profile.slug,
+        title=card.profile.display_name,
+        description=card.profile.description,
+        facts=resource_facts(card.profile),
+        images=images,
+        rows=tuple(replace(row, isolation="") for row in rows) if common else rows,
+        isolation=common,
+        is_selected=card.selection is not None,
+    )
+
+
+def _lines(profile: Profile) -> list[_Line]:
+    """Arrange a profile's choices: a row for each flavor, or flavor and share where both vary."""
+    counts = list(dict.fromkeys(choice.count for choice in profile.choices))
+    rows: dict[tuple[str, Share | None], list[Choice]] = {}
+    for choice in profile.choices:
+        row = (choice.flavor, choice.share if len(counts) > 1 else None)
+        rows.setdefault(row, []).append(choice)
+    lines = []
+    for (flavor, _), choices in rows.items():
+        shares = {choice.share for choice in choices}
+        if len(shares) > 1:
+            lines.append(_Line(flavor, None, tuple(choices)))
+        else:
+            by_count = {choice.count: choice for choice in choices}
+            lines.append(_Line(flavor, shares.pop(), tuple(by_count.get(n) for n in counts)))
+    return lines
+
+
+def _row(card: _Card, line: _Line, number: int) -> Row:
+    row_id = f"gs-{card.profile.slug}-{number}"
+    by_share = line.share is None and bool(line.flavor)
+    tiles: list[Tile | None] = []
+    for position, choice in enumerate(line.choices):
+        offer = card.offer.choice(choice.key) if choice else None
+        if choice is None or offer is None:
+            tiles.append(None)
+        else:
+            tiles.append(_tile(card, choice, offer, f"{row_id}-{position}", by_share=by_share))
+    title, subtitle = _row_title(card, line)
+    count = next(
+        (
+            counted
+            for counted in card.offer.flavors
+            if line.share is not None
+            and (counted.flavor, counted.share) == (line.flavor, line.share.label)
+        ),
+        None,
+    )
+    facts = share_facts(card.catalog, line.offered[0])
+    return Row(
+        id=row_id,
+        title=title,
+        subtitle=subtitle,
+        summary=count_words(count),
+        percent=_percent(count),
+        isolation=" ".join(filter(None, (facts.isolation, facts.advice))) if facts else "",
+        tiles=tuple(tiles),
+        notes=_notes(tiles),
+    )
+
+
+def _row_title(card: _Card, line: _Line) -> tuple[str, str]:
+    if not line.flavor:
+        return "", ""
+    if line.flavor == ANY:
+        names = dict.fromkeys(name for choice in line.offered for name in choice.flavors)
+        return "Whichever is free first", " or ".join(
+            card.catalog.flavors[name].display_name for name in names
+        )
+    flavor = card.catalog.flavors[line.flavor]
+    facts = share_facts(card.catalog, line.offered[0])
+    parts = []
+    if line.share is not None and line.share.mechanism != "whole" and facts is not None:
+        parts.append(facts.title)
+    if line.share is not None and facts is not None and facts.memory_bytes:
+        memory = gigabytes(facts.memory_bytes)
+        parts.append("" if memory in flavor.display_name else f"{memory} of GPU memory")
+    return flavor.display_name, " · ".join(filter(None, parts))
+
+
+def _percent(count: FlavorCount | None) -> int | None:
+    if count is None or count.free is None or not count.total:
+        return None
+    return round(100 * count.free / count.total)
+
+
+def _tile(
+    card: _Card, choice: Choice, offer: ChoiceOffer, element_id: str, *, by_share: bool
+) -> Tile:
+    state, label, detail = tile_words(offer, card.image)
+    title, subtitle = tile_title(card.catalog, choice, by_share=by_share)
+    others = []
+    for image in card.profile.images:
+        other_state, _, other_detail = tile_words(offer, image)
+        if (other_state, other_detail) != (state, detail):
+            others.append((image, other_state, other_detail))
+    blocked = offer.state is not None and not offer.starts_now
+    picked = card.selection
+    return Tile(
+        id=element_id,
+        key=choice.key,
+        title=title,
+        subtitle=subtitle,
+        phrase=choice_phrase(card.catalog, card.profile, choice),
+        state=state,
+        label=label,
+        detail=detail,
+        free=offer.free,
+        total=offer.total,
+        because=offer.because if blocked else "",
+        instead=card.instead(choice.key) if blocked else "",
+        is_selected=picked is not None and picked.choice.key == choice.key,
+        images=tuple(others),
+    )
+
+
+def _notes(tiles: Sequence[Tile | None]) -> tuple[Note, ...]:
+    """Say why tiles are closed, each reason once, with the tiles it is about."""
+    present = [tile for tile in tiles if tile is not None]
+    about: dict[str, list[str]] = {}
+    for tile in present:
+        if tile.because:
+            about.setdefault(tile.because, []).append(tile.title)
+    return tuple(
+        Note(what="" if len(titles) == len(present) else _enumerate(titles), text=text)
+        for text, titles in about.items()
+    )
+
+
+def _enumerate(titles: Sequence[str]) -> str:
+    """Join titles: "4 GPUs", "4 and 8 GPUs", "1, 2 and 4 GPUs"."""
+    unit = titles[-1].partition(" ")[2]
+    short = [title.partition(" ")[0] if unit else title for title in titles[:-1]]
+    return f"{', '.join(short)} and {titles[-1]}" if short else titles[-1]

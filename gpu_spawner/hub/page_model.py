@@ -1,0 +1,144 @@
+"""What the spawn page shows, as plain values: the template and the live stream both read these.
+
+``page_layout`` makes them from the catalog and the offers; nothing here decides anything.
+"""
+
+from dataclasses import dataclass
+
+__all__ = ["Card", "ImageView", "Note", "Notice", "Page", "Row", "Tile"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """One choice: a radio button and what is known about it.
+
+    Attributes:
+        id: of the radio button.
+        key: the choice's key, the radio button's value.
+        state: ``ready``, ``cold``, ``busy``, ``impossible`` or ``unknown``, with the card's image.
+        label: state and number in words; ``detail`` one more short line, may be empty.
+        because: the sentence why it cannot start now; empty when it can, or when nobody knows.
+        instead: the key of the nearest choice that would start; empty when none.
+        images: state and detail with each *other* image of the profile, where they differ.
+    """
+
+    id: str
+    key: str
+    title: str
+    subtitle: str
+    phrase: str
+    state: str
+    label: str
+    detail: str
+    free: int | None
+    total: int | None
+    because: str
+    instead: str
+    is_selected: bool
+    images: tuple[tuple[str, str, str], ...]
+
+    @property
+    def is_disabled(self) -> bool:
+        """Only what no node could ever run is closed; what is busy may be waited for."""
+        return self.state == "impossible"
+
+    @property
+    def other_images(self) -> str:
+        """``images`` as one attribute: ``name=state=detail`` parts separated by ``|``."""
+        return "|".join("=".join(part) for part in self.images)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A reason, and which tiles of the row it is about (empty: all of them)."""
+
+    what: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """The choices of one flavor (or of one share of it); ``None`` leaves a column empty."""
+
+    id: str
+    title: str
+    subtitle: str
+    summary: str
+    percent: int | None
+    isolation: str
+    tiles: tuple[Tile | None, ...]
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageView:
+    """One environment of a profile and its facts in one line."""
+
+    name: str
+    title: str
+    facts: str
+    is_selected: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One profile; ``isolation`` is said here where it is the same for every row."""
+
+    slug: str
+    title: str
+    description: str
+    facts: tuple[str, ...]
+    images: tuple[ImageView, ...]
+    rows: tuple[Row, ...]
+    isolation: str
+    is_selected: bool
+
+    @property
+    def image(self) -> ImageView:
+        """The environment that is preselected."""
+        return next((image for image in self.images if image.is_selected), self.images[0])
+
+    @property
+    def image_field(self) -> str:
+        """The form field of the environment, named as KubeSpawner names a profile's option."""
+        return f"profile-option-{self.slug}--image"
+
+    @property
+    def image_id(self) -> str:
+        """The id of that field."""
+        return f"gs-{self.slug}-image"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """The preselected choice cannot start now: why, and what would."""
+
+    what: str
+    because: str
+    alternative: Tile | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Everything on the page.
+
+    Attributes:
+        age: the age of the numbers in words, ``age_seconds`` the same for the script.
+        unknown: one sentence when nothing is known of the cluster; empty otherwise.
+    """
+
+    cards: tuple[Card, ...]
+    age: str
+    age_seconds: int | None
+    unknown: str
+    notice: Notice | None
+
+    def tiles(self) -> dict[str, Tile]:
+        """Every tile by its key."""
+        return {
+            tile.key: tile
+            for card in self.cards
+            for row in card.rows
+            for tile in row.tiles
+            if tile is not None
+        }

@@ -1,0 +1,185 @@
+"""The page's short words: titles of tiles, sizes, ages, facts of images and of servers.
+
+Reasons and diagnoses are not made here: they come with the offers, from ``core.sentences``.
+"""
+
+from collections.abc import Callable
+
+from gpu_spawner.core.availability import Availability, ChoiceOffer, FlavorCount
+from gpu_spawner.core.catalog import ANY, Amount, Catalog, Choice, Image, Profile
+from gpu_spawner.core.mechanisms import ShareFacts, describe_share
+
+__all__ = [
+    "age_words",
+    "choice_phrase",
+    "count_words",
+    "gigabytes",
+    "image_facts",
+    "resource_facts",
+    "share_facts",
+    "tile_title",
+    "tile_words",
+]
+
+GIB = 2**30
+
+
+def gigabytes(size_bytes: int) -> str:
+    """Write a size as people say it: 80 GB, whether the admin wrote 80Gi or 80G."""
+    if size_bytes < GIB // 2:
+        return f"{max(1, round(size_bytes / 2**20))} MB"
+    if size_bytes % GIB == 0 or size_bytes % 10**9:
+        return f"{size_bytes / GIB:.3g} GB"
+    return f"{size_bytes / 10**9:.3g} GB"
+
+
+def _download(size_bytes: int) -> str:
+    """Write a download's size in decimal units, as registries and package indexes do."""
+    if size_bytes >= 10**9:
+        return f"{size_bytes / 10**9:.1f} GB".replace(".0 ", " ")
+    return f"{max(1, round(size_bytes / 10**6))} MB"
+
+
+def age_words(age_seconds: int | None) -> str:
+    """Say how old the numbers are."""
+    if age_seconds is None:
+        return "What is free is not known"
+    if age_seconds < 2:
+        return "Numbers as of now"
+    if age_seconds < 120:
+        return f"Numbers as of {age_seconds} s ago"
+    return f"Numbers as of {age_seconds // 60} min ago"
+
+
+def _pull_words(seconds: float | None) -> str:
+    """Say that the image must come first, and how long that takes where it is known."""
+    if seconds is None:
+        return "image is pulled first"
+    if seconds < 90:
+        return f"+{max(10, round(seconds / 10) * 10)} s to pull the image"
+    return f"+{round(seconds / 60)} min to pull the image"
+
+
+def image_facts(image: Image) -> str:
+    """Return the facts of an environment in one line; empty where the admin gave none."""
+    named = {name.lower() for name, _ in image.packages}
+    facts = []
+    if image.pytorch and "pytorch" not in named:
+        facts.append(f"PyTorch {image.pytorch}")
+    if image.cuda and "cuda" not in named:
+        facts.append(f"CUDA {image.cuda}")
+    if image.python and "python" not in named:
+        facts.append(f"Python {image.python}")
+    facts.extend(f"{name} {version}".strip() for name, version in image.packages)
+    if image.size_bytes:
+        facts.append(f"{_download(image.size_bytes)} download")
+    return " · ".join(facts)
+
+
+def resource_facts(profile: Profile) -> tuple[str, ...]:
+    """Return what a server gets beside its GPUs: CPU, memory, shared memory."""
+    resources = profile.resources
+    return tuple(
+        fact
+        for fact in (
+            _cpu_words(resources.cpu, resources.cpu_per_gpu),
+            _memory_words(resources.memory, resources.memory_per_gpu),
+        )
+        if fact
+    )
+
+
+def _cpu_words(base: Amount, per_gpu: Amount) -> str:
+    more = f"+{_span(per_gpu, _cores)} per GPU" if _is_set(per_gpu) else ""
+    if not _is_set(base):
+        return more and f"{more[1:]} CPU cores"
+    plural = "" if _span(base, _cores) == "1" else "s"
+    return ", ".join(filter(None, (f"{_span(base, _cores)} CPU core{plural}", more)))
+
+
+def _memory_words(base: Amount, per_gpu: Amount) -> str:
+    more = f"+{_span(per_gpu, gigabytes)} per GPU" if _is_set(per_gpu) else ""
+    if not _is_set(base):
+        return more and f"{more[1:]} memory"
+    return ", ".join(filter(None, (f"{_span(base, gigabytes)} memory", more)))
+
+
+def _is_set(amount: Amount) -> bool:
+    return amount.request is not None or amount.limit is not None
+
+
+def _cores(cpu_milli: int) -> str:
+    return f"{cpu_milli / 1000:.3g}"
+
+
+def _span(amount: Amount, words: Callable[[int], str]) -> str:
+    """Write request and limit as one range, "64 to 128 GB", or as one number where they agree."""
+    given = [value for value in (amount.request, amount.limit) if value is not None]
+    least, most = words(min(given)), words(max(given))
+    if least == most:
+        return most
+    unit = most.partition(" ")[2]
+    return f"{least.removesuffix(f' {unit}')} to {most}"
+
+
+def share_facts(catalog: Catalog, choice: Choice) -> ShareFacts | None:
+    """Say what one share of a choice means; None without GPUs."""
+    if choice.share is None:
+        return None
+    return describe_share(catalog.flavors[choice.flavors[0]], choice.share)
+
+
+def tile_title(catalog: Catalog, choice: Choice, *, by_share: bool) -> tuple[str, str]:
+    """Return a tile's title and the small words beside it.
+
+    Args:
+        by_share: whether the tiles of the row differ in their share rather than in their count.
+    """
+    facts = share_facts(catalog, choice)
+    if facts is None or choice.share is None:
+        return "CPU only", ""
+    if not by_share:
+        return f"{choice.count} {facts.unit if choice.count == 1 else facts.units}", ""
+    memory = gigabytes(facts.memory_bytes) if facts.memory_bytes else ""
+    title = choice.share.value or facts.title
+    return (f"{choice.count} × {title}" if choice.count > 1 else title), memory
+
+
+def choice_phrase(catalog: Catalog, profile: Profile, choice: Choice) -> str:
+    """Name a choice where it stands alone: in the start button, as an alternative."""
+    facts = share_facts(catalog, choice)
+    if facts is None or choice.share is None:
+        return profile.display_name
+    flavor = (
+        "whichever GPU is free first"
+        if choice.flavor == ANY
+        else catalog.flavors[choice.flavor].display_name
+    )
+    if choice.share.mechanism == "whole":
+        return f"{choice.count} × {flavor}"
+    unit = facts.unit if choice.count == 1 else facts.units
+    name = f"{choice.share.value} {unit}" if choice.share.value else unit
+    return f"{choice.count} × {name} of {flavor}"
+
+
+def count_words(count: FlavorCount | None) -> str:
+    """Write the line under a flavor's name: 5 of 16 GPUs free."""
+    if count is None:
+        return ""
+    if count.free is None or count.total is None:
+        return "not known"
+    unit = count.unit if count.total == 1 else f"{count.unit}s"
+    return f"{count.free} of {count.total} {unit} free"
+
+
+def tile_words(offer: ChoiceOffer, image: str) -> tuple[str, str, str]:
+    """Return state, label and detail of a choice with one of the profile's images."""
+    if offer.state is None:
+        return "unknown", "not known", "may have to wait"
+    if not offer.starts_now:
+        return offer.state.word, "busy" if offer.state is Availability.BUSY else "none", ""
+    label = "free" if offer.free is None else f"room for {offer.free}"
+    readiness = offer.images.get(image)
+    if readiness is not None and readiness.is_cold:
+        return "cold", label, _pull_words(readiness.pull_seconds)
+    return "ready", label, "starts now"

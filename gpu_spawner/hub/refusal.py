@@ -1,0 +1,63 @@
+"""Refusals and failures as JupyterHub wants to hear them: with words for the user in every place.
+
+JupyterHub 6 has ``SpawnException``, whose ``reason`` becomes a metric label and which never counts
+towards ``consecutive_failure_limit``. The spawn form and the progress stream however show
+``str(exception)``, which there reads like a log line, unless the exception has
+``jupyterhub_message``. JupyterHub 5 has neither: an ``HTTPError`` below 500 is the one that is not
+counted there, and ``jupyterhub_message`` is honoured as well.
+"""
+
+from typing import Any, Final
+
+from jupyterhub import spawner as jupyterhub_spawner
+from markupsafe import escape
+from tornado import web
+
+from gpu_spawner.core.errors import OptionError
+
+__all__ = [
+    "REASON_CAPACITY",
+    "REASON_OPTIONS",
+    "REASON_POD_FAILED",
+    "REASON_WAITED",
+    "SpawnRefused",
+    "refuse_option",
+]
+
+REASON_CAPACITY: Final = "gpu_capacity"
+"""No seat is free."""
+REASON_OPTIONS: Final = "gpu_options"
+"""The choice is unknown, malformed or not allowed."""
+REASON_POD_FAILED: Final = "gpu_pod_failed"
+"""The pod was created, and Kubernetes ended it."""
+REASON_WAITED: Final = "gpu_waited"
+"""The pod was created, and no node took it in time."""
+
+_HAS_REASONS: Final = hasattr(jupyterhub_spawner, "SpawnException")
+_BASE: Any = jupyterhub_spawner.SpawnException if _HAS_REASONS else web.HTTPError
+
+
+class SpawnRefused(_BASE):  # type: ignore[misc] - the base depends on the hub's version
+    """A start that is refused or has failed for a reason the user can act on.
+
+    Attributes:
+        jupyterhub_message: the sentence that the form, the progress page and REST show.
+        reason: the label in ``jupyterhub_server_spawn_duration_seconds`` (hub 6).
+    """
+
+    def __init__(self, message: str, *, reason: str, status_code: int = 409) -> None:
+        if _HAS_REASONS:
+            super().__init__(message, reason=reason, status_code=status_code)
+        else:
+            super().__init__(status_code, message)
+        self.jupyterhub_message = message
+
+    @property
+    def jupyterhub_html_message(self) -> str:
+        """The same sentence where JupyterHub inserts HTML as it is."""
+        return str(escape(self.jupyterhub_message))
+
+
+def refuse_option(error: OptionError) -> SpawnRefused:
+    """Turn an invalid choice into the answer 400."""
+    return SpawnRefused(error.message, reason=REASON_OPTIONS, status_code=400)

@@ -1,0 +1,127 @@
+"""The settings an admin gives in ``c.GPUSpawner``, beside KubeSpawner's own.
+
+They are read in two places: on every spawner, where traitlets expects them, and once for the whole
+hub before there is any spawner (``read_settings``).
+"""
+
+from typing import Any
+
+from traitlets import Bool, Dict, Float, HasTraits, Unicode
+from traitlets.config import Config, LoggingConfigurable
+
+__all__ = ["HubSettings", "Settings", "read_settings"]
+
+
+class Settings(HasTraits):
+    """Our own traits; the help texts are what ``jupyterhub --help-all`` shows."""
+
+    profiles = Dict(
+        config=True,
+        help="""
+        The profiles that users pick from, as a mapping from slug to profile.
+
+        A mapping and not a list, so that several Helm values files can add to it. The keys of a
+        profile are those of the files of `profiles_dir`; `flavors` and `images` hold what it
+        names. Give either these three or `profiles_dir`, not both.
+
+        With neither, everything is KubeSpawner: its `profile_list` is shown and works as there.
+        With either, ours are shown, KubeSpawner's `profile_list` is not, and the log says so.
+
+        Read at the start of the hub, which does not start with a mistake in it. Example::
+
+            c.GPUSpawner.profiles = {
+                "data-science": {
+                    "display_name": "Data science on CPU",
+                    "images": ["scipy"],
+                    "resources": {"cpu": {"request": 1}, "memory": {"request": "2Gi"}},
+                }
+            }
+        """,
+    )
+    flavors = Dict(
+        config=True,
+        help="""
+        The kinds of GPU that `profiles` name, as a mapping from name to flavor: what
+        `flavors.yaml` holds in `profiles_dir`.
+        """,
+    )
+    images = Dict(
+        config=True,
+        help="""
+        The environments that `profiles` name, as a mapping from name to image: what `images.yaml`
+        holds in `profiles_dir`.
+        """,
+    )
+    profiles_dir = Unicode(
+        "",
+        config=True,
+        help="""
+        A directory with one YAML file for each profile (`20-pytorch-gpus.yaml`: the number orders
+        the page, the rest is the slug), `flavors.yaml` and `images.yaml`.
+
+        Read at the start of the hub, which does not start with a mistake in it; read again while
+        the hub runs whenever a file changes. An edit with a mistake in it is reported in the log
+        and leaves the last good profiles in place. `gpu-spawner check DIR` finds every mistake
+        beforehand.
+        """,
+    )
+    profiles_reload_seconds = Float(
+        3.0,
+        min=0,
+        config=True,
+        help="""
+        How often to look for changed files in `profiles_dir`, in seconds; 0 never looks again
+        after the start.
+        """,
+    )
+    watch_cluster = Bool(
+        True,
+        config=True,
+        help="""
+        Whether to watch the cluster's nodes and pods, which is how the page knows what is free.
+
+        It needs the right to list and watch nodes and pods in the whole cluster. Without that
+        right the page says that what is free is not known, and everything else works; False does
+        the same without asking.
+        """,
+    )
+    refuse_when_full = Bool(
+        True,
+        config=True,
+        help="""
+        Whether to refuse a start at once, with the reason and the nearest choice that would start,
+        when no place is free for it. False creates the pod anyway and lets it wait until
+        `start_timeout`.
+        """,
+    )
+
+
+class HubSettings(Settings, LoggingConfigurable):
+    """The same settings for the whole hub, with those of KubeSpawner that name the API server."""
+
+    k8s_api_host = Unicode("", config=True)
+    k8s_api_ssl_ca_cert = Unicode("", config=True)
+    k8s_api_verify_ssl = Bool(None, allow_none=True, config=True)
+
+    @property
+    def has_profiles(self) -> bool:
+        """Whether there is a catalog of ours at all."""
+        return bool(self.profiles_dir or self.profiles)
+
+
+def read_settings(spawner_class: Any, config: Config, **keywords: Any) -> HubSettings:
+    """Read the settings as a spawner of this class would, sections of its base classes included.
+
+    Args:
+        spawner_class: the hub's ``spawner_class``; a site may have subclassed ours.
+        config: the hub's configuration.
+        keywords: for the configurable, for example ``log``.
+    """
+
+    class SettingsOfClass(HubSettings):
+        @classmethod
+        def section_names(cls) -> list[str]:
+            names: list[str] = spawner_class.section_names()
+            return names
+
+    return SettingsOfClass(config=config, **keywords)
