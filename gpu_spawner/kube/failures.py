@@ -15,7 +15,13 @@ from kubernetes_asyncio.config.config_exception import ConfigException
 
 from gpu_spawner.core.errors import ClusterError
 
-__all__ = ["SilenceError", "ThrottledError", "failure_from_response", "translated_failures"]
+__all__ = [
+    "SilenceError",
+    "ThrottledError",
+    "failure_from_response",
+    "malformed",
+    "translated_failures",
+]
 
 # A server that asks for more than this is obeyed only this far: we would rather ask once too often
 # than show no numbers for an hour because of one wrong header.
@@ -90,6 +96,11 @@ def failure_from_response(
             doing, status=status, reason=word, message=message, retry_after_seconds=wait
         )
     return ClusterError(doing, status=status, reason=word, message=message)
+
+
+def malformed(doing: str, message: str) -> ClusterError:
+    """Build the error for a success whose content makes no sense, as ``core.decoding`` does."""
+    return ClusterError(doing, status=200, reason="Malformed", message=message)
 
 
 @contextmanager

@@ -26,11 +26,6 @@ class LineSplitter:
         self._pieces: list[bytes] = []
         self._size = 0
 
-    @property
-    def has_partial_line(self) -> bool:
-        """Whether bytes are waiting for the end of their line."""
-        return self._size > 0
-
     def feed(self, chunk: bytes) -> list[bytes]:
         """Take the next chunk and return the lines it completes, without their line ends.
 

@@ -1,0 +1,86 @@
+"""What is followed, and the words for how that goes.
+
+To follow one more kind of object: a line in ``KINDS``, and a reader in ``core.decoding``.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["KINDS", "WITHDRAWN_BY_STATUS", "Condition", "ReflectorStatus", "WatchedKind"]
+
+
+class Condition(StrEnum):
+    """How the following of one kind goes."""
+
+    STARTING = "starting"
+    """Nothing was heard yet."""
+    FOLLOWING = "following"
+    """Listed, and the watch was accepted."""
+    FAILING = "failing"
+    """Calls fail. What was known before stays good until it is too old."""
+    FORBIDDEN = "forbidden"
+    """The hub lacks the right. Asked again now and then."""
+    NOT_SERVED = "not-served"
+    """The API server has no such kind. Asked again now and then."""
+
+
+WITHDRAWN_BY_STATUS = {403: Condition.FORBIDDEN, 404: Condition.NOT_SERVED}
+"""The answers that say that a kind is not, or no longer, ours to know, by HTTP status."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedKind:
+    """A kind of object, in the whole cluster.
+
+    Attributes:
+        name: the plural, as in RBAC rules and in ``Snapshot.unknown``.
+        path: where the API server lists it, across namespaces. There is no fallback to the hub's
+            own namespace: GPUs held by pods of other namespaces would look free.
+    """
+
+    name: str
+    path: str
+
+    def why_unknown(self, condition: Condition) -> str:
+        """Say for people why nothing is known of this kind under a withdrawn condition."""
+        if condition is Condition.NOT_SERVED:
+            return f"the cluster does not serve {self.path}"
+        return f"the hub may not read {self.name} in the whole cluster"
+
+
+KINDS = (
+    WatchedKind(name="nodes", path="/api/v1/nodes"),
+    WatchedKind(name="pods", path="/api/v1/pods"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReflectorStatus:
+    """How the following of one kind goes, for an admin's page and the metrics.
+
+    Attributes:
+        kind: the plural.
+        condition: in one word.
+        reason: the last failure, empty while all is well.
+        age_seconds: how old what is held has become (``Freshness``); ``None``: nothing is held.
+        is_stale: older than allowed, so that decisions treat the kind as unknown.
+        lists: how often the whole was listed.
+        watches: how often a watch was asked for.
+        events: how many changes were taken from watches.
+        failures: how many calls failed, ever.
+    """
+
+    kind: str
+    condition: Condition
+    reason: str
+    age_seconds: float | None
+    is_stale: bool
+    lists: int
+    watches: int
+    events: int
+    failures: int
+
+    @property
+    def is_known(self) -> bool:
+        """Whether decisions may rely on this kind."""
+        return self.age_seconds is not None and not self.is_stale
