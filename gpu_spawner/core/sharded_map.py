@@ -1,0 +1,103 @@
+"""A mapping of which changed copies are cheap, for clusters with 150,000 pods.
+
+Decides nothing. A :class:`ShardedMap` never changes. A :class:`ShardedMapBuilder` changes its own
+shards in place and copies a shard only while a map it built still holds it, so that an event costs
+one small dictionary copy instead of a big one.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Final, Generic, TypeVar
+
+__all__ = ["ShardedMap", "ShardedMapBuilder"]
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+_V_co = TypeVar("_V_co", covariant=True)
+
+_SHARDS: Final = 256  # some 600 entries a shard at 150,000 pods, copied in a microsecond
+
+
+class ShardedMap(Mapping[_K, _V_co]):
+    """An immutable mapping; equal to any mapping with the same content."""
+
+    __slots__ = ("_length", "_shards")
+
+    def __init__(self, shards: tuple[dict[_K, _V_co], ...], length: int) -> None:
+        self._shards: Final = shards
+        self._length: Final = length
+
+    @classmethod
+    def of(cls, items: Iterable[tuple[_K, _V_co]] = ()) -> "ShardedMap[_K, _V_co]":
+        """Build one from pairs; a later pair replaces an earlier one with the same key."""
+        builder: ShardedMapBuilder[_K, _V_co] = ShardedMapBuilder()
+        for key, value in items:
+            builder[key] = value
+        return builder.build()
+
+    def __getitem__(self, key: _K) -> _V_co:
+        return self._shards[hash(key) % _SHARDS][key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._shards[hash(key) % _SHARDS]
+
+    def __iter__(self) -> Iterator[_K]:
+        return chain.from_iterable(self._shards)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __repr__(self) -> str:
+        return f"ShardedMap({dict(self)!r})"
+
+    def each_value(self) -> Iterator[_V_co]:
+        """Iterate over the values without looking up every key."""
+        return chain.from_iterable(shard.values() for shard in self._shards)
+
+    def builder(self) -> "ShardedMapBuilder[_K, _V_co]":
+        """Return a builder that starts from this content and leaves this map as it is."""
+        return ShardedMapBuilder(self._shards, self._length)
+
+
+class ShardedMapBuilder(Generic[_K, _V]):
+    """A mapping that is changed in place and hands out :class:`ShardedMap` views of itself."""
+
+    __slots__ = ("_length", "_owned", "_shards")
+
+    def __init__(self, shards: tuple[dict[_K, _V], ...] | None = None, length: int = 0) -> None:
+        empty: dict[_K, _V] = {}
+        self._shards = list(shards) if shards is not None else [empty] * _SHARDS
+        self._owned: set[int] = set()
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def get(self, key: _K) -> _V | None:
+        """Return a value, None where there is none."""
+        return self._shards[hash(key) % _SHARDS].get(key)
+
+    def __setitem__(self, key: _K, value: _V) -> None:
+        shard = self._own(key)
+        self._length -= len(shard)
+        shard[key] = value
+        self._length += len(shard)
+
+    def discard(self, key: _K) -> None:
+        """Remove a key that may be absent."""
+        shard = self._own(key)
+        self._length -= len(shard)
+        shard.pop(key, None)
+        self._length += len(shard)
+
+    def build(self) -> ShardedMap[_K, _V]:
+        """Return the present content as a map that no later change touches."""
+        self._owned.clear()
+        return ShardedMap(tuple(self._shards), self._length)
+
+    def _own(self, key: _K) -> dict[_K, _V]:
+        position = hash(key) % _SHARDS
+        if position not in self._owned:
+            self._shards[position] = self._shards[position].copy()
+            self._owned.add(position)
+        return self._shards[position]
