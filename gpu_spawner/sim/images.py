@@ -7,7 +7,7 @@ evenly. A pull that nobody waits for any more goes on, as the container runtime'
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,6 +111,12 @@ class NodeImages:
     def has(self, reference: str) -> bool:
         """Say whether a container of this image can start without a pull."""
         return normalized_reference(reference) in self._sizes
+
+    def restore(self, status: Iterable[Mapping[str, Any]]) -> None:
+        """Add what a node's ``status.images`` tells."""
+        for image in status:
+            for name in (image.get("names") or ())[-1:]:
+                self._sizes.setdefault(name, image.get("sizeBytes") or 0)
 
     def as_status(self) -> list[dict[str, Any]]:
         """Return ``status.images`` of the node."""
