@@ -237,9 +237,10 @@ class Reflector:
                 self._version = ""
                 raise malformed(self._doing("watching"), str(error)) from error
             for start in range(0, len(lines), _EVENTS_BETWEEN_TURNS):
-                if start:
-                    await asyncio.sleep(0)
                 self._take(lines[start : start + _EVENTS_BETWEEN_TURNS])
+                # Even between chunks: the next one may be there already, and reading it would
+                # not suspend.
+                await asyncio.sleep(0)
 
     def _take(self, lines: list[bytes]) -> None:
         """Apply one batch, without giving the loop a turn in between."""
@@ -283,7 +284,7 @@ class Reflector:
         if (condition := WITHDRAWN_BY_STATUS.get(error.status)) is not None:
             return self._withdraw(condition, error)
         wait = self._backoff.next_seconds()
-        if isinstance(error, ThrottledError):
+        if isinstance(error, ThrottledError) and error.retry_after_seconds:
             wait = max(wait, error.retry_after_seconds + self._backoff.jittered(1.0))
         if error.status not in _KEEPS_PLACE or self._backoff.failures >= _DOUBTFUL_FAILURES:
             self._version = ""

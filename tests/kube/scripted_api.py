@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Answer = Callable[[web.Request, "ScriptedApi"], Awaitable[web.StreamResponse]]
 
 
 class ScriptedApi:
@@ -68,8 +68,7 @@ class ScriptedApi:
         if answer is None:
             await self.closing()
             return web.Response(status=503)
-        request["api"] = self
-        return await answer(request)
+        return await answer(request, self)
 
 
 def listing(
@@ -81,7 +80,7 @@ def listing(
         metadata["continue"] = continue_token
     body = {"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": list(items)}
 
-    async def answer(_: web.Request) -> web.StreamResponse:
+    async def answer(*_: object) -> web.StreamResponse:
         return web.json_response(body)
 
     return answer
@@ -92,7 +91,7 @@ def refusal(
 ) -> Answer:
     """Answer with a Kubernetes ``Status`` failure."""
 
-    async def answer(_: web.Request) -> web.StreamResponse:
+    async def answer(*_: object) -> web.StreamResponse:
         return web.json_response(status_body(code, reason, message), status=code, headers=headers)
 
     return answer
@@ -113,7 +112,7 @@ def status_body(code: int, reason: str, message: str = "no") -> dict[str, Any]:
 def raw(body: bytes, *, status: int = 200, content_type: str = "application/json") -> Answer:
     """Answer with exactly these bytes."""
 
-    async def answer(_: web.Request) -> web.StreamResponse:
+    async def answer(*_: object) -> web.StreamResponse:
         return web.Response(body=body, status=status, content_type=content_type)
 
     return answer
@@ -128,7 +127,7 @@ def watching(*chunks: bytes, stay_open: bool = True, break_off: bool = False) ->
         break_off: then cut the connection in the middle of the body.
     """
 
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def answer(request: web.Request, api: ScriptedApi) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         for chunk in chunks:
@@ -139,7 +138,7 @@ def watching(*chunks: bytes, stay_open: bool = True, break_off: bool = False) ->
             request.transport.abort()
             return response
         if stay_open:
-            await request["api"].closing()
+            await api.closing()
         return response
 
     return answer
