@@ -1,0 +1,220 @@
+"""Why a container cannot start or has ended, in plain words, with what to do about it.
+
+Covers what the kubelet says in ``state.waiting`` and ``state.terminated``, and the reasons with
+which it gives up a whole pod.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+__all__ = ["Failure", "explain_exit", "explain_pod_failure", "explain_waiting"]
+
+_MAX_DETAIL: Final = 300
+_ASK: Final = "Tell the administrators of this hub."
+_AGAIN: Final = "Start again; the server may land on another node."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What went wrong, and what to do.
+
+    Attributes:
+        is_final: whether waiting longer cannot help.
+    """
+
+    summary: str
+    resolution: str
+    detail: str = ""
+    is_final: bool = True
+
+
+_IMAGE_ERRORS: Final = (
+    # The texts of containerd, CRI-O and the registries they talk to.
+    (
+        re.compile(r"no space left", re.IGNORECASE),
+        Failure(summary="The node has no disk space left for the image.", resolution=_AGAIN),
+    ),
+    (
+        re.compile(r"manifest unknown|not found|does not exist|no such image", re.IGNORECASE),
+        Failure(
+            summary="The image does not exist in its registry.",
+            resolution=f"Choose another image. {_ASK}",
+        ),
+    ),
+    (
+        re.compile(
+            r"unauthorized|denied|forbidden|authentication required|no basic auth", re.IGNORECASE
+        ),
+        Failure(
+            summary="The registry does not let this cluster pull the image.",
+            resolution=f"Choose another image. {_ASK}",
+        ),
+    ),
+    (
+        re.compile(r"no match for platform|no matching manifest|exec format", re.IGNORECASE),
+        Failure(
+            summary="The image is not built for this node's kind of processor.",
+            resolution="Choose another image or other hardware.",
+        ),
+    ),
+    (
+        re.compile(r"toomanyrequests|too many requests|rate limit|\b429\b", re.IGNORECASE),
+        Failure(
+            summary="The registry limits how often this cluster may pull; it is tried again.",
+            resolution="Wait, or choose an image that nodes have already.",
+            is_final=False,
+        ),
+    ),
+)
+_IMAGE_RETRY: Final = Failure(
+    summary="The image could not be pulled; it is tried again.",
+    resolution=f"If this goes on, choose another image. {_ASK}",
+    is_final=False,
+)
+
+_WAITING: Final[Mapping[str, Failure]] = MappingProxyType(
+    {
+        "InvalidImageName": Failure(
+            summary="The name of the image is not valid.", resolution=f"Choose another. {_ASK}"
+        ),
+        "ErrImageNeverPull": Failure(
+            summary="The node does not have the image, and pulling it is forbidden.",
+            resolution=f"Choose another image. {_ASK}",
+        ),
+        "CreateContainerConfigError": Failure(
+            summary="The server refers to a secret or a setting that is missing.", resolution=_ASK
+        ),
+        "CreateContainerError": Failure(
+            summary="The node could not create the server's container; it is tried again.",
+            resolution=f"If this goes on, start again. {_ASK}",
+            is_final=False,
+        ),
+        "RunContainerError": Failure(
+            summary="The node could not start the server's container; it is tried again.",
+            resolution=f"If this goes on, choose another image. {_ASK}",
+            is_final=False,
+        ),
+    }
+)
+_IMAGE_REASONS: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "ImageInspectError"})
+
+_EXITS: Final[Mapping[int, Failure]] = MappingProxyType(
+    {
+        0: Failure(summary="The server ended by itself.", resolution="Start it again."),
+        126: Failure(
+            summary="The image's start command cannot be executed.",
+            resolution=f"Choose another image. {_ASK}",
+        ),
+        127: Failure(
+            summary="The image has no such start command; is JupyterHub's server installed in it?",
+            resolution=f"Choose another image. {_ASK}",
+        ),
+        137: Failure(
+            summary="The server was killed, probably for using too much memory.",
+            resolution="Start again with more memory, or load less at once.",
+        ),
+        139: Failure(
+            summary="The server crashed (segmentation fault).",
+            resolution="Start again; if it happens again, choose another image.",
+        ),
+        143: Failure(summary="The server was told to stop.", resolution="Start it again."),
+    }
+)
+
+_POD_FAILURES: Final[Mapping[str, Failure]] = MappingProxyType(
+    {
+        "UnexpectedAdmissionError": Failure(
+            summary="The node could not hand out the GPU it had promised.",
+            resolution=f"{_AGAIN} If it happens again, tell the administrators of this hub.",
+        ),
+        "Evicted": Failure(
+            summary="The node ran short of memory or disk and evicted the server.",
+            resolution=f"{_AGAIN} Use less disk space outside your home, or choose more memory.",
+        ),
+        "Preempted": Failure(
+            summary="Something more important took the server's place.", resolution="Start again."
+        ),
+        "NodeLost": Failure(summary="The server's node was lost.", resolution=_AGAIN),
+        "NodeShutdown": Failure(summary="The server's node was shut down.", resolution=_AGAIN),
+        "Terminated": Failure(summary="The server's node was shut down.", resolution=_AGAIN),
+        "NodeAffinity": Failure(
+            summary="The node no longer has the hardware that was chosen.", resolution=_AGAIN
+        ),
+        "DeadlineExceeded": Failure(
+            summary="The server reached the longest time it may run.", resolution="Start it again."
+        ),
+    }
+)
+_DISRUPTIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        # Reasons of the pod condition DisruptionTarget (Kubernetes 1.26+).
+        "PreemptionByScheduler": "Preempted",
+        "DeletionByTaintManager": "NodeLost",
+        "DeletionByPodGC": "NodeLost",
+        "TerminationByKubelet": "Evicted",
+        "EvictionByEvictionAPI": "NodeShutdown",
+    }
+)
+
+
+def explain_waiting(reason: str, message: str) -> Failure | None:
+    """Explain why a container waits; None for the ordinary reasons (``ContainerCreating``)."""
+    detail = _bounded(message)
+    if reason in _IMAGE_REASONS:
+        for pattern, failure in _IMAGE_ERRORS:
+            if pattern.search(message):
+                return _with_detail(failure, detail)
+        return _with_detail(_IMAGE_RETRY, detail)
+    if reason in _WAITING:
+        return _with_detail(_WAITING[reason], detail)
+    return None
+
+
+def explain_exit(reason: str, exit_code: int, *, memory_limit: str = "") -> Failure:
+    """Explain why a container ended."""
+    if reason == "OOMKilled":
+        limit = f" ({memory_limit})" if memory_limit else ""
+        return Failure(
+            summary=f"The server used more memory than its limit{limit} and was killed.",
+            resolution="Start again with more memory, or load less at once.",
+        )
+    if reason in ("ContainerCannotRun", "StartError"):
+        return Failure(
+            summary="The image's start command could not be run.",
+            resolution=f"Choose another image. {_ASK}",
+        )
+    known = _EXITS.get(exit_code)
+    if known is not None:
+        return known
+    return Failure(
+        summary=f"The server ended with an error (exit code {exit_code}).",
+        resolution=f"Look at the server's log, or start again. {_ASK}",
+    )
+
+
+def explain_pod_failure(reason: str, message: str) -> Failure | None:
+    """Explain the reason of a pod in phase Failed, or of a disruption; None if it is not known."""
+    if re.fullmatch(r"OutOf\S+", reason):
+        failure = Failure(
+            summary="Another pod took the place on the node at the last moment.",
+            resolution="Start again.",
+        )
+        return _with_detail(failure, _bounded(message))
+    known = _POD_FAILURES.get(_DISRUPTIONS.get(reason, reason))
+    return _with_detail(known, _bounded(message)) if known is not None else None
+
+
+def _with_detail(failure: Failure, detail: str) -> Failure:
+    return Failure(
+        summary=failure.summary,
+        resolution=failure.resolution,
+        detail=detail,
+        is_final=failure.is_final,
+    )
+
+
+def _bounded(message: str) -> str:
+    return " ".join(message.split())[:_MAX_DETAIL]

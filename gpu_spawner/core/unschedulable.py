@@ -1,0 +1,153 @@
+"""Put the scheduler's reason why a pod waits into plain words.
+
+``0/5 nodes are available: 3 Insufficient nvidia.com/gpu, 2 node(s) were unschedulable. ...`` is
+exact and says nothing to a researcher. The wording read here is kube-scheduler's of 1.25 to 1.37;
+what is not known is quoted as it is.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from gpu_spawner.core.wording import counted, listed
+
+__all__ = ["Unschedulable", "explain_unschedulable", "resource_word"]
+
+_HEAD: Final = re.compile(r"0/(\d{1,9}) nodes are available: ?")
+_TAIL: Final = re.compile(r"\.\s+(?:no new claims to deallocate|still not schedulable|preemption:)")
+_PART: Final = re.compile(r"(\d{1,9}) (.+)")
+_INSUFFICIENT: Final = re.compile(r"Insufficient (\S+)")
+_MAX_QUOTED: Final = 120
+
+# Which rule refuses, what to say of the nodes it refuses, and what the pod then waits for. The
+# first pattern that is found in the message decides what is said first.
+_RULES: Final = (
+    (
+        re.compile(r"cannot allocate all claims"),
+        "have no free GPU that matches",
+        "Waiting for a GPU that matches to become free.",
+    ),
+    (
+        re.compile(r"unbound immediate PersistentVolumeClaims"),
+        "wait for the home volume",
+        "Waiting for the home volume to be made.",
+    ),
+    (
+        re.compile(r"volume node affinity conflict"),
+        "cannot reach the home volume",
+        "Waiting: the home volume can be reached only from other nodes.",
+    ),
+    (
+        re.compile(r"exceed max volume count"),
+        "have all volumes they can take",
+        "Waiting for a node that can take another volume.",
+    ),
+    (re.compile(r"Too many pods"), "run as many pods as they may", "Waiting for a node with room."),
+    (
+        re.compile(r"untolerated taint"),
+        "are reserved for other work or not ready",
+        "Waiting: no node that this server may use has room.",
+    ),
+    (
+        re.compile(r"didn't match Pod's node affinity|node selector"),
+        "have other hardware",
+        "Waiting: no node has the hardware that was chosen.",
+    ),
+    (
+        re.compile(r"were unschedulable"),
+        "are cordoned",
+        "Waiting: the nodes that fit are cordoned.",
+    ),
+    (
+        re.compile(r"free ports|anti-affinity|topology spread"),
+        "are kept apart from this server by a rule",
+        "Waiting for a node that is not kept apart by a rule.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unschedulable:
+    """Why a pod waits: in one sentence, and node by node."""
+
+    summary: str
+    detail: str
+
+
+def explain_unschedulable(message: str) -> Unschedulable:
+    """Explain a FailedScheduling message.
+
+    >>> explain_unschedulable("0/3 nodes are available: 3 Insufficient nvidia.com/gpu.").summary
+    'Waiting for a free GPU.'
+    """
+    head = _HEAD.search(message)
+    parts = list(_parts(message[head.end() :])) if head else []
+    if head is None or not parts:
+        return Unschedulable(
+            summary="Waiting for a node.", detail=" ".join(message.split())[:_MAX_QUOTED]
+        )
+    said = [(number, *_explain(reason)) for number, reason in parts]
+    best = min(said, key=lambda entry: entry[3])
+    groups = [f"{number:,} {_agree(words, number)}" for number, words, _, _ in said]
+    return Unschedulable(
+        summary=best[2], detail=f"Of {counted(int(head.group(1)), 'node')}, {listed(groups)}."
+    )
+
+
+def resource_word(resource: str) -> str:
+    """Say a resource's name in the plural, as a person would.
+
+    >>> (
+    ...     resource_word("nvidia.com/gpu"),
+    ...     resource_word("nvidia.com/mig-1g.10gb"),
+    ...     resource_word("cpu"),
+    ... )
+    ('GPUs', '1g.10gb slices', 'CPUs')
+    """
+    _, _, name = resource.partition("/")
+    if name.startswith("mig-"):
+        return f"{name.removeprefix('mig-').removesuffix('.shared')} slices"
+    if name in ("gpu", "gpu.shared", "i915", "xe", "gaudi"):
+        return "GPUs"
+    return {
+        "cpu": "CPUs",
+        "memory": "memory",
+        "ephemeral-storage": "disk space",
+        "pods": "places for pods",
+    }.get(resource, resource[:_MAX_QUOTED])
+
+
+def _parts(text: str) -> Iterator[tuple[int, str]]:
+    """Yield (nodes, reason) of "1 Insufficient cpu, 2 node(s) ... . preemption: ..."."""
+    body = _TAIL.split(text, maxsplit=1)[0]
+    for piece in re.split(r", (?=\d)", body.rstrip(". ")):
+        part = _PART.fullmatch(piece.strip())
+        if part is not None:
+            yield int(part.group(1)), part.group(2)
+
+
+def _explain(reason: str) -> tuple[str, str, int]:
+    """Return what to say of the nodes, what the pod waits for, and how early to say it."""
+    insufficient = _INSUFFICIENT.search(reason)
+    if insufficient is not None:
+        resource = insufficient.group(1)
+        word = resource_word(resource)
+        few = "little" if resource in ("memory", "ephemeral-storage") else "few"
+        if "/" in resource:
+            one = word.removesuffix("s")
+            return f"have too {few} free {word}", f"Waiting for a free {one}.", 0
+        return f"have too {few} free {word}", f"Waiting for a node with enough {word}.", 4
+    for order, (pattern, words, wait) in enumerate(_RULES, start=1):
+        if pattern.search(reason):
+            return words, wait, order if order < 4 else order + 1
+    return f"say '{reason[:_MAX_QUOTED]}'", "Waiting for a node.", 100
+
+
+def _agree(words: str, number: int) -> str:
+    """Put the verb in the singular for one node."""
+    if number != 1:
+        return words
+    verb, _, rest = words.partition(" ")
+    singular = {"have": "has", "are": "is", "run": "runs", "say": "says", "wait": "waits"}
+    return f"{singular.get(verb, verb)} {rest}"
