@@ -1,0 +1,235 @@
+"""A simulated GPU cluster, whole: the one thing the demo and the tests start and stop.
+
+::
+
+    async with Cluster(default_fleet(), state_dir=folder) as cluster:
+        ...  # kubectl --kubeconfig {cluster.kubeconfig_path} get pods -A
+
+By default everything runs in this process: the API server, its controllers, the scheduler, and the
+kubelet of every node. Given the kubeconfig of another API server, only the nodes and their kubelet
+are simulated, and leaving the context takes out of that server whatever was put in.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import uuid
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from gpu_spawner.core.errors import ClusterError
+from gpu_spawner.sim.client import KubeClient
+from gpu_spawner.sim.fleet import Fleet
+from gpu_spawner.sim.kubeconfig import Endpoint, endpoint_of, read_kubeconfig
+from gpu_spawner.sim.kubelet import Kubelet, KubeletOptions
+from gpu_spawner.sim.network import LoopbackNetwork
+from gpu_spawner.sim.node_lifecycle import NodeLifecycle
+from gpu_spawner.sim.pod_context import Backoff
+from gpu_spawner.sim.provisioner import VolumeProvisioner
+from gpu_spawner.sim.provisioning import Provisioning
+from gpu_spawner.sim.runtime import ContainerRuntime
+from gpu_spawner.sim.scheduler import Scheduler
+from gpu_spawner.sim.server import ApiServer
+
+__all__ = ["Cluster", "ClusterOptions"]
+
+_log = logging.getLogger(__name__)
+
+_START_SECONDS = 60.0
+_REMOVE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterOptions:
+    """How a cluster is run.
+
+    Attributes:
+        kubeconfig: of the API server to use instead of the embedded one.
+        port: of the embedded API server; 0 picks a free one.
+        namespaces: made beside those of the fleet's tenants. On a foreign API server only pods in
+            these start processes: what its own DaemonSets put on our nodes must not.
+        backoff: between attempts to pull an image or to restart a container.
+        stop_grace_seconds: how long processes get to end when the cluster is left.
+        make_server: makes the embedded API server; tests inject faults here.
+    """
+
+    kubeconfig: Path | None = None
+    port: int = 0
+    namespaces: Sequence[str] = ("gpu-demo",)
+    backoff: Backoff = field(default_factory=Backoff)
+    stop_grace_seconds: float = 3.0
+    make_server: Callable[[], ApiServer] = ApiServer
+
+
+class Cluster:
+    """A cluster that lives as long as its ``async with`` block.
+
+    Attributes:
+        client: an administrator's client.
+        server: the embedded API server; None on a foreign one.
+        url: the API server's base URL.
+        kubeconfig_path: for kubectl, the hub and everybody else.
+        demo_id: the value of the label on every object made.
+    """
+
+    client: KubeClient
+    url: str
+    kubeconfig_path: Path
+
+    def __init__(
+        self, fleet: Fleet, *, state_dir: Path, options: ClusterOptions | None = None
+    ) -> None:
+        self.fleet = fleet
+        self.state_dir = state_dir.absolute()
+        self.options = options or ClusterOptions()
+        self.server: ApiServer | None = None
+        self.demo_id = _demo_id(self.state_dir)
+        self._stack = contextlib.AsyncExitStack()
+        self._failure: asyncio.Future[None]
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def kubelet(self) -> Kubelet:
+        """The kubelet that runs at present."""
+        return self._kubelet
+
+    async def stop_kubelet(self) -> None:
+        """Stop the kubelet as a crash would: containers go on, nobody looks after them."""
+        await _cancel(self._tasks.pop("kubelet"))
+
+    async def start_kubelet(self) -> None:
+        """Start a kubelet, which takes up the containers it finds."""
+        self._kubelet = Kubelet(
+            self.client,
+            self.fleet,
+            state_dir=self.state_dir,
+            runtime=self._runtime,
+            network=self._network,
+            options=KubeletOptions(
+                backoff=self.options.backoff,
+                renews_leases=self.server is None,
+                may_run=self._may_run,
+            ),
+        )
+        self._run("kubelet", self._kubelet.run())
+        await self._wait_unless_failed(self._kubelet.ready.wait())
+
+    async def wait_failed(self) -> None:
+        """Wait until a part of the cluster fails, which none ever should.
+
+        Raises:
+            BaseException: what it failed of.
+        """
+        await asyncio.shield(self._failure)
+
+    async def _wait_unless_failed(self, ready: Coroutine[Any, Any, object]) -> None:
+        waiting = asyncio.create_task(ready)
+        try:
+            await asyncio.wait([waiting, self._failure], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if self._failure.done():
+            await self._failure
+
+    async def _start(self, stack: contextlib.AsyncExitStack) -> None:
+        self._failure = asyncio.get_running_loop().create_future()
+        stack.callback(self._failure.cancel)
+        self._network = LoopbackNetwork(str(self.state_dir))
+        stack.callback(self._network.close)
+        endpoint = await self._connect(stack)
+        self.url = endpoint.server
+        self.client = await stack.enter_async_context(KubeClient(endpoint))
+        self._runtime = ContainerRuntime(self.state_dir / "run")
+        stack.push_async_callback(self._runtime.stop, self.options.stop_grace_seconds)
+        stack.push_async_callback(self._cancel_tasks)
+        provisioning = Provisioning(
+            self.client,
+            self.fleet,
+            demo_id=self.demo_id,
+            namespaces=self.options.namespaces,
+        )
+        if self.server is None:
+            stack.push_async_callback(self._remove, provisioning)
+        async with asyncio.timeout(_START_SECONDS):
+            await provisioning.create_nodes()
+            if self.server is None:
+                provisioner = VolumeProvisioner(self.client, self.demo_id)
+                self._run("provisioner", provisioner.run())
+            else:
+                self._run("node lifecycle", NodeLifecycle(self.client).run())
+                self._run("scheduler", Scheduler(self.client).run())
+            await self.start_kubelet()
+            await provisioning.create_tenants()
+            await provisioning.wait_until_ready()
+
+    async def _connect(self, stack: contextlib.AsyncExitStack) -> Endpoint:
+        if self.options.kubeconfig is not None:
+            self.kubeconfig_path = self.options.kubeconfig
+            return read_kubeconfig(self.options.kubeconfig)
+        self.server = self.options.make_server()
+        await self.server.start(port=self.options.port)
+        stack.push_async_callback(self.server.stop)
+        config = self.server.kubeconfig()
+        self.kubeconfig_path = self.state_dir / "kubeconfig"
+        self.kubeconfig_path.touch(mode=0o600)
+        self.kubeconfig_path.write_text(json.dumps(config, indent=2), encoding="utf-8")
+        return endpoint_of(config)
+
+    def _may_run(self, pod: Mapping[str, Any]) -> bool:
+        return self.server is not None or pod["metadata"]["namespace"] in self.options.namespaces
+
+    def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._on_done)
+        self._tasks[name] = task
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("the simulated cluster's %s failed", task.get_name(), exc_info=error)
+            if not self._failure.done():
+                self._failure.set_exception(error)
+                # It is no secret if nobody waits for it: it has just been logged.
+                self._failure.exception()
+
+    async def _cancel_tasks(self) -> None:
+        for name in reversed(list(self._tasks)):
+            await _cancel(self._tasks.pop(name))
+
+    async def _remove(self, provisioning: Provisioning) -> None:
+        try:
+            async with asyncio.timeout(_REMOVE_SECONDS):
+                await provisioning.remove()
+        except (ClusterError, TimeoutError) as error:
+            _log.warning("the demo's objects were not all removed from %s: %s", self.url, error)
+
+
+def _demo_id(state_dir: Path) -> str:
+    """Return the id of the demo whose state is in ``state_dir``, a new one for a new folder."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    path = state_dir / "demo-id"
+    if not path.exists():
+        path.write_text(uuid.uuid4().hex[:8], encoding="utf-8")
+    return path.read_text(encoding="utf-8").strip()
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
