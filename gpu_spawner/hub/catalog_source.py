@@ -6,90 +6,58 @@ one while an edit is broken is the caller's part.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from gpu_spawner.catalog_files import read_directory, read_mapping
+from gpu_spawner.catalog_files import fingerprint, read_catalog
 from gpu_spawner.core.catalog import Catalog
 from gpu_spawner.core.errors import ConfigError, Problem
 from gpu_spawner.hub.settings import HubSettings
 
-__all__ = ["CatalogSource", "DirectorySource", "InlineSource", "source_of"]
+__all__ = ["CatalogSource"]
 
 
-class CatalogSource(Protocol):
-    """One place that a catalog is read from."""
+class CatalogSource:
+    """The directory ``profiles_dir``, the mapping ``profiles``, or both together."""
 
-    def fingerprint(self) -> object:
-        """Return a value that differs whenever ``read`` would give something else; may do I/O."""
-        ...
+    def __init__(self, settings: HubSettings) -> None:
+        """Take the places from the settings; nothing is read yet.
 
-    def read(self) -> Catalog:
-        """Read everything; ``ConfigError`` with all mistakes. May do I/O."""
-        ...
+        Raises:
+            ConfigError: ``flavors`` or ``images`` are given in two places.
+        """
+        self.directory = Path(settings.profiles_dir) if settings.profiles_dir else None
+        self.mapping = _one_mapping(settings)
 
-
-class DirectorySource:
-    """The files of ``c.GPUSpawner.profiles_dir``."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-
-    def fingerprint(self) -> tuple[tuple[str, int, int, int], ...]:
-        """Return name, inode, size and time of every file; a mounted ConfigMap changes inodes."""
-        found = []
-        try:
-            entries = sorted(self.directory.iterdir())
-        except OSError:
-            return ()
-        for path in entries:
-            try:
-                status = path.stat()
-            except OSError:  # removed meanwhile, or a link to nowhere: reading will say which
-                found.append((path.name, 0, 0, 0))
-            else:
-                found.append((path.name, status.st_ino, status.st_size, status.st_mtime_ns))
-        return tuple(found)
+    def fingerprint(self) -> str:
+        """Return a text that changes when ``read`` may give something else; reads files."""
+        return fingerprint(self.directory) if self.directory else ""
 
     def read(self) -> Catalog:
-        """Read the directory."""
-        return read_directory(self.directory)
+        """Read everything.
 
-
-class InlineSource:
-    """The mappings in ``c.GPUSpawner.profiles``, ``flavors`` and ``images``."""
-
-    def __init__(self, sections: Mapping[str, Any]) -> None:
-        self.sections = sections
-
-    def fingerprint(self) -> None:
-        """Return the same always: configuration is read once, at the start of the hub."""
-        return
-
-    def read(self) -> Catalog:
-        """Read the mappings."""
-        return read_mapping(self.sections, source="c.GPUSpawner")
-
-
-def source_of(settings: HubSettings) -> CatalogSource:
-    """Return the source that the settings name.
-
-    Raises:
-        ConfigError: both places are given, or flavors and images without profiles.
-    """
-    inline = {
-        name: value
-        for name in ("profiles", "flavors", "images")
-        if (value := getattr(settings, name))
-    }
-    if settings.profiles_dir and inline:
-        raise ConfigError(
-            Problem(
-                file=f"c.GPUSpawner.{name}",
-                message=f"profiles_dir is set as well ({settings.profiles_dir}).",
-                cure="Keep one of the two.",
-            )
-            for name in inline
+        Raises:
+            ConfigError: with every mistake in all of it.
+        """
+        return read_catalog(
+            directory=self.directory, mapping=self.mapping, source="c.GPUSpawner.profiles"
         )
-    if settings.profiles_dir:
-        return DirectorySource(Path(settings.profiles_dir))
-    return InlineSource(inline)
+
+
+def _one_mapping(settings: HubSettings) -> Mapping[str, Any] | None:
+    mapping = dict(settings.profiles)
+    problems = []
+    for name in ("flavors", "images"):
+        given = getattr(settings, name)
+        if given and name in mapping:
+            problems.append(
+                Problem(
+                    file=f"c.GPUSpawner.{name}",
+                    message=f"c.GPUSpawner.profiles has {name} as well.",
+                    cure="Keep one of the two.",
+                )
+            )
+        elif given:
+            mapping[name] = given
+    if problems:
+        raise ConfigError(problems)
+    return mapping or None

@@ -27,7 +27,7 @@ LIFETIME_SECONDS: Final = 600.0
 """After this the browser connects anew, and with that its session and its rights are checked."""
 
 
-class _OffersHandler(APIHandler):  # type: ignore[misc] - JupyterHub has no types
+class _OffersHandler(APIHandler):
     def initialize(self, live: Live) -> None:
         self.live = live
 
@@ -37,7 +37,10 @@ class _OffersHandler(APIHandler):  # type: ignore[misc] - JupyterHub has no type
         if user is None:
             raise web.HTTPError(404, "There is no such user.")
         # A named server need not exist yet; the settings are those of the default one.
-        return user.spawners[server_name] if server_name in user.spawners else user.spawner
+        # (This mapping makes spawners as they are looked up, so that "get" would find none.)
+        if server_name in user.spawners:
+            return user.spawners[server_name]
+        return user.spawner
 
     def target(self) -> tuple[str, str]:
         """Return which user and server the request is about; oneself, unless it says otherwise."""
@@ -61,10 +64,10 @@ class OffersHandler(_OffersHandler):
         user_name, server_name = self.target()
         await self._answer(user_name=user_name, server_name=server_name)
 
-    @needs_scope("start:servers")  # type: ignore[untyped-decorator]
+    @needs_scope("start:servers")
     async def _answer(self, user_name: str, server_name: str) -> None:
         spawner = self.spawner_of(user_name, server_name)
-        view = await self.live.view_for(spawner)
+        view = self.live.view_for(spawner)
         document, etag = offers_document(view, time.time())
         self._etag = f'W/"{etag}"'
         self.set_header("Cache-Control", "private, no-cache")
@@ -75,6 +78,7 @@ class OffersStreamHandler(_OffersHandler):
     """``GET /hub/api/gpu-spawner/offers/stream``: server-sent events for the open page."""
 
     def initialize(self, live: Live) -> None:
+        """Take what the route carries."""
         super().initialize(live)
         self._closed = asyncio.Event()
 
@@ -92,7 +96,7 @@ class OffersStreamHandler(_OffersHandler):
         user_name, server_name = self.target()
         await self._stream(user_name=user_name, server_name=server_name)
 
-    @needs_scope("start:servers")  # type: ignore[untyped-decorator]
+    @needs_scope("start:servers")
     async def _stream(self, user_name: str, server_name: str) -> None:
         spawner = self.spawner_of(user_name, server_name)
         # nginx would otherwise collect events until a buffer is full.
@@ -109,7 +113,7 @@ class OffersStreamHandler(_OffersHandler):
         ends = time.monotonic() + LIFETIME_SECONDS
         while not self._closed.is_set() and time.monotonic() < ends:
             serial = self.live.serial
-            view = await self.live.view_for(spawner)
+            view = self.live.view_for(spawner)
             if shown_shape and page_shape(view) != shown_shape:
                 await self._send("catalog", None)
                 return

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpu_spawner.core.availability import ChoiceOffer, ProfileOffer
-from gpu_spawner.core.catalog import Profile
+from gpu_spawner.core.catalog import Image, Profile
 from gpu_spawner.hub.page_layout import build_page
 from gpu_spawner.hub.page_model import Page, Row, Tile
 from gpu_spawner.hub.page_words import choice_phrase
@@ -50,18 +50,7 @@ def _profile(view: View, profile: Profile, offer: ProfileOffer) -> dict[str, Any
         "default": default is not None and default.slug == profile.slug,
         "state": _word(offer),
         "because": offer.because,
-        "images": [
-            {
-                "image": name,
-                "display_name": image.display_name,
-                "python": image.python or None,
-                "pytorch": image.pytorch or None,
-                "cuda": image.cuda or None,
-                "size_bytes": image.size_bytes,
-            }
-            for name in profile.images
-            if (image := view.catalog.images[name])
-        ],
+        "images": [_image(view.catalog.images[name]) for name in profile.images],
         "flavors": [
             {
                 "flavor": count.flavor,
@@ -94,6 +83,17 @@ def _profile(view: View, profile: Profile, offer: ProfileOffer) -> dict[str, Any
             }
             for one in offer.choices
         ],
+    }
+
+
+def _image(image: Image) -> dict[str, Any]:
+    return {
+        "image": image.name,
+        "display_name": image.display_name,
+        "python": image.python or None,
+        "pytorch": image.pytorch or None,
+        "cuda": image.cuda or None,
+        "size_bytes": image.size_bytes,
     }
 
 
@@ -146,9 +146,7 @@ def page_news(
 
 
 def _page_parts(view: View, now: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    page: Page = build_page(
-        view.catalog, view.offers, selected=None, instead=view.instead, now=now
-    )
+    page: Page = build_page(view.catalog, view.offers, selected=None, instead=view.instead, now=now)
     tiles = {key: _tile(tile) for key, tile in page.tiles().items()}
     rows = {row.id: _row(row) for card in page.cards for row in card.rows}
     return tiles, rows

@@ -44,9 +44,7 @@ def build_page(
     """
     by_slug = {offer.slug: offer for offer in offers}
     shown = [profile for profile in catalog.profiles if profile.slug in by_slug]
-    known = [
-        as_of for profile in shown if (as_of := by_slug[profile.slug].as_of) is not None
-    ]
+    known = [as_of for profile in shown if (as_of := by_slug[profile.slug].as_of) is not None]
     age_seconds = max(0, round(now - min(known))) if known else None
     nothing_known = bool(shown) and all(by_slug[profile.slug].state is None for profile in shown)
     cards = tuple(

@@ -4,6 +4,7 @@ Reasons and diagnoses are not made here: they come with the offers, from ``core.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from gpu_spawner.core.availability import Availability, ChoiceOffer, FlavorCount
 from gpu_spawner.core.catalog import ANY, Amount, Catalog, Choice, Image, Profile
@@ -21,7 +22,8 @@ __all__ = [
     "tile_words",
 ]
 
-GIB = 2**30
+GIB: Final = 2**30
+TIMES: Final = "\N{MULTIPLICATION SIGN}"
 
 
 def gigabytes(size_bytes: int) -> str:
@@ -132,8 +134,7 @@ def share_facts(catalog: Catalog, choice: Choice) -> ShareFacts | None:
 def tile_title(catalog: Catalog, choice: Choice, *, by_share: bool) -> tuple[str, str]:
     """Return a tile's title and the small words beside it.
 
-    Args:
-        by_share: whether the tiles of the row differ in their share rather than in their count.
+    ``by_share`` says that the tiles of the row differ in their share rather than in their count.
     """
     facts = share_facts(catalog, choice)
     if facts is None or choice.share is None:
@@ -142,7 +143,7 @@ def tile_title(catalog: Catalog, choice: Choice, *, by_share: bool) -> tuple[str
         return f"{choice.count} {facts.unit if choice.count == 1 else facts.units}", ""
     memory = gigabytes(facts.memory_bytes) if facts.memory_bytes else ""
     title = choice.share.value or facts.title
-    return (f"{choice.count} × {title}" if choice.count > 1 else title), memory
+    return (f"{choice.count} {TIMES} {title}" if choice.count > 1 else title), memory
 
 
 def choice_phrase(catalog: Catalog, profile: Profile, choice: Choice) -> str:
@@ -156,10 +157,10 @@ def choice_phrase(catalog: Catalog, profile: Profile, choice: Choice) -> str:
         else catalog.flavors[choice.flavor].display_name
     )
     if choice.share.mechanism == "whole":
-        return f"{choice.count} × {flavor}"
+        return f"{choice.count} {TIMES} {flavor}"
     unit = facts.unit if choice.count == 1 else facts.units
     name = f"{choice.share.value} {unit}" if choice.share.value else unit
-    return f"{choice.count} × {name} of {flavor}"
+    return f"{choice.count} {TIMES} {name} of {flavor}"
 
 
 def count_words(count: FlavorCount | None) -> str:
@@ -178,7 +179,7 @@ def tile_words(offer: ChoiceOffer, image: str) -> tuple[str, str, str]:
         return "unknown", "not known", "may have to wait"
     if not offer.starts_now:
         return offer.state.word, "busy" if offer.state is Availability.BUSY else "none", ""
-    label = "free" if offer.free is None else f"room for {offer.free}"
+    label = "free" if offer.free is None else f"{offer.free} free"
     readiness = offer.images.get(image)
     if readiness is not None and readiness.is_cold:
         return "cold", label, _pull_words(readiness.pull_seconds)

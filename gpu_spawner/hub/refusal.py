@@ -37,7 +37,7 @@ _HAS_REASONS: Final = hasattr(jupyterhub_spawner, "SpawnException")
 _BASE: Any = jupyterhub_spawner.SpawnException if _HAS_REASONS else web.HTTPError
 
 
-class SpawnRefused(_BASE):  # type: ignore[misc] - the base depends on the hub's version
+class SpawnRefused(_BASE):
     """A start that is refused or has failed for a reason the user can act on.
 
     Attributes:

@@ -20,9 +20,10 @@ class Settings(HasTraits):
         help="""
         The profiles that users pick from, as a mapping from slug to profile.
 
-        A mapping and not a list, so that several Helm values files can add to it. The keys of a
-        profile are those of the files of `profiles_dir`; `flavors` and `images` hold what it
-        names. Give either these three or `profiles_dir`, not both.
+        A mapping and not a list, so that several Helm values files can add to it. A profile has
+        the same keys as in a file of `profiles_dir`, whose profiles are added to these; `flavors`
+        and `images` hold what it names. Profiles are shown in the order of the number that may
+        stand before the slug.
 
         With neither, everything is KubeSpawner: its `profile_list` is shown and works as there.
         With either, ours are shown, KubeSpawner's `profile_list` is not, and the log says so.
@@ -30,7 +31,7 @@ class Settings(HasTraits):
         Read at the start of the hub, which does not start with a mistake in it. Example::
 
             c.GPUSpawner.profiles = {
-                "data-science": {
+                "10-data-science": {
                     "display_name": "Data science on CPU",
                     "images": ["scipy"],
                     "resources": {"cpu": {"request": 1}, "memory": {"request": "2Gi"}},

@@ -86,7 +86,8 @@
     const image = imageTitle(card);
     const what = "Start: " + tile.dataset.phrase + (image ? ", " + image : "");
     if (button.tagName === "INPUT") button.value = what; else button.textContent = what;
-    button.disabled = closed && live;
+    // Still a button: what is busy here may be free by the time the hub is asked.
+    button.classList.toggle("gs-closed", closed);
     const news = tile.dataset.phrase + ": " + (closed && because ? because : label + ", " + detail);
     if (spoken && news !== spoken) find("live").textContent = news;
     spoken = news;

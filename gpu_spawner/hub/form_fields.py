@@ -1,0 +1,61 @@
+"""Read the fields of the spawn form, and the query of a link, into options.
+
+Nothing is validated here beyond what belongs to the transport (every field is a list of texts):
+whether the options exist and are allowed is ``core.options``' part, the same for form, link and
+REST.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gpu_spawner.core.errors import OptionError
+from gpu_spawner.core.options import OPTION_KEYS, parse_form_key
+
+__all__ = ["options_from_fields", "options_from_link"]
+
+OFFER_FIELD = "offer"
+
+
+def options_from_fields(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Return the options in a posted form.
+
+    Our form sends ``offer`` (the key of a choice) and ``profile-option-SLUG--image``. A form in
+    KubeSpawner's shape, ``profile`` and ``profile-option-SLUG--OPTION``, is read as well, for
+    scripts and for templates of a site.
+
+    Raises:
+        OptionError: nothing was chosen, or a field came twice or is a file.
+    """
+    offer = _single(fields, OFFER_FIELD)
+    if offer is not None:
+        options = parse_form_key(offer)
+    else:
+        profile = _single(fields, "profile")
+        if profile is None:
+            raise OptionError("profile", "Nothing was chosen: pick what you want to start.")
+        options = {"profile": profile}
+    for name in OPTION_KEYS[1:]:
+        value = _single(fields, f"profile-option-{options['profile']}--{name}")
+        if value is not None and name not in options:
+            options[name] = value
+    return options
+
+
+def options_from_link(query: Mapping[str, Any]) -> dict[str, str]:
+    """Return the options in the query of a link, without their prefix ``opt-``.
+
+    Raises:
+        OptionError: an option came twice.
+    """
+    values = {key: _single(query, key) for key in query}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _single(fields: Mapping[str, Any], name: str) -> str | None:
+    """Return the one value of a field; None where it was not sent or is empty."""
+    values = fields.get(name)
+    if values is None:
+        return None
+    if isinstance(values, list) and len(values) == 1 and isinstance(values[0], str):
+        return values[0] or None
+    raise OptionError(name, f"The option {name[:60]} came more than once, or not as text.")

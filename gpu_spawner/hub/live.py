@@ -1,0 +1,178 @@
+"""What the hub process knows, once for all of its spawners: the catalog and the cluster.
+
+It lives on the hub's event loop from the hub's start to its end. Whoever shows or starts something
+asks it for a view, which is computed from what is known at that moment and never waits.
+"""
+
+import asyncio
+import contextlib
+import time
+from typing import Any, Final
+
+from kubespawner.clients import load_config
+
+from gpu_spawner.core.access import visible_to
+from gpu_spawner.core.catalog import Catalog
+from gpu_spawner.core.offers import OfferBoard
+from gpu_spawner.core.reservations import ReservationBook
+from gpu_spawner.core.site_pod import SitePod
+from gpu_spawner.core.snapshot import Snapshot
+from gpu_spawner.hub.catalog_source import CatalogSource
+from gpu_spawner.hub.catalog_watch import CatalogWatch
+from gpu_spawner.hub.seats import Seats
+from gpu_spawner.hub.settings import HubSettings
+from gpu_spawner.hub.site import placement_site
+from gpu_spawner.hub.view import View
+from gpu_spawner.kube.watcher import ClusterWatcher
+
+__all__ = ["Live"]
+
+_MOST_BOARDS: Final = 16
+"""Sites have one set of KubeSpawner settings, or a few by group; a board for each is kept."""
+_LONGEST_WAIT_SECONDS: Final = 60.0
+_RETRY_SECONDS: Final = 30.0
+
+
+class Live:
+    """The catalog, kept fresh, and the cluster, watched.
+
+    Attributes:
+        settings: of the whole hub.
+        serial: grows whenever a view may say something new.
+        seats: who gets a place.
+    """
+
+    def __init__(self, settings: HubSettings) -> None:
+        """Read the catalog; nothing else is done before ``start``.
+
+        Raises:
+            ConfigError: the catalog has mistakes.
+        """
+        self.settings = settings
+        self.log = settings.log
+        self.serial = 0
+        self.book = ReservationBook()
+        self.seats = Seats(self)
+        self._watch = CatalogWatch(CatalogSource(settings), on_change=self.announce, log=self.log)
+        self._watcher: ClusterWatcher | None = None
+        self._changed = asyncio.Event()
+        self._first_reading = asyncio.Event()
+        self._boards: list[tuple[Catalog, SitePod, OfferBoard]] = []
+        self._views: dict[tuple[int, frozenset[str]], View] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def catalog(self) -> Catalog:
+        """The last good catalog."""
+        return self._watch.catalog
+
+    def start(self) -> None:
+        """Begin to follow the cluster and the files, in the running event loop."""
+        self._task = asyncio.create_task(self._run(), name="gpu_spawner")
+
+    async def stop(self) -> None:
+        """End what ``start`` began; JupyterHub does it by cancelling every task at its end."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    def announce(self) -> None:
+        """Wake everybody who waits for a change."""
+        self.serial += 1
+        self._views.clear()
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def wait_for_change(self, after_serial: int, *, timeout_seconds: float) -> None:
+        """Wait until ``serial`` differs from ``after_serial``, or the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                while self.serial == after_serial:
+                    await self._changed.wait()
+
+    async def wait_first_reading(self, timeout_seconds: float) -> None:
+        """Wait until the cluster has been read once (or cannot be), or the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._first_reading.wait()
+
+    def snapshot(self) -> Snapshot:
+        """Return the cluster as it will be once everybody who was promised a seat has it."""
+        if self._watcher is None:
+            why = "the cluster is not watched"
+            return Snapshot(unknown={"nodes": why, "pods": why})
+        return self.book.apply(self._watcher.snapshot(), time.monotonic())
+
+    def view_for(self, spawner: Any) -> View:
+        """Return what the owner of a spawner may pick, and what is known about it."""
+        catalog = visible_to(self.catalog, spawner.group_names)
+        number, board = self._board(placement_site(spawner, spawner.site_setting))
+        key = (number, spawner.group_names)
+        if key not in self._views:
+            offers = board.update(self.snapshot())
+            self._views[key] = View(
+                catalog=catalog,
+                offers=offers,
+                instead=board.instead,
+                as_of=offers[0].as_of if offers else None,
+            )
+        return self._views[key]
+
+    def _board(self, site: SitePod) -> OfferBoard:
+        """Return the board of this catalog with these settings; the least used one gives way."""
+        catalog = self.catalog
+        for position, (of_catalog, of_site, board) in enumerate(self._boards):
+            if of_catalog is catalog and of_site == site:
+                self._boards.append(self._boards.pop(position))
+                return board
+        board = OfferBoard(catalog, site)
+        self._boards = [*self._boards[1 - _MOST_BOARDS :], (catalog, site, board)]
+        return board
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_cluster(), name="gpu_spawner cluster")
+            if self.settings.profiles_reload_seconds:
+                group.create_task(
+                    self._watch.run(self.settings.profiles_reload_seconds),
+                    name="gpu_spawner catalog",
+                )
+
+    async def _follow_cluster(self) -> None:
+        if not self.settings.watch_cluster:
+            self._first_reading.set()
+            return
+        watcher = await self._connect()
+        try:
+            settled = asyncio.create_task(watcher.wait_synced(_LONGEST_WAIT_SECONDS))
+            settled.add_done_callback(lambda _: self._first_reading.set())
+            serial = watcher.serial
+            while True:
+                self.announce()
+                serial = await watcher.wait_for_change(serial, _LONGEST_WAIT_SECONDS)
+        finally:
+            self._watcher = None
+            await watcher.stop()
+
+    async def _connect(self) -> ClusterWatcher:
+        """Find the API server as KubeSpawner does, and begin to watch it."""
+        settings = self.settings
+        while True:
+            watcher = ClusterWatcher(config=settings.config, log=self.log)
+            try:
+                # KubeSpawner's own way, before its first spawner: it takes the traits into account
+                # and leaves the result where the watcher looks first.
+                load_config(
+                    host=settings.k8s_api_host,
+                    ssl_ca_cert=settings.k8s_api_ssl_ca_cert,
+                    verify_ssl=settings.k8s_api_verify_ssl,
+                )
+                await watcher.start()
+            except Exception:
+                # Whatever a client library raises for its files; KubeSpawner will say the same.
+                self.log.exception("Cannot watch the cluster")
+                self._first_reading.set()
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                self._watcher = watcher
+                return watcher

@@ -1,0 +1,74 @@
+"""What became of a pod, in the words of ``core.diagnosis``, as JupyterHub wants to hear it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from markupsafe import escape
+
+from gpu_spawner.core.diagnosis import Diagnosis, diagnose
+from gpu_spawner.core.wording import say_duration
+from gpu_spawner.hub.refusal import REASON_POD_FAILED, REASON_WAITED, SpawnRefused
+from gpu_spawner.hub.seats import Place
+
+__all__ = ["failure_of", "progress_message", "too_late"]
+
+
+def failure_of(
+    pod: Mapping[str, Any] | None, events: Iterable[Mapping[str, Any]]
+) -> SpawnRefused | None:
+    """Return why a start is hopeless; None while waiting may help.
+
+    KubeSpawner waits for the pod to run until ``start_timeout``, also when it never will.
+    """
+    if pod is None:
+        return None
+    diagnosis = diagnose(pod, events)
+    if not diagnosis.is_final:
+        return None
+    return SpawnRefused(_sentences(diagnosis), reason=REASON_POD_FAILED)
+
+
+def too_late(
+    pod: Mapping[str, Any], events: Iterable[Mapping[str, Any]], waited_seconds: float
+) -> SpawnRefused:
+    """Return the failure of a start that took too long, with what it was still waiting for.
+
+    The hub's own timeout would say only that time ran out, and would count as a failure of the hub.
+    """
+    diagnosis = diagnose(pod, events)
+    message = f"The server did not start within {say_duration(waited_seconds)}. "
+    return SpawnRefused(message + _sentences(diagnosis), reason=REASON_WAITED)
+
+
+def _sentences(diagnosis: Diagnosis) -> str:
+    return " ".join(part for part in (diagnosis.summary, diagnosis.resolution) if part)
+
+
+def progress_message(
+    event: Mapping[str, Any],
+    pod: Mapping[str, Any] | None,
+    events: Iterable[Mapping[str, Any]],
+    place: Place | None,
+) -> dict[str, Any]:
+    """Say one step of the start in a sentence, with the cluster's own words beneath.
+
+    Args:
+        event: what KubeSpawner reports: ``progress``, ``message`` and ``raw_event``, the last
+            absent for its reminders that a start takes long.
+        pod: the pod as it is now.
+        events: all events of it.
+        place: what it was started as; knows the image and how long pulling it should take.
+    """
+    if "raw_event" not in event:
+        return dict(event)
+    diagnosis = diagnose(
+        pod,
+        events,
+        image=place.image if place else None,
+        pull_seconds=place.pull_seconds if place else None,
+    )
+    sentence = _sentences(diagnosis)
+    # The progress page inserts html_message as it is, so everything in it is escaped here.
+    raw = escape(event.get("message", ""))
+    html = f"{escape(sentence)}<br><small>{raw}</small>"
+    return {**event, "message": sentence, "html_message": html}

@@ -1,0 +1,41 @@
+"""One ``Live`` for each hub: found through the settings that all of a hub's users share."""
+
+from typing import Any, Final
+
+from gpu_spawner.hub.live import Live
+from gpu_spawner.hub.settings import HubSettings, read_settings
+
+__all__ = ["ensure_live", "live_of"]
+
+_KEY: Final = "gpu_spawner"
+
+
+def live_of(spawner: Any) -> Live:
+    """Return what the hub of this spawner knows, starting it if nobody has yet.
+
+    Raises:
+        ConfigError: it is only now that the catalog is read, and it has mistakes.
+    """
+    shared = spawner.user.settings
+    found: Live | None = shared.get(_KEY)
+    if found is not None:
+        return found
+    return ensure_live(shared, read_settings(type(spawner), spawner.config, log=spawner.log))
+
+
+def ensure_live(shared: dict[str, Any], settings: HubSettings) -> Live:
+    """Return the one in these settings, or make and start it on the running event loop.
+
+    Args:
+        shared: the hub's tornado settings.
+        settings: what ``read_settings`` read for the hub's spawner class.
+
+    Raises:
+        ConfigError: the catalog has mistakes.
+    """
+    if _KEY not in shared:
+        live = Live(settings)
+        live.start()
+        shared[_KEY] = live
+    found: Live = shared[_KEY]
+    return found

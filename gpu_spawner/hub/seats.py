@@ -1,0 +1,123 @@
+"""Who gets a place: look for a free seat, and hold it from the yes until its pod is on a node."""
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gpu_spawner.core.catalog import Image, Selection
+from gpu_spawner.core.compile import PodFragment, compile_selection, variants
+from gpu_spawner.core.placement import PodRequest, count_seats
+from gpu_spawner.core.site_pod import request_of
+from gpu_spawner.hub.page_words import choice_phrase
+from gpu_spawner.hub.refusal import REASON_CAPACITY, SpawnRefused
+from gpu_spawner.hub.site import placement_site
+
+if TYPE_CHECKING:
+    from gpu_spawner.hub.live import Live
+
+__all__ = ["Place", "Seats"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a server can go, as it was found; nobody else is told so once it is held.
+
+    Attributes:
+        fragment: the profile's part of the pod.
+        request: what the pod will ask for.
+        pod_key: namespace and name of the pod.
+        image: what the catalog knows about its image.
+        pull_seconds: how long pulling that is expected to take; None when nobody knows.
+    """
+
+    live: "Live"
+    fragment: PodFragment
+    request: PodRequest
+    pod_key: tuple[str, str]
+    image: Image
+    pull_seconds: float | None
+
+    def hold(self) -> None:
+        """Count the seat as taken.
+
+        It cannot be raced: between finding a place and this there is no ``await``.
+        """
+        live = self.live
+        live.book.reserve(self.pod_key, self.request, live.snapshot(), time.monotonic())
+        live.announce()
+
+    def release(self) -> None:
+        """Give the seat back, unless its pod has it by now."""
+        if self.pod_key in self.live.book:
+            self.live.book.release(self.pod_key)
+            self.live.announce()
+
+
+class Seats:
+    """Finds places."""
+
+    def __init__(self, live: "Live") -> None:
+        self._live = live
+
+    def find(self, spawner: Any, selection: Selection) -> Place:
+        """Return the place this server would get now.
+
+        What is unknown is not refused: Kubernetes decides then.
+
+        Raises:
+            SpawnRefused: no seat is free; with the reason, and what would start instead.
+        """
+        live = self._live
+        catalog = live.catalog
+        site = placement_site(spawner, spawner.site_setting)
+        pod_key = (spawner.namespace, spawner.pod_name)
+        snapshot = live.snapshot()
+        if snapshot.pods is not None and pod_key in snapshot.pods:
+            # A pod of this name is one that was left over; KubeSpawner removes it first.
+            snapshot = snapshot.without_pod(pod_key)
+        places = []
+        for variant in variants(catalog, selection):
+            fragment = compile_selection(catalog, variant)
+            request = request_of(fragment, site)
+            free = count_seats(snapshot, request, limit=1).free
+            offer = live.view_for(spawner).offer(selection.choice.key)
+            readiness = offer.images.get(selection.image) if offer else None
+            place = Place(
+                live=live,
+                fragment=fragment,
+                request=request,
+                pod_key=pod_key,
+                image=catalog.images[selection.image],
+                pull_seconds=readiness.pull_seconds if readiness else None,
+            )
+            if free is None or free > 0:
+                return place
+            places.append(place)
+        if live.settings.refuse_when_full:
+            raise self._refusal(spawner, selection)
+        return places[0]
+
+    def _refusal(self, spawner: Any, selection: Selection) -> SpawnRefused:
+        """Say why there is no seat, and what would start instead."""
+        view = self._live.view_for(spawner)
+        key = selection.choice.key
+        offer = view.offer(key)
+        profile = view.catalog.profile(selection.profile)
+        what = choice_phrase(view.catalog, profile, selection.choice) if profile else key
+        if offer is None or offer.starts_now:
+            reason = "somebody else has just taken the last place"
+        else:
+            reason = _within_sentence(offer.because)
+        message = f"{what} cannot start now: {reason}."
+        instead = view.choice(view.instead(key))
+        if instead is not None:
+            name = choice_phrase(view.catalog, *instead)
+            message += f" Free now: {name}."
+        return SpawnRefused(message, reason=REASON_CAPACITY)
+
+
+def _within_sentence(sentence: str) -> str:
+    """Write a sentence so that it can stand after a colon."""
+    text = sentence.rstrip(".")
+    is_word = text[:1].isupper() and text[1:2].islower()
+    return text[:1].lower() + text[1:] if is_word else text

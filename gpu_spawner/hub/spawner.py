@@ -1,0 +1,207 @@
+"""``GPUSpawner``: KubeSpawner with profiles that know which GPUs are free.
+
+Every override is thin: it gathers, asks what the hub knows or the core, and translates. With no
+profiles of ours configured each of them is KubeSpawner's own.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from typing import Any, Final
+
+from kubespawner import KubeSpawner
+from traitlets import default
+
+from gpu_spawner.core.compile import PodFragment
+from gpu_spawner.core.errors import OptionError
+from gpu_spawner.core.options import parse_options
+from gpu_spawner.core.site_pod import settings_of
+from gpu_spawner.hub.applied import AppliedSettings
+from gpu_spawner.hub.asked import remember_asked
+from gpu_spawner.hub.form_fields import options_from_fields, options_from_link
+from gpu_spawner.hub.live import Live
+from gpu_spawner.hub.outcome import failure_of, progress_message, too_late
+from gpu_spawner.hub.refusal import SpawnRefused, refuse_option
+from gpu_spawner.hub.registry import live_of
+from gpu_spawner.hub.seats import Place
+from gpu_spawner.hub.settings import Settings
+from gpu_spawner.hub.site import site_pod
+from gpu_spawner.hub.spawn_page import spawn_page
+
+__all__ = ["GPUSpawner"]
+
+_MARGIN_SECONDS: Final = 2.0
+"""How long before the hub's own timeout a start is given up, so that the reason can be told."""
+
+
+class ShowForm(Exception):  # noqa: N818 - no error: it is how JupyterHub is asked for the form
+    """Ends a request for a link that chooses nothing; JupyterHub shows the form, and no message."""
+
+    jupyterhub_message = ""
+
+
+class GPUSpawner(Settings, KubeSpawner):
+    """Spawns servers on GPUs that are free, with KubeSpawner."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._applied = AppliedSettings(self)
+        self._place: Place | None = None
+        self._accepted: Mapping[str, Any] = {}
+        self._is_starting = False
+
+    @property
+    def live(self) -> Live:
+        """What the hub knows."""
+        return live_of(self)
+
+    @property
+    def group_names(self) -> frozenset[str]:
+        """The groups that decide what the server's owner may pick."""
+        return frozenset(group.name for group in self.user.groups)
+
+    def site_setting(self, name: str) -> Any:
+        """Return a KubeSpawner setting as the site has it, whatever choice is applied now."""
+        return self._applied.site_value(name)
+
+    # What the user picks
+
+    @default("options_form")
+    def _options_form_default(self) -> Any:
+        # Every page of the hub asks for this, if only to see whether there is a form.
+        return spawn_page if self.has_profiles else super()._options_form_default()
+
+    def _options_from_form(self, formdata: Mapping[str, Any]) -> Any:
+        if not self.has_profiles:
+            return super()._options_from_form(formdata)
+        return self._options_of(options_from_fields, formdata)
+
+    def options_from_query(self, query_data: Mapping[str, Any]) -> Any:
+        """Read the options of a link."""
+        if not self.has_profiles:
+            return super().options_from_query(query_data)
+        if set(query_data) <= {"_xsrf"}:
+            # The form's own address: reloading it after a refusal must not start anything.
+            raise ShowForm
+        return self._options_of(options_from_link, query_data)
+
+    def _options_of(
+        self, read: Callable[[Mapping[str, Any]], dict[str, str]], sent: Mapping[str, Any]
+    ) -> dict[str, str | int]:
+        """Validate what a request sent, and refuse now what would be refused in a moment."""
+        try:
+            options = read(sent)
+        except OptionError as error:
+            raise refuse_option(error) from None
+        remember_asked(options)
+        place = self._find_place(options)
+        return place.fragment.selection.as_user_options()
+
+    def _find_place(self, options: Any) -> Place:
+        """Return the place that these options would get now; nothing is held."""
+        try:
+            selection = parse_options(self.live.catalog, options, groups=self.group_names)
+        except OptionError as error:
+            raise refuse_option(error) from None
+        return self.live.seats.find(self, selection)
+
+    # The start, in the order in which JupyterHub calls these
+
+    async def _run_apply_user_options(self, user_options: Any) -> None:
+        """Validate and hold a place before any hook of the site runs, for REST as for the form.
+
+        This, and not ``apply_user_options``, because a site may have set that, and because what is
+        raised there is logged with a traceback as if it were a mistake in a hook.
+        """
+        if self.has_profiles:
+            self._hold_place(user_options)
+            if not self.apply_user_options:
+                return
+        await super()._run_apply_user_options(self.user_options)
+
+    def _hold_place(self, user_options: Any) -> Place:
+        try:
+            place = self._find_place(user_options)
+        except SpawnRefused as refusal:
+            if refusal.status_code == 400:
+                # JupyterHub has saved them already; a start without options would repeat them.
+                self.orm_spawner.user_options = dict(self._accepted)
+            raise
+        place.hold()
+        self._place = place
+        self._accepted = place.fragment.selection.as_user_options()
+        self.user_options = dict(self._accepted)
+        self.orm_spawner.user_options = dict(self._accepted)
+        return place
+
+    async def load_user_options(self) -> None:
+        """Apply what was chosen; KubeSpawner calls this when the site's hooks are done."""
+        if not self.has_profiles:
+            await super().load_user_options()
+            return
+        place = self._place or self._hold_place(self.user_options)
+        self._applied.apply(self._settings_for(place.fragment))
+
+    def _settings_for(self, fragment: PodFragment) -> dict[str, Any]:
+        return settings_of(fragment, site_pod(self, self.site_setting, fragment.override))
+
+    async def _start(self) -> Any:
+        if not self.has_profiles:
+            return await super()._start()
+        began = time.monotonic()
+        self._is_starting = True
+        starting = asyncio.ensure_future(super()._start())
+        try:
+            await asyncio.wait({starting}, timeout=max(1.0, self.start_timeout - _MARGIN_SECONDS))
+            if not starting.done() and (pod := self._pod()) is not None:
+                raise too_late(pod, self.events, time.monotonic() - began)
+            return await starting
+        except SpawnRefused:
+            # A failed pod without containers counts as stopped for KubeSpawner and would stay.
+            await self._abandon(starting)
+            await self.stop(now=True)
+            raise
+        finally:
+            self._is_starting = False
+            await self._abandon(starting)
+
+    @staticmethod
+    async def _abandon(starting: "asyncio.Future[Any]") -> None:
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+
+    def is_pod_running(self, pod: Mapping[str, Any] | None) -> Any:
+        """Tell whether the pod runs; while it is being started, also end what cannot succeed."""
+        if self._is_starting and (failure := failure_of(pod, self.events)) is not None:
+            raise failure
+        return super().is_pod_running(pod)
+
+    def clear_state(self) -> None:
+        """Forget the last start: JupyterHub calls this before each one and after each stop."""
+        super().clear_state()
+        self._applied.undo()
+        if self._place is not None:
+            self._place.release()
+            self._place = None
+
+    async def progress(self) -> AsyncGenerator[dict[str, Any], None]:
+        """Report the start in sentences."""
+        async with aclosing(super().progress()) as steps:
+            async for step in steps:
+                yield self._in_words(step) if self.has_profiles else step
+
+    def _in_words(self, step: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return progress_message(step, self._pod(), self.events, self._place)
+        except Exception:
+            self.log.exception("Could not put the progress of %s into words", self.pod_name)
+            return step
+
+    def _pod(self) -> Mapping[str, Any] | None:
+        reflector = self.pod_reflector
+        if reflector is None:
+            return None
+        pod: Mapping[str, Any] | None = reflector.pods.get(f"{self.namespace}/{self.pod_name}")
+        return pod
