@@ -120,14 +120,14 @@ class ClusterState:
 
     def _replace_nodes(self, nodes: Iterable[Node]) -> None:
         loads = dict(self._stray.build())
-        for state in self._nodes.build().each_value():
+        for state in self._nodes.build().values():
             loads[state.node.name] = state.load
         self._install(nodes, loads)
 
     def _replace_pods(self, pods: Iterable[Pod]) -> None:
         by_key = ShardedMap.of((pod.key, pod) for pod in pods)
-        nodes = [state.node for state in self._nodes.build().each_value()]
-        self._install(nodes, loads_by_node(by_key.each_value()))
+        nodes = [state.node for state in self._nodes.build().values()]
+        self._install(nodes, loads_by_node(by_key.values()))
         self._pods = by_key.builder()
 
     def _install(self, nodes: Iterable[Node], loads: dict[str, NodeLoad]) -> None:

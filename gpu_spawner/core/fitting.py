@@ -15,7 +15,7 @@ import msgspec
 from gpu_spawner.core.objects import HostPort, Node
 from gpu_spawner.core.pod_request import PodRequest
 from gpu_spawner.core.quantity import format_bytes, format_cpu
-from gpu_spawner.core.resources import CPU, EPHEMERAL_STORAGE, MEMORY, PODS
+from gpu_spawner.core.resources import CPU, EPHEMERAL_STORAGE, MEMORY, PODS, ResourceVector
 from gpu_spawner.core.selectors import (
     NO_SCHEDULE,
     Taint,
@@ -25,7 +25,18 @@ from gpu_spawner.core.selectors import (
 )
 from gpu_spawner.core.snapshot import NO_LOAD, NodeLoad, NodeState
 
-__all__ = ["NodeSeats", "Reason", "Rejection", "check_node", "static_rejections"]
+__all__ = [
+    "NodeSeats",
+    "Reason",
+    "Rejection",
+    "check_node",
+    "count_on_node",
+    "load_against",
+    "looks_at_names",
+    "room_beside",
+    "static_keys",
+    "static_rejections",
+]
 
 _UNSCHEDULABLE: Final = Taint(key="node.kubernetes.io/unschedulable", effect=NO_SCHEDULE)
 _NOT_READY_KEYS: Final = frozenset(
@@ -107,18 +118,51 @@ def check_node(
         barriers: rejections of rules that look beyond one node, by node name.
         is_exclusive: whether two such pods would keep each other away from one node.
     """
-    standing = static_rejections(request, state.node)
-    most = 1 if is_exclusive or request.host_ports else None
-    total = 0 if standing else _room(request, state, NO_LOAD, most)
-    load = _load_against(request, state)
-    blocked = (*_port_rejections(request, load), *barriers.get(state.node.name, ()))
-    free = 0 if standing or blocked else _room(request, state, load, most)
-    crowded = _crowding(request) if most is not None and free else ()
+    barred = barriers.get(state.node.name, ())
+    free, total = count_on_node(request, state, is_barred=bool(barred), is_exclusive=is_exclusive)
+    load = load_against(request, state.load)
+    crowded = _crowding(request) if free and (is_exclusive or request.host_ports) else ()
     return NodeSeats(
         free=free,
         total=total,
-        rejections=(*standing, *blocked, *crowded, *_shortages(request, state, load, free)),
+        rejections=(
+            *static_rejections(request, state.node),
+            *_port_rejections(request, load),
+            *barred,
+            *crowded,
+            *_shortages(request, state.node, load, free),
+        ),
     )
+
+
+def count_on_node(
+    request: PodRequest,
+    state: NodeState,
+    *,
+    is_barred: bool = False,
+    is_exclusive: bool = False,
+    is_open: bool | None = None,
+) -> tuple[int, int]:
+    """Return the free and the total seats of one node without saying why.
+
+    Args:
+        request: what the pod asks for.
+        state: the node and what is used on it.
+        is_barred: whether a rule that looks beyond this node keeps the pod away now.
+        is_exclusive: as for :func:`check_node`.
+        is_open: whether nothing in the node itself refuses, where that is known already.
+    """
+    node = state.node
+    if is_open is None:
+        is_open = not static_rejections(request, node)
+    if not is_open:
+        return 0, 0
+    most = 1 if is_exclusive or request.host_ports else None
+    total = room_beside(request, node.allocatable, NO_LOAD, most=most)
+    load = load_against(request, state.load)
+    if is_barred or any(_port_rejections(request, load)):
+        return 0, total
+    return room_beside(request, node.allocatable, load, most=most), total
 
 
 def static_rejections(request: PodRequest, node: Node) -> tuple[Rejection, ...]:
@@ -136,6 +180,43 @@ def static_rejections(request: PodRequest, node: Node) -> tuple[Rejection, ...]:
         )
         for rejection in rule(request, node)
     )
+
+
+def static_keys(request: PodRequest) -> frozenset[str]:
+    """Return the node labels that :func:`static_rejections` may look at for a request."""
+    keys = {key for key, _ in request.node_selector}
+    for term in request.affinity or ():
+        keys.update(requirement.key for requirement in term.match_expressions)
+    if request.architectures:
+        keys.add(_ARCHITECTURE_LABEL)
+    if request.min_cuda is not None:
+        keys.update(label for pair in _CUDA_LABELS for label in pair)
+    return frozenset(keys)
+
+
+def looks_at_names(request: PodRequest) -> bool:
+    """Tell whether :func:`static_rejections` may look at the names of nodes for a request."""
+    return bool(request.node_name) or any(term.match_fields for term in request.affinity or ())
+
+
+def load_against(request: PodRequest, load: NodeLoad) -> NodeLoad:
+    """Return the load a request meets: pods that room is being made for, unless below it, count."""
+    for pod in load.nominated:
+        if pod.priority >= request.priority:
+            load = NodeLoad(used=load.used.plus(pod.requests), holders=(*load.holders, pod))
+    return load
+
+
+def room_beside(
+    request: PodRequest, capacity: ResourceVector, load: NodeLoad, *, most: int | None = None
+) -> int:
+    """Return how many pods fit beside a load; the scarcest resource decides."""
+    offered, used = capacity.amounts, load.used.amounts
+    room = offered.get(PODS, 0) - len(load.holders)
+    for name, amount in request.requests.amounts.items():
+        fitting = (offered.get(name, 0) - used.get(name, 0)) // amount
+        room = min(room, fitting)
+    return max(room if most is None else min(room, most), 0)
 
 
 def _check_gates(request: PodRequest, _node: Node) -> Iterator[Rejection]:
@@ -202,31 +283,9 @@ def _cuda_version(node: Node) -> tuple[int, int] | None:
     return None
 
 
-def _load_against(request: PodRequest, state: NodeState) -> NodeLoad:
-    """Return the load a request meets: pods that room is made for count unless they yield to it."""
-    load = state.load
-    for pod in load.nominated:
-        if pod.priority >= request.priority:
-            load = NodeLoad(used=load.used.plus(pod.requests), holders=(*load.holders, pod))
-    return load
-
-
-def _room(request: PodRequest, state: NodeState, load: NodeLoad, most: int | None) -> int:
-    """Return how many pods fit beside a load; the scarcest resource decides."""
-    allocatable, used = state.node.allocatable, load.used
-    room = allocatable.amount(PODS) - len(load.holders)
-    for name, amount in request.requests.items():
-        room = min(room, (allocatable.amount(name) - used.amount(name)) // amount)
-    if most is not None:
-        room = min(room, most)
-    return max(room, 0)
-
-
-def _shortages(
-    request: PodRequest, state: NodeState, load: NodeLoad, placed: int
-) -> Iterator[Rejection]:
+def _shortages(request: PodRequest, node: Node, load: NodeLoad, placed: int) -> Iterator[Rejection]:
     """Yield what is too little for one pod more than ``placed``, the pod limit first."""
-    allocatable = state.node.allocatable
+    allocatable = node.allocatable
     limit = allocatable.amount(PODS)
     count = len(load.holders) + placed
     if count + 1 > limit:

@@ -37,6 +37,7 @@ class ResourceVector(Mapping[str, int]):
 
     A name that is absent counts as zero and zeros are dropped, so two vectors are equal exactly
     when every amount is. Amounts may be negative: an overcommitted node has less than nothing free.
+    ``amounts`` is the same as a plain mapping, for loops over many vectors; never change it.
 
     >>> a = ResourceVector({"cpu": 500, "nvidia.com/gpu": 1})
     >>> a.plus(a)
@@ -45,23 +46,25 @@ class ResourceVector(Mapping[str, int]):
     True
     """
 
-    __slots__ = ("_amounts", "_hash")
+    __slots__ = ("_hash", "amounts")
 
     def __init__(self, amounts: Mapping[str, int]) -> None:
-        self._amounts: Final = {name: amount for name, amount in amounts.items() if amount}
-        self._hash: Final = hash(frozenset(self._amounts.items()))
+        self.amounts: Final[Mapping[str, int]] = {
+            name: amount for name, amount in amounts.items() if amount
+        }
+        self._hash: Final = hash(frozenset(self.amounts.items()))
 
     def __getitem__(self, name: str) -> int:
-        return self._amounts[name]
+        return self.amounts[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._amounts)
+        return iter(self.amounts)
 
     def __len__(self) -> int:
-        return len(self._amounts)
+        return len(self.amounts)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._amounts
+        return name in self.amounts
 
     def __hash__(self) -> int:
         return self._hash
@@ -71,14 +74,14 @@ class ResourceVector(Mapping[str, int]):
             return True
         if not isinstance(other, ResourceVector):
             return NotImplemented
-        return self._hash == other._hash and self._amounts == other._amounts
+        return self._hash == other._hash and self.amounts == other.amounts
 
     def __repr__(self) -> str:
-        return f"ResourceVector({dict(sorted(self._amounts.items()))})"
+        return f"ResourceVector({dict(sorted(self.amounts.items()))})"
 
     def amount(self, name: str) -> int:
         """Return the amount of one resource, zero where it is absent."""
-        return self._amounts.get(name, 0)
+        return self.amounts.get(name, 0)
 
     def plus(self, other: "ResourceVector") -> "ResourceVector":
         """Return the sum."""
@@ -89,11 +92,10 @@ class ResourceVector(Mapping[str, int]):
         return self._combine(other, -1)
 
     def _combine(self, other: "ResourceVector", sign: int) -> "ResourceVector":
-        added = other._amounts  # noqa: SLF001 - the other one is of this class too
-        if not added:
+        if not other.amounts:
             return self
-        amounts = self._amounts.copy()
-        for name, amount in added.items():
+        amounts = dict(self.amounts)
+        for name, amount in other.amounts.items():
             amounts[name] = amounts.get(name, 0) + sign * amount
         return ResourceVector(amounts)
 

@@ -5,15 +5,17 @@ shards in place and copies a shard only while a map it built still holds it, so 
 one small dictionary copy instead of a big one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from itertools import chain
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 __all__ = ["ShardedMap", "ShardedMapBuilder"]
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 _V_co = TypeVar("_V_co", covariant=True)
+
+_Shards = tuple[dict[_K, _V_co], ...]
 
 _SHARDS: Final = 256  # some 600 entries a shard at 150,000 pods, copied in a microsecond
 
@@ -23,7 +25,7 @@ class ShardedMap(Mapping[_K, _V_co]):
 
     __slots__ = ("_length", "_shards")
 
-    def __init__(self, shards: tuple[dict[_K, _V_co], ...], length: int) -> None:
+    def __init__(self, shards: _Shards[_K, _V_co], length: int) -> None:
         self._shards: Final = shards
         self._length: Final = length
 
@@ -50,13 +52,39 @@ class ShardedMap(Mapping[_K, _V_co]):
     def __repr__(self) -> str:
         return f"ShardedMap({dict(self)!r})"
 
-    def each_value(self) -> Iterator[_V_co]:
-        """Iterate over the values without looking up every key."""
-        return chain.from_iterable(shard.values() for shard in self._shards)
+    def values(self) -> ValuesView[_V_co]:
+        """Return a view of the values, which are not looked up key by key."""
+        return _Values(self, self._shards)
+
+    def items(self) -> ItemsView[_K, _V_co]:
+        """Return a view of the pairs, which are not looked up key by key."""
+        return _Items(self, self._shards)
 
     def builder(self) -> "ShardedMapBuilder[_K, _V_co]":
         """Return a builder that starts from this content and leaves this map as it is."""
         return ShardedMapBuilder(self._shards, self._length)
+
+
+class _Values(ValuesView[_V_co]):
+    __slots__ = ("_shards",)
+
+    def __init__(self, mapping: ShardedMap[Any, _V_co], shards: _Shards[Any, _V_co]) -> None:
+        super().__init__(mapping)
+        self._shards = shards
+
+    def __iter__(self) -> Iterator[_V_co]:
+        return chain.from_iterable([shard.values() for shard in self._shards])
+
+
+class _Items(ItemsView[_K, _V_co]):
+    __slots__ = ("_shards",)
+
+    def __init__(self, mapping: ShardedMap[_K, _V_co], shards: _Shards[_K, _V_co]) -> None:
+        super().__init__(mapping)
+        self._shards = shards
+
+    def __iter__(self) -> Iterator[tuple[_K, _V_co]]:
+        return chain.from_iterable([shard.items() for shard in self._shards])
 
 
 class ShardedMapBuilder(Generic[_K, _V]):

@@ -218,7 +218,7 @@ class Snapshot:
     ) -> "Snapshot":
         """Build one in which everything is known."""
         by_key = ShardedMap.of((pod.key, pod) for pod in pods)
-        loads = loads_by_node(by_key.each_value())
+        loads = loads_by_node(by_key.values())
         states = ShardedMap.of(
             (node.name, NodeState(node=node, load=loads.pop(node.name, NO_LOAD))) for node in nodes
         )
