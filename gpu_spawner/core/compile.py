@@ -46,8 +46,9 @@ class PodFragment:
         shm_bytes: size of ``/dev/shm``; 0 leaves the container runtime's.
         scheduler_name: None leaves the site's; empty is the cluster's default.
         override: the profile's escape hatch, merged last.
-        architectures, min_cuda: what the image needs, for the reasons in an offer. The pod says the
-            same in ``required_terms``.
+        hardware: the labels of the GPUs it may land on, one group a flavor; the pod says the same,
+            and more, in ``required_terms``.
+        architectures, min_cuda: what the image needs, for the reasons in an offer; likewise.
     """
 
     selection: Selection
@@ -66,6 +67,7 @@ class PodFragment:
     default_url: str
     cmd: tuple[str, ...]
     override: Mapping[str, Any]
+    hardware: tuple[tuple[LabelIn, ...], ...]
     architectures: frozenset[str]
     min_cuda: tuple[int, int] | None
 
@@ -125,6 +127,7 @@ def compile_selection(catalog: Catalog, selection: Selection) -> PodFragment:
         default_url=image.default_url,
         cmd=image.cmd,
         override=profile.override,
+        hardware=tuple(side.node_labels for side in sides),
         architectures=frozenset(image.architectures),
         min_cuda=min_cuda,
     )
