@@ -6,7 +6,6 @@ one after another, without preempting anybody: the sum of what each node takes
 unknown, never zero. Which node a pod goes to is for :mod:`gpu_spawner.core.scheduling`.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -57,7 +56,12 @@ class JudgedNodes(Mapping[str, NodeSeats]):
         self._barriers: Final = barriers
 
     def __getitem__(self, name: str) -> NodeSeats:
-        return self._judge(self._states[name])
+        return check_node(
+            self._request,
+            self._states[name],
+            self._barriers.by_node,
+            is_exclusive=self._barriers.is_exclusive,
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._states)
@@ -65,32 +69,7 @@ class JudgedNodes(Mapping[str, NodeSeats]):
     def __len__(self) -> int:
         return len(self._states)
 
-    def reasons(self) -> Counter[tuple[Reason, str]]:
-        """Count by reason, and resource where one is short, the nodes that have no seat.
 
-        A node that is not of the wanted kind (selector, name) counts for that alone: what else it
-        lacks says nothing. Another one counts once for each of its reasons.
-        """
-        counts: Counter[tuple[Reason, str]] = Counter()
-        for state in self._states.values():
-            seats = self._judge(state)
-            if seats.free:
-                continue
-            found = {(rejection.reason, rejection.resource) for rejection in seats.rejections}
-            strange = found & _OTHER_KIND
-            counts.update(strange or found)
-        return counts
-
-    def _judge(self, state: NodeState) -> NodeSeats:
-        return check_node(
-            self._request,
-            state,
-            self._barriers.by_node,
-            is_exclusive=self._barriers.is_exclusive,
-        )
-
-
-_OTHER_KIND: Final = frozenset({(Reason.SELECTOR, ""), (Reason.WRONG_NODE_NAME, "")})
 _MANY: Final = 200  # changed nodes from which on counting anew is quicker
 _NO_NODES: Final[Mapping[str, NodeState]] = {}
 
