@@ -140,7 +140,7 @@ class _Building:
         self.problems.extend(found)
         if model is None:
             return
-        profile = profile_from(source.slug, source.order, model)
+        profile = profile_from(source.slug, source.order, model, origin=document.origin)
         found = [
             *wrong_names(document, ("images",), model.images, self.image_names),
             *doubled_choices(document, profile.gpu),
@@ -161,7 +161,7 @@ class _Building:
 
     def _check_uniqueness(self, source: ProfileDocument) -> None:
         document = source.document
-        here = ".".join([document.file, *map(str, document.prefix)])
+        here = document.origin
         earlier = self.places.setdefault(source.slug, here)
         if earlier != here:
             self._tell(

@@ -186,6 +186,7 @@ class Profile:
         gpu: the blocks; empty for a profile without GPUs.
         allowed_groups: who sees it; None means everyone.
         override: KubeSpawner settings of the escape hatch ``kubespawner_override``.
+        origin: the file (or trait and key) it was read from, for problems found later.
         choices: every combination, in page order; the first is the default. "Whichever is free
             first" comes first where a share and count can be had of several flavors.
     """
@@ -204,6 +205,7 @@ class Profile:
     tolerations: tuple[Toleration, ...] = ()
     scheduler_name: str | None = None
     override: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    origin: str = field(default="", compare=False)
     choices: tuple[Choice, ...] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:

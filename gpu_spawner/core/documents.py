@@ -58,6 +58,11 @@ class Document:
     lines: Mapping[KeyPath, int] = field(default_factory=lambda: MappingProxyType({}))
     prefix: KeyPath = ()
 
+    @property
+    def origin(self) -> str:
+        """The document as a whole: the file, or the trait and the key in it."""
+        return ": ".join(filter(None, [self.file, _dotted(self.prefix)]))
+
     def problem(self, path: KeyPath, message: str, cure: str = "") -> Problem:
         """Make a problem at a place; a path that does not exist falls back to what contains it."""
         place = path

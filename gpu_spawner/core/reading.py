@@ -75,7 +75,7 @@ def block_from(model: GpuModel) -> GpuBlock:
     )
 
 
-def profile_from(slug: str, order: int, model: ProfileModel) -> Profile:
+def profile_from(slug: str, order: int, model: ProfileModel, *, origin: str) -> Profile:
     """Make a profile."""
     return Profile(
         slug=slug,
@@ -92,6 +92,7 @@ def profile_from(slug: str, order: int, model: ProfileModel) -> Profile:
         tolerations=_tolerations(model.tolerations),
         scheduler_name=model.scheduler_name,
         override=MappingProxyType(model.kubespawner_override),
+        origin=origin,
     )
 
 

@@ -86,10 +86,12 @@ def explain(situation: Situation) -> str:
 
 def _say_unknown(reason: str | None) -> str:
     """Drop the kind in front ("nodes: ...") where the reason names it again."""
-    kind, separator, rest = (reason or "nothing was read yet").partition(": ")
+    kind, separator, rest = (reason or "").partition(": ")
+    if not reason or rest in ("unknown", "not read yet"):
+        return "the cluster has not been read yet"
     if not separator or kind not in ("nodes", "pods"):
-        return reason or kind
-    return rest if kind in rest else f"{kind} were {rest}"
+        return reason
+    return rest if kind in rest else f"{kind}: {rest}"
 
 
 def _free(situation: Situation, free: int, total: int) -> str:
