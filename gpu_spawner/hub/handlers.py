@@ -15,7 +15,7 @@ from tornado import web
 from tornado.iostream import StreamClosedError
 
 from gpu_spawner.hub.live import Live
-from gpu_spawner.hub.offers_document import offers_document, page_news, page_shape
+from gpu_spawner.hub.offers_document import age_of, offers_document, page_news, page_shape
 
 __all__ = ["OffersHandler", "OffersStreamHandler"]
 
@@ -68,7 +68,7 @@ class OffersHandler(_OffersHandler):
     async def _answer(self, user_name: str, server_name: str) -> None:
         spawner = self.spawner_of(user_name, server_name)
         view = self.live.view_for(spawner)
-        document, etag = offers_document(view, time.time())
+        document, etag = offers_document(view, self.live.as_of, time.time())
         self._etag = f'W/"{etag}"'
         self.set_header("Cache-Control", "private, no-cache")
         self.finish(json.dumps(document))
@@ -117,10 +117,10 @@ class OffersStreamHandler(_OffersHandler):
             if shown_shape and page_shape(view) != shown_shape:
                 await self._send("catalog", None)
                 return
-            now = time.time()
-            news, last = page_news(view, last, now)
+            age_seconds = age_of(self.live.as_of, time.time())
+            news, last = page_news(view, last, age_seconds)
             if news is None:
-                await self._send("age", view.age_seconds(now))
+                await self._send("age", age_seconds)
             else:
                 await self._send("offers", news)
             await self._until_change(serial)

@@ -7,6 +7,7 @@ asks it for a view, which is computed from what is known at that moment and neve
 import asyncio
 import contextlib
 import time
+from dataclasses import dataclass
 from typing import Any, Final
 
 from kubespawner.clients import load_config
@@ -33,6 +34,28 @@ _LONGEST_WAIT_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 30.0
 
 
+_UNREAD: Final = Snapshot(
+    unknown={
+        "nodes": "the hub does not watch the cluster",
+        "pods": "the hub does not watch the cluster",
+    }
+)
+_FRESH_SECONDS: Final = 1.0
+"""How long a reading is used again while nothing was announced: only its age would differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    """A snapshot and when it was taken, on the monotonic clock."""
+
+    serial: int
+    at: float
+    snapshot: Snapshot
+
+    def is_of(self, serial: int, now: float) -> bool:
+        return self.serial == serial and now - self.at < _FRESH_SECONDS
+
+
 class Live:
     """The catalog, kept fresh, and the cluster, watched.
 
@@ -57,6 +80,7 @@ class Live:
         self._watcher: ClusterWatcher | None = None
         self._changed = asyncio.Event()
         self._first_reading = asyncio.Event()
+        self._reading: _Reading | None = None
         self._boards: list[tuple[Catalog, SitePod, OfferBoard]] = []
         self._views: dict[tuple[int, frozenset[str]], View] = {}
         self._task: asyncio.Task[None] | None = None
@@ -79,6 +103,7 @@ class Live:
     def announce(self) -> None:
         """Wake everybody who waits for a change."""
         self.serial += 1
+        self._reading = None
         self._views.clear()
         self._changed.set()
         self._changed = asyncio.Event()
@@ -96,37 +121,48 @@ class Live:
             async with asyncio.timeout(timeout_seconds):
                 await self._first_reading.wait()
 
+    @property
+    def as_of(self) -> float | None:
+        """Unix time of the last proof that the numbers are right; None when nothing is known."""
+        return self.snapshot().as_of
+
     def snapshot(self) -> Snapshot:
         """Return the cluster as it will be once everybody who was promised a seat has it."""
         if self._watcher is None:
-            why = "the cluster is not watched"
-            return Snapshot(unknown={"nodes": why, "pods": why})
-        return self.book.apply(self._watcher.snapshot(), time.monotonic())
+            return _UNREAD
+        now = time.monotonic()
+        if self._reading is None or not self._reading.is_of(self._watcher.serial, now):
+            snapshot = self.book.apply(self._watcher.snapshot(), now)
+            self._reading = _Reading(serial=self._watcher.serial, at=now, snapshot=snapshot)
+        return self._reading.snapshot
 
     def view_for(self, spawner: Any) -> View:
         """Return what the owner of a spawner may pick, and what is known about it."""
-        catalog = visible_to(self.catalog, spawner.group_names)
-        number, board = self._board(placement_site(spawner, spawner.site_setting))
-        key = (number, spawner.group_names)
+        groups = spawner.group_names
+        board = self.board_for(spawner)
+        key = (id(board), groups)
         if key not in self._views:
-            offers = board.update(self.snapshot())
+            catalog = visible_to(self.catalog, groups)
             self._views[key] = View(
                 catalog=catalog,
-                offers=offers,
-                instead=board.instead,
-                as_of=offers[0].as_of if offers else None,
+                offers=board.offers(catalog),
+                alternative=lambda choice: board.alternative_for(choice, catalog),
             )
         return self._views[key]
 
-    def _board(self, site: SitePod) -> OfferBoard:
-        """Return the board of this catalog with these settings; the least used one gives way."""
+    def board_for(self, spawner: Any) -> OfferBoard:
+        """Return the offers with a spawner's settings, up to date; the oldest board gives way."""
         catalog = self.catalog
-        for position, (of_catalog, of_site, board) in enumerate(self._boards):
-            if of_catalog is catalog and of_site == site:
-                self._boards.append(self._boards.pop(position))
-                return board
-        board = OfferBoard(catalog, site)
-        self._boards = [*self._boards[1 - _MOST_BOARDS :], (catalog, site, board)]
+        site = placement_site(spawner, spawner.site_setting)
+        kept = [known for known in self._boards if known[0] is catalog]
+        found = next((known for known in kept if known[1] == site), None)
+        if found is None:
+            found = (catalog, site, OfferBoard(catalog, site))
+        else:
+            kept.remove(found)
+        self._boards = [*kept[1 - _MOST_BOARDS :], found]
+        board = found[2]
+        board.update(self.snapshot())
         return board
 
     async def _run(self) -> None:

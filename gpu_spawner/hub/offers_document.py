@@ -15,10 +15,10 @@ from gpu_spawner.hub.page_model import Page, Row, Tile
 from gpu_spawner.hub.page_words import choice_phrase
 from gpu_spawner.hub.view import View
 
-__all__ = ["offers_document", "page_news", "page_shape"]
+__all__ = ["age_of", "offers_document", "page_news", "page_shape"]
 
 
-def offers_document(view: View, now: float) -> tuple[dict[str, Any], str]:
+def offers_document(view: View, as_of: float | None, now: float) -> tuple[dict[str, Any], str]:
     """Return the answer of ``/hub/api/gpu-spawner/offers`` and a tag of what is offered.
 
     ``as_of`` (Unix time) and ``age_seconds`` are null when nothing is known; so are ``state``,
@@ -33,11 +33,16 @@ def offers_document(view: View, now: float) -> tuple[dict[str, Any], str]:
     ]
     tag = _digest(profiles)
     document = {
-        "as_of": view.as_of,
-        "age_seconds": view.age_seconds(now),
+        "as_of": as_of,
+        "age_seconds": age_of(as_of, now),
         "profiles": profiles,
     }
     return document, tag
+
+
+def age_of(as_of: float | None, now: float) -> int | None:
+    """Return how many seconds ago something was true; None when it was not known."""
+    return None if as_of is None else max(0, round(now - as_of))
 
 
 def _profile(view: View, profile: Profile, offer: ProfileOffer) -> dict[str, Any]:
@@ -124,13 +129,13 @@ def page_shape(view: View) -> str:
 
 
 def page_news(
-    view: View, last: Mapping[str, Any], now: float
+    view: View, last: Mapping[str, Any], age_seconds: int | None
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Return what changed on the page since ``last``, and what to pass as ``last`` next time.
 
     The news hold the tiles by their key and the rows by their id; None when nothing changed.
     """
-    tiles, rows = view.memo("page", lambda: _page_parts(view, now))
+    tiles, rows = view.memo("page", lambda: _page_parts(view))
     last_tiles, last_rows = last.get("tiles", {}), last.get("rows", {})
     changed_tiles = {key: tile for key, tile in tiles.items() if last_tiles.get(key) != tile}
     changed_rows = {key: row for key, row in rows.items() if last_rows.get(key) != row}
@@ -140,13 +145,15 @@ def page_news(
     news = {
         "tiles": changed_tiles,
         "rows": changed_rows,
-        "age_seconds": view.age_seconds(now),
+        "age_seconds": age_seconds,
     }
     return news, current
 
 
-def _page_parts(view: View, now: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    page: Page = build_page(view.catalog, view.offers, selected=None, instead=view.instead, now=now)
+def _page_parts(view: View) -> tuple[dict[str, Any], dict[str, Any]]:
+    page: Page = build_page(
+        view.catalog, view.offers, selected=None, instead=view.instead, age_seconds=None
+    )
     tiles = {key: _tile(tile) for key, tile in page.tiles().items()}
     rows = {row.id: _row(row) for card in page.cards for row in card.rows}
     return tiles, rows

@@ -31,7 +31,7 @@ def build_page(
     *,
     selected: Selection | None,
     instead: Callable[[str], str],
-    now: float,
+    age_seconds: int | None,
 ) -> Page:
     """Lay out the page of one user.
 
@@ -40,12 +40,10 @@ def build_page(
         offers: at least those of its profiles.
         selected: what to preselect; None leaves every radio button unchecked.
         instead: from a choice's key to the key of the nearest one that would start, or "".
-        now: Unix time, for the age of the numbers.
+        age_seconds: how old the numbers are; None when nothing is known.
     """
     by_slug = {offer.slug: offer for offer in offers}
     shown = [profile for profile in catalog.profiles if profile.slug in by_slug]
-    known = [as_of for profile in shown if (as_of := by_slug[profile.slug].as_of) is not None]
-    age_seconds = max(0, round(now - min(known))) if known else None
     nothing_known = bool(shown) and all(by_slug[profile.slug].state is None for profile in shown)
     cards = tuple(
         _card(_Card(catalog, profile, by_slug[profile.slug], selected, instead))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpu_spawner.core.catalog import Image, Selection
-from gpu_spawner.core.compile import PodFragment, compile_selection, variants
+from gpu_spawner.core.compile import PodFragment, compile_selection
 from gpu_spawner.core.placement import PodRequest, count_seats
 from gpu_spawner.core.site_pod import request_of
 from gpu_spawner.hub.page_words import choice_phrase
@@ -68,34 +68,31 @@ class Seats:
             SpawnRefused: no seat is free; with the reason, and what would start instead.
         """
         live = self._live
-        catalog = live.catalog
-        site = placement_site(spawner, spawner.site_setting)
-        pod_key = (spawner.namespace, spawner.pod_name)
-        snapshot = live.snapshot()
-        if snapshot.pods is not None and pod_key in snapshot.pods:
-            # A pod of this name is one that was left over; KubeSpawner removes it first.
-            snapshot = snapshot.without_pod(pod_key)
-        places = []
-        for variant in variants(catalog, selection):
-            fragment = compile_selection(catalog, variant)
-            request = request_of(fragment, site)
-            free = count_seats(snapshot, request, limit=1).free
-            offer = live.view_for(spawner).offer(selection.choice.key)
-            readiness = offer.images.get(selection.image) if offer else None
-            place = Place(
-                live=live,
-                fragment=fragment,
-                request=request,
-                pod_key=pod_key,
-                image=catalog.images[selection.image],
-                pull_seconds=readiness.pull_seconds if readiness else None,
-            )
-            if free is None or free > 0:
-                return place
-            places.append(place)
-        if live.settings.refuse_when_full:
+        board = live.board_for(spawner)
+        resolved = board.resolve(selection)
+        offer = board.offer_of(resolved)
+        fragment = compile_selection(live.catalog, resolved)
+        readiness = offer.images.get(selection.image)
+        place = Place(
+            live=live,
+            fragment=fragment,
+            request=request_of(fragment, placement_site(spawner, spawner.site_setting)),
+            pod_key=(spawner.namespace, spawner.pod_name),
+            image=live.catalog.images[selection.image],
+            pull_seconds=readiness.pull_seconds if readiness else None,
+        )
+        is_full = offer.free == 0 and not self._fits_instead_of_its_old_pod(place)
+        if is_full and live.settings.refuse_when_full:
             raise self._refusal(spawner, selection)
-        return places[0]
+        return place
+
+    def _fits_instead_of_its_old_pod(self, place: Place) -> bool:
+        """Tell whether it fits once a pod of the same name is gone: KubeSpawner removes that."""
+        snapshot = self._live.snapshot()
+        if snapshot.pods is None or place.pod_key not in snapshot.pods:
+            return False
+        without = snapshot.without_pod(place.pod_key)
+        return count_seats(without, place.request, limit=1).free != 0
 
     def _refusal(self, spawner: Any, selection: Selection) -> SpawnRefused:
         """Say why there is no seat, and what would start instead."""

@@ -10,7 +10,7 @@ from gpu_spawner.core.errors import OptionError
 from gpu_spawner.core.options import parse_options
 from gpu_spawner.hub.asked import asked
 from gpu_spawner.hub.form import render_form
-from gpu_spawner.hub.offers_document import page_shape
+from gpu_spawner.hub.offers_document import age_of, page_shape
 from gpu_spawner.hub.page_layout import build_page
 from gpu_spawner.hub.static_files import static_url
 
@@ -30,7 +30,7 @@ async def spawn_page(spawner: Any) -> str:
         view.offers,
         selected=_preselected(view.catalog, spawner),
         instead=view.instead,
-        now=time.time(),
+        age_seconds=age_of(live.as_of, time.time()),
     )
     base_url = spawner.hub.base_url
     stream_url = url_concat(

@@ -20,14 +20,12 @@ class View:
     (``memo``): a thousand open pages cost as much as one.
 
     Attributes:
-        instead: from a choice's key to the key of the nearest one that would start, or "".
-        as_of: Unix time of the oldest number; None when nothing is known.
+        alternative: from a choice's key to the nearest one that would start, if any would.
     """
 
     catalog: Catalog
     offers: tuple[ProfileOffer, ...]
-    instead: Callable[[str], str]
-    as_of: float | None
+    alternative: Callable[[str], ChoiceOffer | None]
     _memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def offer(self, key: str) -> ChoiceOffer | None:
@@ -38,6 +36,14 @@ class View:
                 return offer.choice(key)
         return None
 
+    def instead(self, key: str) -> str:
+        """Return the key of the nearest choice that would start, or nothing."""
+        offer = self.offer(key)
+        if offer is None or offer.state is None or offer.starts_now:
+            return ""
+        nearest = self.memo(f"instead of {key}", lambda: self.alternative(key))
+        return nearest.key if nearest is not None else ""
+
     def choice(self, key: str) -> tuple[Profile, Choice] | None:
         """Return the choice with this key and its profile, if these users may pick it."""
         profile = self.catalog.profile(key.partition("/")[0])
@@ -45,10 +51,6 @@ class View:
             if profile is not None and choice.key == key:
                 return profile, choice
         return None
-
-    def age_seconds(self, now: float) -> int | None:
-        """Return how old the oldest number is."""
-        return None if self.as_of is None else max(0, round(now - self.as_of))
 
     def memo(self, name: str, make: Callable[[], _T]) -> _T:
         """Return what was derived from this view under a name, making it on first use."""

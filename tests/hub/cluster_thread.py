@@ -1,0 +1,68 @@
+"""A simulated cluster on a thread of its own: tests talk to hub and cluster in turns."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gpu_spawner.sim.cluster import Cluster
+from gpu_spawner.sim.fleet import parse_fleet
+
+T = TypeVar("T")
+
+TINY_SERVER = Path(__file__).with_name("tiny_server.py")
+NAMESPACE = "gpu-demo"
+
+FLEET = f"""
+default_command: [python, {TINY_SERVER}]
+images:
+  "*missing*": {{missing: true}}
+  "*": {{size: 1k}}
+nodes:
+  - name: h100
+    count: 2
+    cpu: 32
+    memory: 256Gi
+    gpu: {{product: NVIDIA-H100-80GB-HBM3, family: hopper, compute: "9.0", count: 2,
+          memory_mib: 81559}}
+    taints: [{{key: nvidia.com/gpu, value: present, effect: NoSchedule}}]
+  - name: cpu
+    cpu: 16
+    memory: 64Gi
+"""
+"""Two nodes with two H100s each, and one without."""
+
+
+class ClusterThread:
+    """A running cluster; ``call`` runs coroutines where it runs."""
+
+    def __init__(self, state_dir: Path, fleet: str = FLEET) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.cluster = Cluster(parse_fleet(fleet, source="tests"), state_dir=state_dir)
+        self.call(self.cluster.__aenter__())
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
+
+    def stop(self) -> None:
+        self.call(self.cluster.__aexit__(None, None, None))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=30)
+        self._loop.close()
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.cluster.kubeconfig_path
+
+    def pods(self, username: str = "") -> list[dict[str, Any]]:
+        """List the pods of servers, of one user or of all."""
+        listing = self.call(self.cluster.client.get(f"/api/v1/namespaces/{NAMESPACE}/pods"))
+        return [
+            pod
+            for pod in listing["items"]
+            if not username
+            or pod["metadata"]["annotations"].get("hub.jupyter.org/username") == username
+        ]
