@@ -63,7 +63,7 @@ def read_files(directory: Path, sources: Sources) -> None:
         sources.problems.append(
             Problem(
                 file=str(directory),
-                message=f"the directory cannot be read ({error.strerror})",
+                message=f"the directory cannot be read ({error.strerror}).",
                 cure="Check the path and its permissions.",
             )
         )
@@ -105,4 +105,4 @@ def _read_file(path: Path, sources: Sources) -> None:
 
 
 def _tell(sources: Sources, file: str, message: str, cure: str) -> None:
-    sources.problems.append(Problem(file=file, message=message, cure=cure))
+    sources.problems.append(Problem(file=file, message=f"{message}.", cure=cure))

@@ -11,7 +11,7 @@ import yaml
 
 from gpu_spawner.core.documents import Document, KeyPath
 from gpu_spawner.core.errors import Problem
-from gpu_spawner.core.wording import quoted, say_bytes
+from gpu_spawner.core.wording import as_sentence, quoted, say_bytes
 
 __all__ = ["MAX_FILE_BYTES", "read_yaml"]
 
@@ -40,14 +40,16 @@ def read_yaml(path: Path, problems: list[Problem]) -> Document | None:
     try:
         root = _compose(_read_text(path))
     except _UnreadableError as error:
-        problems.append(Problem(file=file, line=error.line, message=error.message, cure=error.cure))
+        problems.append(
+            Problem(file=file, line=error.line, message=as_sentence(error.message), cure=error.cure)
+        )
         return None
     reader = _NodeReader(file, problems)
     data = reader.read(root)
     if isinstance(data, dict):
         return Document(file=file, data=data, lines=reader.lines)
     if not reader.has_failed:
-        message = f"got {quoted(data)}; a mapping is expected"
+        message = f"got {quoted(data)}; a mapping is expected."
         problems.append(Problem(file=file, line=1, message=message, cure="Begin with key: value."))
     return None
 

@@ -73,7 +73,7 @@ def build_catalog(sources: Sources) -> Catalog:
         building.problems.append(
             Problem(
                 file=sources.place,
-                message="there is no profile",
+                message="there is no profile.",
                 cure="Add one, for example 10-data-science.yaml.",
             )
         )
@@ -111,7 +111,7 @@ class _Building:
             if model is not None:
                 path = (name, "tolerations")
                 self.problems.extend(wrong_tolerations(document, path, model.tolerations))
-                self.flavors[name] = flavor_from(name, model)
+                self.flavors[name] = flavor_from(name, model, document)
 
     def add_images(self, document: Document) -> None:
         for name in self._new_names(document, "image", self.image_names):
@@ -140,7 +140,7 @@ class _Building:
         self.problems.extend(found)
         if model is None:
             return
-        profile = profile_from(source.slug, source.order, model, origin=document.origin)
+        profile = profile_from(source.slug, source.order, model, document)
         found = [
             *wrong_names(document, ("images",), model.images, self.image_names),
             *doubled_choices(document, profile.gpu),

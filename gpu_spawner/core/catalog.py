@@ -187,6 +187,7 @@ class Profile:
         allowed_groups: who sees it; None means everyone.
         override: KubeSpawner settings of the escape hatch ``kubespawner_override``.
         origin: the file (or trait and key) it was read from, for problems found later.
+        lines: the line of each key there; empty where the source has no lines.
         choices: every combination, in page order; the first is the default. "Whichever is free
             first" comes first where a share and count can be had of several flavors.
     """
@@ -206,6 +207,9 @@ class Profile:
     scheduler_name: str | None = None
     override: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     origin: str = field(default="", compare=False)
+    lines: Mapping[tuple[str | int, ...], int] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False, repr=False
+    )
     choices: tuple[Choice, ...] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from gpu_spawner.core.catalog import ANY, Catalog, Choice, Profile, Selection
 from gpu_spawner.core.compile import PodFragment, compile_selection
+from gpu_spawner.core.documents import dotted
 from gpu_spawner.core.errors import Problem
 from gpu_spawner.core.fitting import Reason, Rejection, room_beside, static_rejections
 from gpu_spawner.core.flavors import Flavor, LabelIn
@@ -23,7 +24,7 @@ from gpu_spawner.core.quantity import format_bytes, format_cpu
 from gpu_spawner.core.resources import CPU, EPHEMERAL_STORAGE, MEMORY
 from gpu_spawner.core.site_pod import SitePod, request_of
 from gpu_spawner.core.snapshot import NO_LOAD, Snapshot
-from gpu_spawner.core.wording import counted, did_you_mean, listed
+from gpu_spawner.core.wording import as_sentence, counted, did_you_mean, listed
 
 __all__ = ["check_against_cluster"]
 
@@ -43,7 +44,7 @@ def check_against_cluster(
     """
     if snapshot.nodes is None:
         reason = snapshot.unknown.get("nodes", "nothing was read")
-        return [Problem(file="cluster", message=f"nodes are unknown: {reason}")]
+        return [Problem(file="cluster", message=f"nodes are unknown: {reason}.")]
     nodes = [state.node for state in snapshot.nodes.values()]
     problems = set(_contested_nodes(catalog, nodes))
     for profile in catalog.profiles:
@@ -64,9 +65,10 @@ def _contested_nodes(catalog: Catalog, nodes: Iterable[Node]) -> Iterator[Proble
                 shared.setdefault((first, second), []).append(node.name)
     for (first, second), names in shared.items():
         yield Problem(
-            file="flavors",
+            file=catalog.flavors[second].origin,
+            line=catalog.flavors[second].line,
             key=second,
-            message=f"'{first}' and '{second}' both claim {_some_nodes(names)}",
+            message=f"'{first}' and '{second}' both claim {_some_nodes(names)}.",
             cure="Make their node_labels differ: every GPU is counted for one flavor.",
         )
 
@@ -126,8 +128,30 @@ class _Checking:
         )
         return compile_selection(self.catalog, selection)
 
-    def _tell(self, key: str, message: str, cure: str) -> Problem:
-        return Problem(file=self.profile.origin, key=key, message=message, cure=cure)
+    def _tell(self, part: str, message: str, cure: str) -> Problem:
+        """Make a problem of a part of the profile (``gpu.count``), in the block of this choice."""
+        path: tuple[str | int, ...] = tuple(part.split(".")) if part else ()
+        if path[:1] == ("gpu",) and ("gpu", 0) in self.profile.lines:
+            path = ("gpu", self._block, *path[1:])
+        place = path
+        while place and place not in self.profile.lines:
+            place = place[:-1]
+        return Problem(
+            file=self.profile.origin,
+            line=self.profile.lines.get(place, 0),
+            key=dotted(path),
+            message=as_sentence(message),
+            cure=cure,
+        )
+
+    @property
+    def _block(self) -> int:
+        """The index of the ``gpu`` block that offers the choice."""
+        for index, block in enumerate(self.profile.gpu):
+            is_here = self.choice.flavor in block.flavors and self.choice.share in block.shares
+            if is_here and self.choice.count in block.counts:
+                return index
+        return 0
 
     def _no_node(self, fragment: PodFragment) -> Problem:
         """Say which label is at fault: the first that no node has with these values."""
@@ -183,22 +207,33 @@ class _Checking:
 
     def _all_refused(self, image: str, request: PodRequest, having: list[Node]) -> Problem:
         """Say why no node that has the hardware would take the pod."""
-        rejections = [one for node in having for one in _lasting(request, node)]
-        reasons = {one.reason for one in rejections}
-        of = f"every node of flavor '{self.choice.flavor}'" if self.choice.flavor else "every node"
-        for reason, key, cure in (
-            (Reason.TAINT, "tolerations", "Tolerate it in the flavor, or in the profile."),
-            (Reason.DRIVER, "images", "Use another image, or update the nodes' driver."),
-            (Reason.ARCHITECTURE, "images", "Use an image that is built for these nodes."),
+        lasting = [_lasting(request, node) for node in having]
+        # The nodes that come nearest tell what is in the way; others may have it and more.
+        fewest = min(len(rejections) for rejections in lasting)
+        nearest = [one for found in lasting if len(found) == fewest for one in found]
+        kind = f" of flavor '{self.choice.flavor}'" if self.choice.flavor else ""
+        for reason, key, words, cure in (
+            (Reason.TAINT, "tolerations", "every node{kind} is tainted {facts}", "Tolerate it."),
+            (
+                Reason.DRIVER,
+                "images",
+                "image '{image}' cannot run on any node{kind}: {facts}",
+                "Use another image, or update the nodes' driver.",
+            ),
+            (
+                Reason.ARCHITECTURE,
+                "images",
+                "image '{image}' cannot run on any node{kind}: {facts}",
+                "Use an image that is built for these nodes.",
+            ),
         ):
-            if reason in reasons:
-                details = sorted({one.detail for one in rejections if one.reason is reason})
-                subject = f"image '{image}': " if key == "images" else ""
-                facts = listed(details[:3])
-                return self._tell(key, f"{subject}{of} refuses ({reason}: {facts})", cure)
+            details = sorted({one.detail for one in nearest if one.reason is reason})
+            if details:
+                message = words.format(kind=kind, image=image, facts=listed(details[:3]))
+                return self._tell(key, message, cure)
         return self._tell(
             "node_selector",
-            f"{of} is excluded ({min(one.detail for one in rejections)})",
+            f"every node{kind} is excluded: {min(one.detail for one in nearest)}",
             "Correct node_selector, or the site's node affinity.",
         )
 

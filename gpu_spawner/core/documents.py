@@ -15,9 +15,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gpu_spawner.core.errors import Problem
-from gpu_spawner.core.wording import did_you_mean, quoted
+from gpu_spawner.core.wording import as_sentence, did_you_mean, quoted
 
-__all__ = ["Document", "KeyPath", "read_model"]
+__all__ = ["Document", "KeyPath", "dotted", "read_model"]
 
 KeyPath = tuple[str | int, ...]
 """Where something is inside a document: keys of mappings and indexes of lists."""
@@ -61,7 +61,7 @@ class Document:
     @property
     def origin(self) -> str:
         """The document as a whole: the file, or the trait and the key in it."""
-        return ": ".join(filter(None, [self.file, _dotted(self.prefix)]))
+        return ": ".join(filter(None, [self.file, dotted(self.prefix)]))
 
     def problem(self, path: KeyPath, message: str, cure: str = "") -> Problem:
         """Make a problem at a place; a path that does not exist falls back to what contains it."""
@@ -71,8 +71,8 @@ class Document:
         return Problem(
             file=self.file,
             line=self.lines.get(place, 0),
-            key=_dotted((*self.prefix, *path)),
-            message=message,
+            key=dotted((*self.prefix, *path)),
+            message=as_sentence(message),
             cure=cure,
         )
 
@@ -162,7 +162,7 @@ def _model_inside(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _dotted(path: KeyPath) -> str:
+def dotted(path: KeyPath) -> str:
     """Write a path as people do: ``gpu.share.mig``, ``images[1]``."""
     text = ""
     for part in path:

@@ -1,6 +1,6 @@
 """What a kind of GPU is: how its nodes are recognised, and how they hand it out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["Flavor", "LabelIn", "MigLayout", "Sharing", "Toleration"]
@@ -79,6 +79,7 @@ class Flavor:
         node_labels: what a node must carry to have this GPU, all of them.
         resource: the extended resource of a whole GPU.
         tolerations: beside the vendor's taint, which is always tolerated.
+        origin, line: where it was read, for problems found later; line 0 where there are no lines.
     """
 
     name: str
@@ -91,3 +92,5 @@ class Flavor:
     tolerations: tuple[Toleration, ...] = ()
     sharing: Sharing | None = None
     mig: MigLayout | None = None
+    origin: str = field(default="", compare=False)
+    line: int = field(default=0, compare=False)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from types import MappingProxyType
 
 from gpu_spawner.core.catalog import Amount, GpuBlock, Image, Preload, Profile, Resources
+from gpu_spawner.core.documents import Document
 from gpu_spawner.core.flavors import Flavor, LabelIn, MigLayout, Sharing, Toleration
 from gpu_spawner.core.schema import (
     CpuModel,
@@ -19,7 +20,7 @@ from gpu_spawner.core.schema import (
 __all__ = ["block_from", "flavor_from", "image_from", "profile_from", "resources_from"]
 
 
-def flavor_from(name: str, model: FlavorModel) -> Flavor:
+def flavor_from(name: str, model: FlavorModel, document: Document) -> Flavor:
     """Make a flavor."""
     sharing, mig = model.sharing, model.mig
     return Flavor(
@@ -39,6 +40,8 @@ def flavor_from(name: str, model: FlavorModel) -> Flavor:
         if sharing
         else None,
         mig=MigLayout(strategy=mig.strategy, profiles=tuple(mig.profiles)) if mig else None,
+        origin=document.origin,
+        line=document.lines.get((name,), 0),
     )
 
 
@@ -75,7 +78,7 @@ def block_from(model: GpuModel) -> GpuBlock:
     )
 
 
-def profile_from(slug: str, order: int, model: ProfileModel, *, origin: str) -> Profile:
+def profile_from(slug: str, order: int, model: ProfileModel, document: Document) -> Profile:
     """Make a profile."""
     return Profile(
         slug=slug,
@@ -92,7 +95,8 @@ def profile_from(slug: str, order: int, model: ProfileModel, *, origin: str) -> 
         tolerations=_tolerations(model.tolerations),
         scheduler_name=model.scheduler_name,
         override=MappingProxyType(model.kubespawner_override),
-        origin=origin,
+        origin=document.origin,
+        lines=document.lines,
     )
 
 

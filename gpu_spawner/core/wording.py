@@ -7,12 +7,26 @@ from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from typing import Final
 
-__all__ = ["counted", "did_you_mean", "listed", "nearest", "quoted", "say_bytes", "say_duration"]
+__all__ = [
+    "as_sentence",
+    "counted",
+    "did_you_mean",
+    "listed",
+    "nearest",
+    "quoted",
+    "say_bytes",
+    "say_duration",
+]
 
 _MAX_QUOTED: Final = 60
 _MAX_LISTED: Final = 12
 _UNPRINTABLE: Final = "\N{REPLACEMENT CHARACTER}"
 _SMALL_NUMBERS: Final = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
+
+
+def as_sentence(text: str) -> str:
+    """End a text with a full stop, unless it has an end, so that another sentence may follow."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def quoted(value: object) -> str:
