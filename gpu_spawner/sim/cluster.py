@@ -141,9 +141,9 @@ class Cluster:
         await asyncio.shield(self._failure)
 
     async def _wait_unless_failed(self, ready: Coroutine[Any, Any, object]) -> None:
-        waiting = asyncio.create_task(ready)
+        waiting: asyncio.Future[object] = asyncio.create_task(ready)
         try:
-            await asyncio.wait([waiting, self._failure], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waiting, self._failure), return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
         if self._failure.done():

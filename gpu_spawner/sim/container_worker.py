@@ -46,7 +46,7 @@ class _NotStartedError(Exception):
 
 
 def _working_folder(spec: Mapping[str, Any], folders: PodFolders) -> Path:
-    folder = Path(folders.mounts.translate(spec.get("workingDir") or ""))
+    folder = Path(folders.mounts.translate(spec.get("workingDir") or str(folders.home)))
     return folder if folder.is_dir() else folders.home
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "Fleet",
     "Gpu",
     "ImageFacts",
+    "ImageOnNodes",
     "NodeGroup",
     "Taint",
     "Tenant",
@@ -134,12 +135,23 @@ class Gpu(_Strict):
         return self
 
 
+class ImageOnNodes(_Strict):
+    """An image that only some nodes of a group have.
+
+    Attributes:
+        only: the numbers of these nodes.
+    """
+
+    image: str
+    only: tuple[Annotated[int, pydantic.Field(ge=1, strict=True)], ...]
+
+
 class NodeGroup(_Strict):
     """Nodes that are alike; they are named ``<name>-1``, ``<name>-2`` and so on.
 
     Attributes:
         pull_bandwidth: bytes a second one node can pull, shared by its pulls.
-        images: references of the images the nodes have from the start.
+        images: references of the images the nodes, or some of them, have from the start.
         resources: further extended resources.
     """
 
@@ -156,7 +168,16 @@ class NodeGroup(_Strict):
     taints: tuple[Taint, ...] = ()
     is_cordoned: bool = pydantic.Field(default=False, alias="cordoned")
     pull_bandwidth: Bytes = 1_000_000_000
-    images: tuple[str, ...] = ()
+    images: tuple[str | ImageOnNodes, ...] = ()
+
+    def images_of(self, name: str) -> tuple[str, ...]:
+        """Return what the node of this name has from the start."""
+        number = int(name.removeprefix(f"{self.name}-"))
+        return tuple(
+            each if isinstance(each, str) else each.image
+            for each in self.images
+            if isinstance(each, str) or number in each.only
+        )
 
     @property
     def node_names(self) -> tuple[str, ...]:

@@ -129,12 +129,13 @@ def _tenant_pod(tenant: Tenant, pod: TenantPod, name: str, demo_id: str) -> dict
             }
         ],
         "automountServiceAccountToken": False,
-        # They are somebody's long job: the GPU taint is theirs to tolerate, and ending them
-        # takes no time.
-        "tolerations": [{"operator": "Exists"}],
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+        # Nothing runs in them, so ending them takes no time.
         "terminationGracePeriodSeconds": 1,
     }
     if pod.node:
+        # They were there before anybody tainted or cordoned their node.
+        spec["tolerations"] = [{"operator": "Exists"}]
         spec["nodeSelector"] = {"kubernetes.io/hostname": pod.node}
     return {
         "apiVersion": "v1",

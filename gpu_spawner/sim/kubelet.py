@@ -141,7 +141,7 @@ class Kubelet:
             images=NodeImages(
                 bandwidth=group.pull_bandwidth,
                 facts=self._fleet.image_facts,
-                present=group.images,
+                present=group.images_of(name),
                 on_change=note_change,
             ),
             devices=NodeDevices(group, name),
