@@ -1,0 +1,150 @@
+"""A demo started as a newcomer starts it, and what a test asks of it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+READY_SECONDS = 120
+T = TypeVar("T")
+
+# Every process of a demo inherits this variable, so that none can hide from the tests.
+MARK = "GPU_SPAWNER_E2E"
+
+
+def wait_until(condition: Callable[[], T], what: str, seconds: float = 30) -> T:
+    """Poll until ``condition`` is true: the demo is a black box that offers nothing to wait on."""
+    deadline = time.monotonic() + seconds
+    while not (result := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.05)
+    return result
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class RunningDemo:
+    """A demo: its address, its cluster through kubectl, and the processes it started."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int, state_dir: Path) -> None:
+        self.process = process
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.state_dir = state_dir
+
+    def kubectl(self, *arguments: str) -> Any:
+        completed = subprocess.run(
+            [
+                str(Path(sys.executable).parent / "kubectl"),
+                f"--kubeconfig={self.state_dir / 'kubeconfig'}",
+                *arguments,
+                "-o",
+                "json",
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        return json.loads(completed.stdout)
+
+    def pods(self, username: str) -> list[dict[str, Any]]:
+        """List the pods of one user's servers."""
+        pods = self.kubectl("get", "pods", "-A", "-l", "component=singleuser-server")["items"]
+        key = "hub.jupyter.org/username"
+        return [pod for pod in pods if pod["metadata"]["annotations"][key] == username]
+
+    def processes(self) -> dict[int, list[str]]:
+        """Map every living process of this demo to its command line."""
+        mark = f"{MARK}={self.state_dir}".encode()
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                environment = (entry / "environ").read_bytes().split(b"\0")
+                command = (entry / "cmdline").read_bytes().decode().split("\0")
+            except OSError:  # it ended while we looked
+                continue
+            if mark in environment:
+                found[int(entry.name)] = command
+        return found
+
+    def hub_pid(self) -> int:
+        """Find the hub among the demo's processes."""
+        for pid, command in self.processes().items():
+            if "jupyterhub" in command or any(part.endswith("/jupyterhub") for part in command):
+                return pid
+        raise AssertionError("the demo has no hub process")
+
+    def log(self) -> str:
+        """Read what the demo's processes logged, for the message of a failing test."""
+        parts = [f"== {path.name}\n{path.read_text()[-6000:]}" for path in self._logs()]
+        return "\n".join(parts)
+
+    def hub_log(self) -> str:
+        return (self.state_dir / "logs" / "hub.log").read_text()
+
+    def _logs(self) -> list[Path]:
+        return sorted((self.state_dir / "logs").glob("*.log"))
+
+    def is_up(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/hub/health", timeout=5) as response:
+                return bool(response.status == 200)
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+    def stop(self, signal_number: int = signal.SIGINT) -> tuple[int, str]:
+        """End the demo as Ctrl-C does; return its exit status and what it printed."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal_number)
+        output, _ = self.process.communicate(timeout=60)
+        return self.process.returncode, output
+
+
+@contextmanager
+def running_demo(
+    state_dir: Path, *arguments: str, port: int | None = None
+) -> Iterator[RunningDemo]:
+    """Start ``gpu-spawner demo``, wait until its page answers, and end it afterwards."""
+    port = port or free_port()
+    process = subprocess.Popen(
+        [
+            str(Path(sys.executable).parent / "gpu-spawner"),
+            "demo",
+            f"--port={port}",
+            f"--state={state_dir}",
+            *arguments,
+        ],
+        env={**os.environ, MARK: str(state_dir)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    demo = RunningDemo(process, port, state_dir)
+    try:
+        wait_until(
+            lambda: demo.is_up() or process.poll() is not None, "the hub answers", READY_SECONDS
+        )
+        if process.poll() is not None:
+            raise AssertionError(f"the demo ended at once:\n{process.communicate()[0]}")
+        yield demo
+    finally:
+        demo.stop()

@@ -1,0 +1,32 @@
+"""What a researcher sees and does on the spawn page, in words; the selectors are here alone."""
+
+import re
+
+from playwright.sync_api import Locator, Page
+
+TWO_H100 = "pytorch-gpus/h100-80gb/whole/2"
+ONE_H100 = "pytorch-gpus/h100-80gb/whole/1"
+EIGHT_H100 = "pytorch-gpus/h100-80gb/whole/8"
+
+
+def tile(page: Page, offer: str) -> Locator:
+    """Find the tile of one choice: what is clicked, and what says how many are free."""
+    identifier = radio(page, offer).get_attribute("id")
+    return page.locator(f'label[for="{identifier}"]')
+
+
+def radio(page: Page, offer: str) -> Locator:
+    return page.locator(f'input[name="offer"][value="{offer}"]')
+
+
+def seats_free(page: Page, offer: str) -> int:
+    """Read how many servers of this choice would start now."""
+    text = tile(page, offer).inner_text()
+    found = re.search(r"(\d+)\s+free", text)
+    return int(found[1]) if found else 0
+
+
+def start(page: Page, offer: str) -> None:
+    """Pick a choice and press the one button."""
+    tile(page, offer).click()
+    page.click("#spawn_form input[type=submit]")
