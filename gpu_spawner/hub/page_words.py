@@ -159,8 +159,10 @@ def choice_phrase(catalog: Catalog, profile: Profile, choice: Choice) -> str:
     if choice.share.mechanism == "whole":
         return f"{choice.count} {TIMES} {flavor}"
     unit = facts.unit if choice.count == 1 else facts.units
-    name = f"{choice.share.value} {unit}" if choice.share.value else unit
-    return f"{choice.count} {TIMES} {name} of {flavor}"
+    if not choice.share.value:
+        return f"{choice.count} {unit} of {flavor}"
+    several = f"{choice.count} {TIMES} " if choice.count > 1 else ""
+    return f"{several}{choice.share.value} {unit} of {flavor}"
 
 
 def count_words(count: FlavorCount | None) -> str:

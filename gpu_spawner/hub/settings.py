@@ -96,6 +96,11 @@ class Settings(HasTraits):
         """,
     )
 
+    @property
+    def has_profiles(self) -> bool:
+        """Whether there is a catalog of ours at all."""
+        return bool(self.profiles_dir or self.profiles)
+
 
 class HubSettings(Settings, LoggingConfigurable):
     """The same settings for the whole hub, with those of KubeSpawner that name the API server."""
@@ -103,11 +108,6 @@ class HubSettings(Settings, LoggingConfigurable):
     k8s_api_host = Unicode("", config=True)
     k8s_api_ssl_ca_cert = Unicode("", config=True)
     k8s_api_verify_ssl = Bool(None, allow_none=True, config=True)
-
-    @property
-    def has_profiles(self) -> bool:
-        """Whether there is a catalog of ours at all."""
-        return bool(self.profiles_dir or self.profiles)
 
 
 def read_settings(spawner_class: Any, config: Config, **keywords: Any) -> HubSettings:

@@ -1,0 +1,152 @@
+"""The form as HTML: complete without a script, and nothing in it but what we wrote."""
+
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from page_examples import BUSY, CATALOG, IMPOSSIBLE, offers, page, pick
+
+from gpu_spawner.hub.form import render_form
+from gpu_spawner.hub.page_layout import build_page
+from gpu_spawner.hub.static_files import STATIC_DIRECTORY, static_url
+
+pytestmark = pytest.mark.hosts
+
+EVIL = """<script>alert(1)</script><img src=x onerror=alert(1)>"'&{{ 7*7 }}</form>"""
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.found = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def of(self, tag, **wanted):
+        return [
+            attributes
+            for name, attributes in self.found
+            if name == tag and all(attributes.get(key) == value for key, value in wanted.items())
+        ]
+
+
+def render(shown):
+    return render_form(
+        shown, css_url="/hub/page.css", js_url="/hub/page.js", stream_url="/hub/stream?a=1&b=2"
+    )
+
+
+STATES = {
+    "whole/h100/whole/2": (BUSY, 0, 4, "All 4 are in use"),
+    "whole/h100/whole/4": (IMPOSSIBLE, 0, 0, "No node has 4 of these"),
+}
+
+
+class TestForm:
+    def test_one_group_of_radio_buttons_decides_everything(self):
+        shown = page(STATES, selected=pick("whole/h100/whole/1"))
+        radios = Elements(render(shown)).of("input", type="radio")
+        assert {radio["name"] for radio in radios} == {"offer"}
+        assert {radio["value"] for radio in radios} == set(shown.tiles())
+        assert [r["value"] for r in radios if "checked" in r] == ["whole/h100/whole/1"]
+        assert [r["value"] for r in radios if "disabled" in r] == ["whole/h100/whole/4"]
+
+    def test_every_field_has_a_label_and_every_reference_a_target(self):
+        elements = Elements(
+            render(page(STATES, selected=pick("whole/h100/whole/2"), instead="cpu/cpu"))
+        )
+        ids = [attributes["id"] for _, attributes in elements.found if "id" in attributes]
+        labelled = {label["for"] for label in elements.of("label")}
+        fields = [*elements.of("input"), *elements.of("select")]
+        assert len(ids) == len(set(ids))
+        assert {field["id"] for field in fields} <= labelled <= set(ids)
+        for _, attributes in elements.found:
+            for name in ("aria-describedby", "aria-labelledby"):
+                if name in attributes:
+                    assert attributes[name] in ids
+
+    def test_the_environment_is_a_field_as_kubespawner_names_it(self):
+        (select,) = Elements(render(page())).of("select")
+        assert select["name"] == "profile-option-whole--image"
+
+    def test_the_chosen_environment_is_preselected(self):
+        html = render(page(selected=pick("whole/h100/whole/1", "old")))
+        (chosen,) = [o for o in Elements(html).of("option") if "selected" in o]
+        assert chosen["value"] == "old"
+
+    def test_reasons_are_there_without_a_script(self):
+        assert "All 4 are in use" in render(page(STATES))
+
+    def test_a_full_preselection_can_be_changed_without_a_script(self):
+        shown = page(STATES, selected=pick("whole/h100/whole/2"), instead="whole/h100/whole/1")
+        label = shown.tiles()["whole/h100/whole/1"].id
+        assert f'<label class="gs-instead" for="{label}">' in render(shown)
+
+    def test_a_strict_content_policy_can_hold(self):
+        elements = Elements(render(page(STATES, selected=pick("whole/h100/whole/2"))))
+        for tag, attributes in elements.found:
+            assert "style" not in attributes
+            assert not [name for name in attributes if name.startswith("on")]
+            if tag == "script":
+                assert attributes["src"]
+            assert tag != "style"
+
+    def test_nothing_an_admin_or_the_cluster_wrote_becomes_html(self):
+        catalog = replace(
+            CATALOG,
+            profiles=tuple(
+                replace(profile, display_name=EVIL, description=EVIL)
+                for profile in CATALOG.profiles
+            ),
+            flavors={
+                name: replace(flavor, display_name=EVIL) for name, flavor in CATALOG.flavors.items()
+            },
+            images={
+                name: replace(image, display_name=EVIL, python=EVIL, packages=((EVIL, EVIL),))
+                for name, image in CATALOG.images.items()
+            },
+        )
+        states = {choice.key: (BUSY, 0, 1, EVIL) for p in catalog.profiles for choice in p.choices}
+        shown = build_page(
+            catalog,
+            offers(states),
+            selected=pick("whole/h100/whole/2"),
+            instead=lambda _: "cpu/cpu",
+            age_seconds=1,
+        )
+        html = render(shown)
+        elements = Elements(html)
+        assert len(elements.of("script")) == 1
+        assert not elements.of("img")
+        assert "49" not in html.replace(EVIL, "")
+        assert "</form>" not in html
+
+    def test_a_page_without_profiles_says_what_to_do(self):
+        nothing = build_page(
+            replace(CATALOG, profiles=()),
+            [],
+            selected=None,
+            instead=lambda _: "",
+            age_seconds=None,
+        )
+        html = render(nothing)
+        assert "Ask the administrators" in html
+        assert not Elements(html).of("input")
+
+
+class TestWeight:
+    def test_ours_is_under_sixty_kilobytes(self):
+        """Counted with the page of three profiles; what users load beside JupyterHub's own."""
+        parts = [len(render(page(STATES)).encode())]
+        parts += [path.stat().st_size for path in STATIC_DIRECTORY.iterdir()]
+        assert sum(parts) < 60_000
+
+    def test_files_are_served_under_their_version(self):
+        url = static_url("/base/hub/", "page.js")
+        assert url.startswith("/base/hub/gpu-spawner/static/page.js?v=")
+        assert Path(STATIC_DIRECTORY / "page.js").is_file()
