@@ -27,7 +27,7 @@ def service(folder: Path, script: str) -> Service:
 async def test_a_service_that_is_killed_is_started_again(tmp_path: Path) -> None:
     kept = Supervisor(service(tmp_path, "echo up; exec sleep 600"))
     task = asyncio.create_task(kept.run())
-    await until(lambda: kept.pid, "the service runs")
+    await until(lambda: kept.pid and (tmp_path / "log").read_text(), "the service runs")
     first = kept.pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
