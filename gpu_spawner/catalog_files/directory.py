@@ -93,6 +93,7 @@ def _read_file(path: Path, sources: Sources) -> None:
         return
     document = read_yaml(path, sources.problems)
     if document is None:
+        sources.unreadable.add(path.stem)
         return
     if path.stem == "flavors":
         sources.flavors.append(document)

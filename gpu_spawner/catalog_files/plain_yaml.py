@@ -13,11 +13,11 @@ from gpu_spawner.core.documents import Document, KeyPath
 from gpu_spawner.core.errors import Problem
 from gpu_spawner.core.wording import as_sentence, quoted, say_bytes
 
-__all__ = ["MAX_FILE_BYTES", "read_yaml"]
+__all__ = ["MAX_DEPTH", "MAX_FILE_BYTES", "MAX_VALUES", "read_yaml"]
 
 MAX_FILE_BYTES: Final = 256 * 2**10
-_MAX_VALUES: Final = 20_000
-_MAX_DEPTH: Final = 30
+MAX_VALUES: Final = 20_000
+MAX_DEPTH: Final = 30
 
 _MAPPING: Final = "tag:yaml.org,2002:map"
 _SEQUENCE: Final = "tag:yaml.org,2002:seq"
@@ -47,8 +47,8 @@ def read_yaml(path: Path, problems: list[Problem]) -> Document | None:
     reader = _NodeReader(file, problems)
     data = reader.read(root)
     if isinstance(data, dict):
-        return Document(file=file, data=data, lines=reader.lines)
-    if not reader.has_failed:
+        return Document(file=file, data=data, lines=reader.lines, told=frozenset(reader.told))
+    if not reader.told:
         message = f"got {quoted(data)}; a mapping is expected."
         problems.append(Problem(file=file, line=1, message=message, cure="Begin with key: value."))
     return None
@@ -86,13 +86,14 @@ def _compose(text: str) -> yaml.Node:
         raise _UnreadableError(f"is not YAML: {what[:200]}", cure, line) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        shown = f"U+{ord(error.character):04X}"
+        found = error.character  # its number where the text was decoded already
+        shown = f"U+{found if isinstance(found, int) else ord(found):04X}"
         raise _UnreadableError(
             f"is not YAML: the character {shown} is not allowed", "Remove it.", line
         ) from error
     except RecursionError as error:
         raise _UnreadableError(
-            f"is nested more than {_MAX_DEPTH} levels deep", "Flatten it."
+            f"is nested more than {MAX_DEPTH} levels deep", "Flatten it."
         ) from error
     if root is None:
         raise _UnreadableError("is empty", "Fill it in or remove it.")
@@ -108,7 +109,8 @@ class _NodeReader:
 
     def __init__(self, file: str, problems: list[Problem]) -> None:
         self.lines: dict[KeyPath, int] = {}
-        self.has_failed = False
+        self.told: set[KeyPath] = set()
+        self._is_too_large = False
         self._file = file
         self._problems = problems
         self._count = 0
@@ -117,11 +119,10 @@ class _NodeReader:
     def read(self, node: yaml.Node, path: KeyPath = ()) -> Any:
         """Return the data of a node; None where it had to be left out."""
         self._count += 1
-        if self._count > _MAX_VALUES or len(path) > _MAX_DEPTH:
-            # Once is enough: a bomb of aliases has thousands of places.
-            if not self.has_failed:
-                limits = f"{_MAX_VALUES} values or {_MAX_DEPTH} levels"
-                self._tell(node, path, f"is larger than {limits}", "Use fewer aliases.")
+        if self._count > MAX_VALUES or len(path) > MAX_DEPTH:
+            limits = f"{MAX_VALUES:,} values or {MAX_DEPTH} levels"
+            self._tell(node, path, f"is larger than {limits}", "Use fewer aliases.")
+            self._is_too_large = True
             return None
         if isinstance(node, yaml.MappingNode) and node.tag == _MAPPING:
             return self._mapping(node, path)
@@ -168,6 +169,8 @@ class _NodeReader:
         return None
 
     def _tell(self, node: yaml.Node, path: KeyPath, message: str, cure: str) -> None:
-        self.has_failed = True
+        if self._is_too_large:
+            return  # a bomb of aliases has thousands of places; the first is enough
+        self.told.add(path)
         document = Document(file=self._file, data={}, lines={path: node.start_mark.line + 1})
         self._problems.append(document.problem(path, message, cure))

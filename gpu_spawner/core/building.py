@@ -4,7 +4,7 @@ Decides what must agree between files: names that refer to each other, and what 
 one of. Whether some cluster can serve it is for ``core.check``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -47,6 +47,8 @@ class Sources:
     Attributes:
         place: the directory or trait, for problems that concern none of its parts.
         problems: what already went wrong while reading; it is told together with the rest.
+        unreadable: parts (``flavors``, ``images``) of which nothing could be read, so that
+            names in them are not called unknown.
     """
 
     place: str
@@ -54,6 +56,7 @@ class Sources:
     flavors: list[Document] = field(default_factory=list)
     images: list[Document] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    unreadable: set[str] = field(default_factory=set)
 
 
 def build_catalog(sources: Sources) -> Catalog:
@@ -62,7 +65,7 @@ def build_catalog(sources: Sources) -> Catalog:
     Raises:
         ConfigError: with every problem of every document.
     """
-    building = _Building(problems=list(sources.problems))
+    building = _Building(problems=list(sources.problems), unreadable=sources.unreadable)
     for document in sources.flavors:
         building.add_flavors(document)
     for document in sources.images:
@@ -94,6 +97,7 @@ class _Building:
     """
 
     problems: list[Problem]
+    unreadable: set[str]
     flavors: dict[str, Flavor] = field(default_factory=dict)
     images: dict[str, Image] = field(default_factory=dict)
     profiles: list[Profile] = field(default_factory=list)
@@ -142,14 +146,14 @@ class _Building:
             return
         profile = profile_from(source.slug, source.order, model, document)
         found = [
-            *wrong_names(document, ("images",), model.images, self.image_names),
+            *self._wrong_names(document, ("images",), model.images, self.image_names),
             *doubled_choices(document, profile.gpu),
             *wrong_amounts(document, profile.resources, has_gpu=bool(profile.gpu)),
             *wrong_tolerations(document, ("tolerations",), model.tolerations),
         ]
         for index, block in enumerate(profile.gpu):
             path = (*document.actual_path(("gpu", index)), "flavors")
-            found += wrong_names(document, path, block.flavors, self.flavor_names)
+            found += self._wrong_names(document, path, block.flavors, self.flavor_names)
             found += repeated_counts(document, index, block.counts)
             found += share_mistakes(document, index, block, self.flavors)
         for override, cure in find_owned(profile.override):
@@ -158,6 +162,13 @@ class _Building:
         self.problems.extend(found)
         if not found:
             self.profiles.append(profile)
+
+    def _wrong_names(
+        self, document: Document, path: KeyPath, names: Sequence[str], known: set[str]
+    ) -> Iterable[Problem]:
+        if path[-1] in self.unreadable:
+            known = known.union(names)
+        return wrong_names(document, path, names, known)
 
     def _check_uniqueness(self, source: ProfileDocument) -> None:
         document = source.document

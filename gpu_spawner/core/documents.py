@@ -51,12 +51,15 @@ class Document:
         data: the mapping: plain dicts, lists and scalars.
         lines: the 1-based line of each key and item; empty where the source has no lines.
         prefix: what to put before every key, for entries of an inline mapping.
+        told: where something was wrong already while reading; a model's complaint about it, or
+            about what is inside, would be the same again.
     """
 
     file: str
     data: Mapping[str, Any]
     lines: Mapping[KeyPath, int] = field(default_factory=lambda: MappingProxyType({}))
     prefix: KeyPath = ()
+    told: frozenset[KeyPath] = frozenset()
 
     @property
     def origin(self) -> str:
@@ -113,7 +116,9 @@ def _problems(
         message, cure = _say(model, details)
         # A wrong key of a mapping is located by pydantic as (mapping, key, "[key]").
         location = [part for part in details["loc"] if part != "[key]"]
-        yield document.problem(document.actual_path((*path, *location)), message, cure)
+        place = document.actual_path((*path, *location))
+        if not any(place[: len(told)] == told for told in document.told):
+            yield document.problem(place, message, cure)
 
 
 def _say(model: type[BaseModel], details: ErrorDetails) -> tuple[str, str]:

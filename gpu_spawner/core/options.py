@@ -88,7 +88,11 @@ def _given(raw: Any) -> dict[str, Any]:
                 "options",
                 f"There is no option {quoted(key)}; there are {listed(OPTION_KEYS)}.{guess}",
             )
-    return {key: raw[key] for key in OPTION_KEYS if raw.get(key) is not None}
+    given = {key: raw[key] for key in OPTION_KEYS if raw.get(key) is not None}
+    for key, value in given.items():
+        if key != "count" and not isinstance(value, str):
+            raise OptionError(key, f"The {key} must be a name, but {quoted(value)} came.")
+    return given
 
 
 def _profile(view: Catalog, given: Mapping[str, Any]) -> Profile:
@@ -100,7 +104,7 @@ def _profile(view: Catalog, given: Mapping[str, Any]) -> Profile:
     if "profile" not in given:
         return default
     slug = given["profile"]
-    profile = view.profile(slug) if isinstance(slug, str) else None
+    profile = view.profile(slug)
     if profile is None:
         slugs = [known.slug for known in view.profiles]
         raise OptionError(
@@ -169,8 +173,8 @@ def _image(profile: Profile, given: Mapping[str, Any]) -> str:
     if "image" not in given:
         return profile.images[0]
     image = given["image"]
-    if isinstance(image, str) and image in profile.images:
-        return image
+    if image in profile.images:
+        return str(image)
     raise OptionError(
         "image",
         f"{profile.slug} has no image {quoted(image)}; "

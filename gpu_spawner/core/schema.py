@@ -251,6 +251,8 @@ def render_json_schemas() -> dict[str, dict[str, Any]]:
     return {
         name: {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
+            # Names that have not the form of one are refused, as every unknown key is.
+            "additionalProperties": False,
             **TypeAdapter(model).json_schema(by_alias=True),
             "title": title,
         }
