@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gpu_spawner.core.errors import ConfigError, Problem
-from gpu_spawner.core.fitting import Reason, Rejection
+from gpu_spawner.core.fitting import Rejection
 from gpu_spawner.core.placement import count_seats
 from gpu_spawner.core.pod_request import request_from_pod
 from gpu_spawner.core.scheduling import scheduler_words
@@ -70,7 +70,4 @@ def whatif(
 
 
 def _sentence(rejection: Rejection) -> str:
-    words = scheduler_words(rejection)
-    if rejection.reason is Reason.CORDONED:
-        return f"{words}: cordoned"
-    return f"{words}: {rejection.detail}" if rejection.detail else words
+    return f"{scheduler_words(rejection)}: {rejection.detail or rejection.reason}"
