@@ -10,7 +10,7 @@ import time
 from typing import Any, Final
 
 from jupyterhub.apihandlers.base import APIHandler
-from jupyterhub.scopes import needs_scope
+from jupyterhub.scopes import needs_scope, scope_definitions
 from tornado import web
 from tornado.iostream import StreamClosedError
 
@@ -25,6 +25,9 @@ KEEP_ALIVE_SECONDS: Final = 8.0
 """JupyterHub's own stream uses 8 s: proxies close what is silent for longer than 30 to 60 s."""
 LIFETIME_SECONDS: Final = 600.0
 """After this the browser connects anew, and with that its session and its rights are checked."""
+
+_START: Final = "start:servers" if "start:servers" in scope_definitions else "servers"
+"""The least right that allows to start a server; JupyterHub 5 has only the second."""
 
 
 class _OffersHandler(APIHandler):
@@ -64,7 +67,7 @@ class OffersHandler(_OffersHandler):
         user_name, server_name = self.target()
         await self._answer(user_name=user_name, server_name=server_name)
 
-    @needs_scope("start:servers")
+    @needs_scope(_START)
     async def _answer(self, user_name: str, server_name: str) -> None:
         spawner = self.spawner_of(user_name, server_name)
         view = self.live.view_for(spawner)
@@ -96,7 +99,7 @@ class OffersStreamHandler(_OffersHandler):
         user_name, server_name = self.target()
         await self._stream(user_name=user_name, server_name=server_name)
 
-    @needs_scope("start:servers")
+    @needs_scope(_START)
     async def _stream(self, user_name: str, server_name: str) -> None:
         spawner = self.spawner_of(user_name, server_name)
         # nginx would otherwise collect events until a buffer is full.

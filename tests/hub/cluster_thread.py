@@ -66,3 +66,37 @@ class ClusterThread:
             if not username
             or pod["metadata"]["annotations"].get("hub.jupyter.org/username") == username
         ]
+
+    def occupy(self, node: str, gpus: int, name: str) -> None:
+        """Have somebody else's pod take GPUs of a node."""
+        container = {
+            "name": "busy",
+            "image": "example.org/busy:1",
+            "resources": {"limits": {"nvidia.com/gpu": str(gpus)}},
+        }
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name},
+            "spec": {
+                "nodeName": node,
+                "containers": [container],
+                "tolerations": [{"operator": "Exists"}],
+                "terminationGracePeriodSeconds": 0,
+            },
+        }
+        self.call(self.cluster.client.create("/api/v1/namespaces/default/pods", pod))
+
+    def vacate(self, name: str) -> None:
+        """Take that pod away again."""
+        self.call(self.cluster.client.delete(f"/api/v1/namespaces/default/pods/{name}"))
+
+    def fail(self, pod: dict[str, Any], reason: str, message: str) -> None:
+        """End a pod as a kubelet does that refuses it."""
+        name = pod["metadata"]["name"]
+        status = {"phase": "Failed", "reason": reason, "message": message}
+        self.call(
+            self.cluster.client.patch(
+                f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/status", {"status": status}
+            )
+        )

@@ -8,11 +8,18 @@
 """
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+with warnings.catch_warnings():
+    # KubeSpawner 7.0 declares some traits in a way that traitlets deprecates; not ours to mend.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import kubespawner
+
 from cluster_thread import ClusterThread
 from running_hub import RunningHub, running_hub
 
@@ -52,6 +59,8 @@ c.GPUSpawner.profiles = {
     },
 }
 """
+
+assert kubespawner  # imported for its warnings alone
 
 MakeHub = Callable[..., RunningHub]
 _numbers = itertools.count()

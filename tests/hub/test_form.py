@@ -1,10 +1,10 @@
 """The form as HTML: complete without a script, and nothing in it but what we wrote."""
 
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from form_elements import Elements
 from page_examples import BUSY, CATALOG, IMPOSSIBLE, offers, page, pick
 
 from gpu_spawner.hub.form import render_form
@@ -14,25 +14,6 @@ from gpu_spawner.hub.static_files import STATIC_DIRECTORY, static_url
 pytestmark = pytest.mark.hosts
 
 EVIL = """<script>alert(1)</script><img src=x onerror=alert(1)>"'&{{ 7*7 }}</form>"""
-
-
-class Elements(HTMLParser):
-    """Every element with its attributes."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.found = []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-
-    def of(self, tag, **wanted):
-        return [
-            attributes
-            for name, attributes in self.found
-            if name == tag and all(attributes.get(key) == value for key, value in wanted.items())
-        ]
 
 
 def render(shown):

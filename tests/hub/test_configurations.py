@@ -1,0 +1,230 @@
+"""Other hubs: with mistakes, with KubeSpawner's own profiles, elsewhere, without a watch."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from cluster_thread import ClusterThread
+from conftest import PROFILES, MakeHub
+from form_elements import Elements
+from running_hub import Browser, RunningHub, launch, message_on, wait_until
+from test_offers_api import open_stream, stream_url
+from test_refusals import free_now
+
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(240)]
+
+FLAVORS = """
+h100:
+  display_name: NVIDIA H100
+  memory: 80GB
+  node_labels: {nvidia.com/gpu.product: NVIDIA-H100-80GB-HBM3}
+"""
+IMAGES = "torch: {image: example.org/torch:1, display_name: PyTorch}\n"
+PROFILE = """
+display_name: {name}
+images: [torch]
+gpu: {{flavors: [h100], share: whole, count: [1, 2]}}
+resources: {{cpu: {{request: 1}}, memory: {{request: 1Gi}}}}
+"""
+
+OF_KUBESPAWNER = """
+c.JupyterHub.spawner_class = "gpu"
+c.KubeSpawner.profile_list = [
+    {"display_name": "Small", "slug": "small", "kubespawner_override": {"mem_limit": "1G"}},
+    {"display_name": "Large", "slug": "large", "kubespawner_override": {"mem_limit": "2G"}},
+]
+"""
+
+
+@pytest.fixture
+def profiles_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "profiles"
+    folder.mkdir()
+    (folder / "flavors.yaml").write_text(FLAVORS)
+    (folder / "images.yaml").write_text(IMAGES)
+    (folder / "10-train.yaml").write_text(PROFILE.format(name="Training"))
+    return folder
+
+
+def ended(folder: Path, config: str, cluster: ClusterThread) -> tuple[int, str]:
+    """Start a hub that cannot start; return its exit status and its log."""
+    folder.mkdir(exist_ok=True)
+    hub = launch(folder, config, {"KUBECONFIG": str(cluster.kubeconfig)})
+    try:
+        return hub.process.wait(timeout=60), hub.log()
+    except subprocess.TimeoutExpired:
+        hub.process.kill()
+        hub.process.wait()
+        raise AssertionError(f"the hub did not end:\n{hub.log()}") from None
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        "how",
+        [
+            'c.JupyterHub.spawner_class = "gpu"\nc.GPUSpawner.profiles_dir = {folder!r}\n',
+            "import gpu_spawner\ngpu_spawner.configure(c, profiles_dir={folder!r})\n",
+        ],
+        ids=["traits", "configure"],
+    )
+    def test_a_hub_with_mistakes_ends_with_all_of_them(
+        self, tmp_path: Path, profiles_dir: Path, cluster: ClusterThread, how: str
+    ) -> None:
+        (profiles_dir / "20-wrong.yaml").write_text(
+            "display_name: Wrong\nimages: [tensorflow]\ncolour: red\n"
+            "gpu: {flavors: [h100], share: whole, count: 0}\n"
+        )
+        status, log = ended(tmp_path / "hub", how.format(folder=str(profiles_dir)), cluster)
+        assert status == 1
+        assert "20-wrong.yaml:2" in log
+        assert "20-wrong.yaml:3" in log
+        assert "20-wrong.yaml:4" in log
+        assert "Traceback" not in log
+
+    def test_configure_knows_its_settings(self, tmp_path: Path, cluster: ClusterThread) -> None:
+        config = "import gpu_spawner\ngpu_spawner.configure(c, profile_dir='/x')\n"
+        status, log = ended(tmp_path / "hub", config, cluster)
+        assert status == 1
+        assert "configure() got profile_dir" in log
+
+
+class TestEditedProfiles:
+    def test_edits_arrive_and_broken_ones_do_not(
+        self, make_hub: MakeHub, profiles_dir: Path
+    ) -> None:
+        hub = make_hub(
+            "import gpu_spawner\n"
+            f"gpu_spawner.configure(c, profiles_dir={str(profiles_dir)!r},\n"
+            "                      profiles_reload_seconds=0.2)\n"
+        )
+        browser = Browser(hub, "ada")
+        page = browser.get("spawn").text
+        assert "Training" in page
+        with open_stream(browser, stream_url(page)) as answer:
+            (profiles_dir / "20-serve.yaml").write_text(PROFILE.format(name="Serving"))
+            wait_until(lambda: "Serving" in browser.get("spawn").text, "the new profile is shown")
+            assert any(line == b"event: catalog" for line in answer.iter_lines(chunk_size=1))
+
+        (profiles_dir / "20-serve.yaml").write_text("display_name: Broken\nimages: [gone]\n")
+        wait_until(lambda: "with mistakes" in hub.log(), "the mistake is logged")
+        assert "20-serve.yaml:2" in hub.log()
+        assert "Serving" in browser.get("spawn").text
+
+        (profiles_dir / "20-serve.yaml").unlink()
+        wait_until(lambda: "Serving" not in browser.get("spawn").text, "the profile is gone")
+        assert hub.log().count("with mistakes") == 1
+
+
+class TestPlainKubeSpawner:
+    def test_a_profile_list_alone_works_as_there(
+        self, make_hub: MakeHub, cluster: ClusterThread
+    ) -> None:
+        hub = make_hub(OF_KUBESPAWNER)
+        browser = Browser(hub, "plain")
+        page = browser.get("spawn").text
+        assert 'name="profile"' in page
+        assert "gpu-spawner" not in page
+        assert browser.post_form({"profile": "large"}).status_code == 302
+        ((pod,),) = [wait_until(lambda: cluster.pods("plain"), "a pod")]
+        limits = pod["spec"]["containers"][0]["resources"]["limits"]
+        assert limits["memory"] == "2147483648"
+        hub.stop("plain")
+        assert hub.rest("GET", "gpu-spawner/offers?user=plain").status_code == 404
+
+    def test_a_callable_profile_list_works_as_there(self, make_hub: MakeHub) -> None:
+        hub = make_hub(
+            'c.JupyterHub.spawner_class = "gpu"\n'
+            "async def profiles(spawner):\n"
+            "    return [{'display_name': f'For {spawner.user.name}'}]\n"
+            "c.KubeSpawner.profile_list = profiles\n"
+        )
+        assert "For ada" in Browser(hub, "ada").get("spawn").text
+
+    def test_both_show_ours_and_say_so(self, make_hub: MakeHub) -> None:
+        hub = make_hub(OF_KUBESPAWNER + PROFILES)
+        page = Browser(hub, "ada").get("spawn").text
+        assert 'name="offer"' in page
+        assert "Small" not in page
+        assert hub.log().count("KubeSpawner.profile_list is set as well") == 1
+
+
+class TestElsewhere:
+    def test_another_base_url(self, make_hub: MakeHub) -> None:
+        hub = make_hub(PROFILES, base_url="/some/where/")
+        browser = Browser(hub, "ada")
+        page = browser.get("spawn").text
+        elements = Elements(page)
+        for tag, name in (("link", "href"), ("script", "src")):
+            (address,) = [
+                str(one[name]) for one in elements.of(tag) if "gpu-spawner" in (one.get(name) or "")
+            ]
+            assert address.startswith("/some/where/hub/gpu-spawner/static/")
+            answer = browser.session.get(f"http://127.0.0.1:{hub.port}{address}", timeout=10)
+            assert answer.status_code == 200
+            assert "max-age=" in answer.headers["Cache-Control"]
+        with open_stream(browser, stream_url(page)) as answer:
+            assert next(answer.iter_lines()) == b"event: offers"
+
+
+class TestWithoutNumbers:
+    def test_unknown_is_said_and_not_refused(
+        self, make_hub: MakeHub, cluster: ClusterThread
+    ) -> None:
+        hub = make_hub(PROFILES + "c.GPUSpawner.watch_cluster = False\n")
+        browser = Browser(hub, "ada")
+        page = browser.get("spawn").text
+        assert "What is free is not known" in page
+        assert browser.post_form({"offer": "gpus/h100/whole/1"}).status_code == 302
+        assert wait_until(lambda: cluster.pods("ada"), "a pod")
+        hub.stop("ada")
+
+
+class TestFailingPods:
+    """With starts that may wait, and GPUs that are all somebody else's."""
+
+    @pytest.fixture
+    def waiting_hub(self, make_hub: MakeHub, cluster: ClusterThread) -> RunningHub:
+        hub = make_hub(
+            PROFILES
+            + "c.GPUSpawner.refuse_when_full = False\nc.KubeSpawner.start_timeout = 7\n"
+            + "c.JupyterHub.authenticate_prometheus = False\n"
+        )
+        hub.add_user("ada")
+        cluster.occupy("h100-1", 2, "busy-1")
+        cluster.occupy("h100-2", 2, "busy-2")
+        wait_until(lambda: free_now(hub, "ada", "gpus/h100/whole/1") == 0, "no GPU is left")
+        return hub
+
+    @pytest.fixture(autouse=True)
+    def vacate(self, cluster: ClusterThread):
+        yield
+        cluster.vacate("busy-1")
+        cluster.vacate("busy-2")
+
+    def test_a_failed_pod_ends_the_start_at_once(
+        self, waiting_hub: RunningHub, cluster: ClusterThread
+    ) -> None:
+        hub = waiting_hub
+        assert hub.start("ada", {"profile": "gpus"}).status_code == 202
+        ((pod,),) = [wait_until(lambda: cluster.pods("ada"), "a pod")]
+        cluster.fail(pod, "UnexpectedAdmissionError", "Allocate failed due to no healthy devices")
+        message = hub.failure("ada")
+        assert message.startswith("Spawn failed: ")
+        assert "did not start within" not in message
+        assert "UnexpectedAdmissionError" not in message
+        wait_until(lambda: cluster.pods("ada") == [], "the failed pod is removed")
+
+    def test_a_wait_that_runs_out_says_what_it_waited_for(
+        self, waiting_hub: RunningHub, cluster: ClusterThread
+    ) -> None:
+        hub = waiting_hub
+        assert hub.start("ada", {"profile": "gpus"}).status_code == 202
+        message = hub.failure("ada")
+        assert "did not start within" in message
+        assert "GPU" in message
+        wait_until(lambda: cluster.pods("ada") == [], "the pod is removed")
+        assert free_now(hub, "ada", "gpus/h100/whole/1") == 0
+        metrics = Browser(hub, "admin").get("metrics").text
+        counted = [line for line in metrics.splitlines() if "spawn_duration_seconds_count" in line]
+        assert not [line for line in counted if 'status="error"' in line]
+        assert message_on(Browser(hub, "ada").get("spawn").text) == ""

@@ -1,0 +1,132 @@
+"""Whatever is sent: one clear answer below 500, and nothing spawned."""
+
+import html
+import json
+
+import pytest
+from cluster_thread import ClusterThread
+from hostile import bodies, fields
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from running_hub import Browser, RunningHub, message_on
+
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(300)]
+
+LONGEST_MESSAGE = 600
+
+
+def assert_clear(message: str) -> None:
+    assert message.strip()
+    assert len(message) < LONGEST_MESSAGE, message[:1000]
+    assert "Traceback" not in message
+    assert "Unhandled" not in message
+    assert message.isprintable(), message
+
+
+class TestRest:
+    def test_two_hundred_bodies(self, hub: RunningHub, cluster: ClusterThread, user: str) -> None:
+        sent = bodies()
+        assert len(sent) >= 200
+        for options in sent:
+            answer = hub.start(user, options)
+            assert answer.status_code == 400, f"{options!r:.200}: {answer.text:.500}"
+            assert_clear(answer.json()["message"])
+        assert cluster.pods(user) == []
+        assert hub.user(user)["servers"][""]["user_options"] == {}
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"[]",
+            b'"gpus"',
+            b"1",
+            b"{",
+            b'{"user_options": []}',
+            b'{"user_options": "gpus"}',
+            b'{"user_options": {"profile": "gpus", "profile": "secret"}}',
+            b'{"profile": "secret"}',
+            b'{"user_options": {"profile": ' + b"[" * 5000 + b"]" * 5000 + b"}}",
+            b"\xff\xfe",
+        ],
+    )
+    def test_bodies_that_are_no_options(
+        self, hub: RunningHub, cluster: ClusterThread, user: str, body: bytes
+    ) -> None:
+        answer = hub.rest("POST", f"users/{user}/server", body)
+        assert 400 <= answer.status_code < 500, answer.text
+        assert_clear(answer.json()["message"])
+        assert cluster.pods(user) == []
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        options=st.dictionaries(
+            st.sampled_from(["profile", "flavor", "share", "count", "image", "other"]),
+            st.recursive(
+                st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+                lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+                max_leaves=8,
+            ),
+            min_size=1,
+        ).filter(lambda options: any(value is not None for value in options.values()))
+    )
+    def test_anything_else(self, hub: RunningHub, options: dict[str, object]) -> None:
+        answer = hub.start("mallory", options)
+        assert answer.status_code == 400, answer.text
+        assert_clear(answer.json()["message"])
+
+
+class TestForm:
+    def test_every_field(self, hub: RunningHub, cluster: ClusterThread, user: str) -> None:
+        browser = Browser(hub, user)
+        browser.get("spawn")
+        for sent in fields():
+            answer = browser.session.post(
+                hub.url("spawn"),
+                params={"_xsrf": browser.xsrf},
+                data=sent,
+                allow_redirects=False,
+                timeout=60,
+            )
+            answer.encoding = "utf-8"
+            assert answer.status_code == 400, f"{sent!r:.200}: {answer.status_code}"
+            shown = message_on(answer.text)
+            assert "<" not in shown
+            assert_clear(html.unescape(shown))
+            assert 'name="offer"' in answer.text
+        assert cluster.pods(user) == []
+
+    def test_files_in_place_of_texts(self, hub: RunningHub, user: str) -> None:
+        answer = Browser(hub, user).post_form(files={"offer": ("a.txt", b"gpus/h100/whole/2")})
+        assert answer.status_code == 400
+        assert_clear(html.unescape(message_on(answer.text)))
+
+    def test_a_link(self, hub: RunningHub, cluster: ClusterThread, user: str) -> None:
+        browser = Browser(hub, user)
+        for query in (
+            "opt-profile=secret",
+            "opt-profile=gpus&opt-count=3",
+            "opt-profile=gpus&opt-profile=cpu",
+            "opt-profile=%3Cscript%3Ealert(1)%3C/script%3E",
+            "opt-evil=1",
+            "profile=secret",
+            "anything=else",
+        ):
+            answer = browser.get(f"spawn?{query}")
+            assert answer.status_code == 400, query
+            shown = message_on(answer.text)
+            assert "<" not in shown
+            assert_clear(html.unescape(shown))
+        assert cluster.pods(user) == []
+
+
+class TestSavedByOtherMeans:
+    def test_options_saved_without_a_start_are_validated_too(
+        self, hub: RunningHub, cluster: ClusterThread, user: str
+    ) -> None:
+        body = json.dumps({"user_options": {"profile": "secret"}}).encode()
+        saved = hub.rest("PUT", f"users/{user}/servers/later", body)
+        if saved.status_code == 405:
+            pytest.skip("this JupyterHub cannot create a server without starting it")
+        answer = hub.rest("POST", f"users/{user}/servers/later")
+        assert answer.status_code == 400
+        assert cluster.pods(user) == []
