@@ -6,6 +6,7 @@ so that the site's rule and the profile's both hold.
 """
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -89,8 +90,8 @@ def settings_of(fragment: PodFragment, site: SitePod) -> dict[str, Any]:
     """
     extended = {name: str(amount) for name, amount in fragment.extended_resources.items()}
     additions: dict[str, Any] = {
-        "extra_resource_guarantees": extended,
-        "extra_resource_limits": extended,
+        "extra_resource_guarantees": dict(extended),
+        "extra_resource_limits": dict(extended),
         "node_selector": dict(fragment.node_selector),
         "node_affinity_preferred": list(fragment.preferred_terms),
         "tolerations": [toleration.as_manifest() for toleration in fragment.tolerations],
@@ -116,7 +117,7 @@ def settings_of(fragment: PodFragment, site: SitePod) -> dict[str, Any]:
         settings |= _shm(fragment.shm_bytes, site)
     for name, value in fragment.override.items():
         settings[name] = _merged(settings.get(name, site.settings.get(name)), value)
-    return settings
+    return deepcopy(settings)  # KubeSpawner completes some of what it is given in place
 
 
 def request_of(fragment: PodFragment, site: SitePod) -> PodRequest:

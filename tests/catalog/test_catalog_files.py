@@ -253,9 +253,11 @@ def test_every_file_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_names_in_an_unreadable_file_are_not_called_unknown(tmp_path: Path) -> None:
-    assert problems_of(write(tmp_path, images="{")) == [
-        "images.yaml:2: is not YAML: while parsing a flow node, did not find expected node content."
-    ]
+    (problem,) = problems_of(write(tmp_path, images="{"))
+    assert problem == (
+        "images.yaml:1: is not YAML: while parsing a flow node, expected the node content, "
+        "but found '<stream end>'."
+    )
 
 
 def test_one_slug_in_two_files_is_told(tmp_path: Path) -> None:
