@@ -131,7 +131,6 @@ class ClusterClient:
             _preload_content=False,
             _request_timeout=timeout,
         )
-        whole = False
         try:
             if not 200 <= response.status <= 299:
                 body = await response.content.read(_LONGEST_ERROR_BODY_BYTES)
@@ -139,14 +138,10 @@ class ClusterClient:
                     doing, response.status, response.reason or "", response.headers, body
                 )
             yield response
-            whole = response.content.at_eof()
         finally:
-            # A connection whose body was read to the end goes back to the pool; any other one
-            # still has bytes on the way and is closed.
-            if whole:
-                response.release()
-            else:
-                response.close()
+            # Where the body was read to its end, the connection is back in the pool already.
+            # Anywhere else bytes are still on the way, and it must not be used again.
+            response.close()
 
 
 def _keep_alive(response: aiohttp.ClientResponse) -> None:

@@ -19,7 +19,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Never, Protocol
 
@@ -50,7 +50,8 @@ _EVENTS_BETWEEN_TURNS = 50
 # shorter counts as a failure, however orderly, so that no answer can make a hot loop of us.
 _STABLE_SECONDS = 5.0
 
-# The place in the stream is still good after these: nothing was said about it.
+# The place in the stream is still good after these: nothing was said about it. After anything else
+# (expired, nonsense, an error frame) an event may be lost, and nobody can say which.
 _KEEPS_PLACE = frozenset({0, 429, 502, 503})
 
 # After so many failures in a row the place itself is doubted: the next success starts with a list.
@@ -61,12 +62,15 @@ _ENDED_EARLY = "EndedEarly"
 
 
 class Store(Protocol):
-    """What is told what to hold; ``core.snapshot.ClusterState`` is one."""
+    """What is told what to hold; ``shared_state.SharedState`` is one."""
 
-    def replace_all(self, kind: str, objects: Iterable[Any]) -> None:
+    async def replace_all(self, kind: str, objects: Sequence[Any]) -> None:
         """Hold exactly these objects of a kind."""
 
-    def apply(self, kind: str, event_type: str, obj: Any) -> object:
+    async def until_idle(self) -> None:
+        """Wait until ``apply`` and ``forget`` may be called, up to the next ``await``."""
+
+    def apply(self, kind: str, event_type: str, obj: Any) -> None:
         """Take one ``ADDED``, ``MODIFIED`` or ``DELETED``."""
 
     def forget(self, kind: str, reason: str) -> None:
@@ -163,6 +167,7 @@ class Reflector:
             try:
                 await self._follow_once()
             except ClusterError as error:
+                await self._store.until_idle()
                 await self._clocks.sleep(self._judge(error))
 
     def crashed(self, error: Exception) -> None:
@@ -187,7 +192,7 @@ class Reflector:
             page_size=self._settings.page_size,
             timeout_seconds=self._settings.request_timeout_seconds,
         )
-        self._store.replace_all(self.kind.name, listing.objects)
+        await self._store.replace_all(self.kind.name, listing.objects)
         self._version = listing.version
         self._listed_at = asked_at
         self.freshness.listed(asked_at)
@@ -234,9 +239,9 @@ class Reflector:
             try:
                 lines = splitter.feed(chunk)
             except LineTooLongError as error:
-                self._version = ""
                 raise malformed(self._doing("watching"), str(error)) from error
             for start in range(0, len(lines), _EVENTS_BETWEEN_TURNS):
+                await self._store.until_idle()
                 self._take(lines[start : start + _EVENTS_BETWEEN_TURNS])
                 # Even between chunks: the next one may be there already, and reading it would
                 # not suspend.
@@ -247,12 +252,7 @@ class Reflector:
         changed = False
         try:
             for line in lines:
-                try:
-                    event = decode_watch_event(self.kind.name, line)
-                except ClusterError:
-                    # An event was lost, and nobody can say which.
-                    self._version = ""
-                    raise
+                event = decode_watch_event(self.kind.name, line)
                 if event.type == "ERROR":
                     self._version = ""
                     raise ClusterError(

@@ -9,7 +9,7 @@ fares. It decides what is too old to be relied on: a kind not heard of for ``max
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from gpu_spawner.kube.conditions import (
 from gpu_spawner.kube.listing import list_all
 from gpu_spawner.kube.pacing import Backoff
 from gpu_spawner.kube.reflector import Clocks, Reflector, ReflectorSettings
+from gpu_spawner.kube.shared_state import SharedState
 
 __all__ = ["ClusterWatcher", "read_once"]
 
@@ -40,6 +41,9 @@ _AGE_CHECKS = 20
 
 # A reflector that ran this long before it crashed is restarted without delay.
 _UNEVENTFUL_SECONDS = 60.0
+
+# How long one snapshot object stands for a state that does not change; its age is shown in seconds.
+_SAME_SECONDS = 1.0
 
 _SETTLED = frozenset({Condition.FOLLOWING, Condition.FORBIDDEN, Condition.NOT_SERVED})
 
@@ -163,12 +167,14 @@ class ClusterWatcher(LoggingConfigurable):
         self._kinds = tuple(kinds)
         self._clocks = clocks or Clocks()
         self._wall_clock = wall_clock
-        self._state = ClusterState()
+        self._state = SharedState()
         self._reflectors: tuple[Reflector, ...] = ()
         self._client: ClusterClient | None = None
         self._task: asyncio.Task[None] | None = None
         self._announcements = 0
         self._changed = asyncio.Event()
+        self._shown: Snapshot | None = None
+        self._shown_serial = 0
 
     @property
     def serial(self) -> int:
@@ -226,28 +232,24 @@ class ClusterWatcher(LoggingConfigurable):
             self._client = None
 
     def snapshot(self) -> Snapshot:
-        """Return what is known now. It costs microseconds and never waits."""
+        """Return what is known now. It costs microseconds and never waits.
+
+        It is the same object while nothing changes, for a second: what is worked out from it
+        (``Snapshot.derive``) is worked out once.
+        """
         status = self.status()
-        ages = [each.age_seconds for each in status if each.is_known and each.age_seconds]
-        as_of = None
-        if any(each.is_known for each in status):
-            as_of = self._wall_clock() - max(ages, default=0.0)
-        snapshot = self._state.snapshot(as_of)
-        stale = {
-            each.kind: f"not heard from the API server for {each.age_seconds:.0f} s"
-            for each in status
-            if each.is_stale
-        }
-        if not stale:
-            return snapshot
-        # No journal: whoever counts from changes must start anew, now and when this is over.
-        return replace(
-            snapshot,
-            nodes=None if "nodes" in stale else snapshot.nodes,
-            pods=None if "pods" in stale else snapshot.pods,
-            unknown={**snapshot.unknown, **stale},
-            journal=None,
-        )
+        known = [each.age_seconds or 0.0 for each in status if each.is_known]
+        as_of = self._wall_clock() - max(known) if known else None
+        stale = {each.kind: each.age_seconds or 0.0 for each in status if each.is_stale}
+        if not (
+            self._shown is not None
+            and self._shown_serial == self.serial
+            and _is_about(self._shown.as_of, as_of)
+            and not stale
+        ):
+            self._shown = _without(self._state.snapshot(as_of), stale)
+            self._shown_serial = self.serial
+        return self._shown
 
     def status(self) -> tuple[ReflectorStatus, ...]:
         """Report how the following of each kind goes."""
@@ -320,6 +322,29 @@ class ClusterWatcher(LoggingConfigurable):
                     self.log.warning("%s: unknown, the API server is out of reach", kind)
                 before = stale
                 self._announce()
+
+
+def _without(snapshot: Snapshot, stale: Mapping[str, float]) -> Snapshot:
+    """Return a snapshot in which stale kinds, each with its age in seconds, are unknown."""
+    if not stale:
+        return snapshot
+    reasons = {
+        kind: f"not heard from the API server for {age:.0f} s" for kind, age in stale.items()
+    }
+    # No journal: whoever counts from changes must start anew, now and when this is over.
+    return replace(
+        snapshot,
+        nodes=None if "nodes" in stale else snapshot.nodes,
+        pods=None if "pods" in stale else snapshot.pods,
+        unknown={**snapshot.unknown, **reasons},
+        journal=None,
+    )
+
+
+def _is_about(shown: float | None, now: float | None) -> bool:
+    if shown is None or now is None:
+        return shown is now
+    return abs(now - shown) < _SAME_SECONDS
 
 
 async def read_once(kubeconfig: Path | None = None, context: str = "") -> Snapshot:

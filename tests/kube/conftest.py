@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from kubernetes_asyncio.client import Configuration
 
-from gpu_spawner.core.cluster_state import ClusterState
 from gpu_spawner.kube.client import ClusterClient
 from gpu_spawner.kube.conditions import KINDS
 from gpu_spawner.kube.reflector import Clocks, Reflector, ReflectorSettings, Store
+from gpu_spawner.kube.shared_state import SharedState
 
 DEADLINE_SECONDS = 20.0
 
@@ -45,7 +45,7 @@ class Following:
 
     reflector: Reflector
 
-    def __init__(self, state: ClusterState, haste: Haste) -> None:
+    def __init__(self, state: SharedState, haste: Haste) -> None:
         self.state = state
         self.haste = haste
         self.changes = 0
@@ -101,7 +101,7 @@ async def follow(
     tasks: list[asyncio.Task[None]] = []
 
     def follow(url: str, *, store: Store | None = None, **settings: Any) -> Following:
-        state = ClusterState()
+        state = SharedState()
         following = Following(state, haste)
         following.reflector = Reflector(
             KINDS[0],

@@ -61,7 +61,7 @@ class ScriptedApi:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         self.requests.append((request.path, dict(request.query)))
-        self.headers.append(dict(request.headers))
+        self.headers.append(request.headers.copy())
         answer = self._answers.pop(0) if self._answers else None
         async with self._arrived:
             self._arrived.notify_all()

@@ -18,6 +18,7 @@ from scripted_api import (
 )
 
 from gpu_spawner.kube.conditions import Condition
+from gpu_spawner.kube.shared_state import SharedState
 
 
 def node(name: str, version: str = "11", **more: Any) -> dict[str, Any]:
@@ -142,6 +143,7 @@ async def test_a_line_without_end_is_cut_off(follow):
         pytest.param(refusal(410, "Expired"), id="status"),
         pytest.param(watching(frame("ERROR", status_body(410, "Expired"))), id="frame"),
         pytest.param(watching(frame("ERROR", status_body(500, "InternalError"))), id="500 frame"),
+        pytest.param(watching(frame("ERROR", status_body(503, "Busy"))), id="503 frame"),
         pytest.param(watching(frame("ERROR", {})), id="empty error frame"),
         pytest.param(
             refusal(504, "Timeout", "Too large resource version: 9, current: 3"), id="504"
@@ -394,3 +396,42 @@ async def test_every_change_of_condition_is_logged_once(follow, caplog):
     lines = [each.message for each in caplog.records if each.name == "tests.kube"]
     assert lines[0] == "nodes: failing: watching nodes: 500 Internal Server Error: no"
     assert lines[1] == "nodes: following (was failing)"
+
+
+class Busy(SharedState):
+    """A store that is busy from its first list on, until it is told to go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.go = asyncio.Event()
+        self.done: list[str] = []
+
+    async def until_idle(self) -> None:
+        if self.serial > 0:
+            self.asked.set()
+            await self.go.wait()
+
+    def apply(self, *event: Any) -> None:
+        self.done.append(f"applied {event[-1].name}")
+
+    def forget(self, *_: Any) -> None:
+        self.done.append("forgot")
+
+
+@pytest.mark.parametrize(
+    ("answer", "done"),
+    [
+        pytest.param(watching(frame("ADDED", node("a", "12"))), "applied a", id="event"),
+        pytest.param(refusal(403), "forgot", id="refusal"),
+    ],
+)
+async def test_nothing_is_touched_while_the_store_is_busy(follow, answer, done):
+    """Another kind's list is being taken in by a thread."""
+    store = Busy()
+    async with ScriptedApi(listing([]), answer) as api:
+        following = follow(api.url, store=store)
+        await store.asked.wait()
+        assert store.done == []
+        store.go.set()
+        await following.until(lambda: store.done == [done])
