@@ -37,7 +37,8 @@ def configure(c: Any, *, profiles_dir: str | Path | None = None, **settings: Any
     if unknown:
         own = ", ".join(sorted(Settings.class_trait_names(config=True)))
         raise TypeError(f"configure() got {', '.join(unknown)}; GPUSpawner's own traits are {own}")
-    c.JupyterHub.spawner_class = GPUSpawner
+    # By name: looking the class up is what starts the rest with the hub (``gpu_spawner``).
+    c.JupyterHub.spawner_class = "gpu_spawner.GPUSpawner"
     if profiles_dir is not None:
         # The hub may change its directory; the file is found from where the configuration is read.
         settings["profiles_dir"] = str(Path(profiles_dir).absolute())
