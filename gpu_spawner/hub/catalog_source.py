@@ -11,6 +11,7 @@ from typing import Any
 from gpu_spawner.catalog_files import fingerprint, read_catalog
 from gpu_spawner.core.catalog import Catalog
 from gpu_spawner.core.errors import ConfigError, Problem
+from gpu_spawner.hub.overrides import find_override_problems
 from gpu_spawner.hub.settings import HubSettings
 
 __all__ = ["CatalogSource"]
@@ -27,6 +28,7 @@ class CatalogSource:
         """
         self.directory = Path(settings.profiles_dir) if settings.profiles_dir else None
         self.mapping = _one_mapping(settings)
+        self._spawner_class = settings.spawner_class
 
     def fingerprint(self) -> str:
         """Return a text that changes when ``read`` may give something else; reads files."""
@@ -38,9 +40,13 @@ class CatalogSource:
         Raises:
             ConfigError: with every mistake in all of it.
         """
-        return read_catalog(
+        catalog = read_catalog(
             directory=self.directory, mapping=self.mapping, source="c.GPUSpawner.profiles"
         )
+        problems = find_override_problems(catalog, self._spawner_class)
+        if problems:
+            raise ConfigError(problems)
+        return catalog
 
 
 def _one_mapping(settings: HubSettings) -> Mapping[str, Any] | None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from gpu_spawner.core.errors import OptionError
 from gpu_spawner.core.options import OPTION_KEYS, parse_form_key
+from gpu_spawner.core.wording import quoted
 
-__all__ = ["options_from_fields", "options_from_link"]
+__all__ = ["check_tile", "options_from_fields", "options_from_link"]
 
 OFFER_FIELD = "offer"
 
@@ -49,6 +50,17 @@ def options_from_link(query: Mapping[str, Any]) -> dict[str, str]:
     """
     values = {key: _single(query, key) for key in query}
     return {key: value for key, value in values.items() if value is not None}
+
+
+def check_tile(fields: Mapping[str, Any], key: str) -> None:
+    """Refuse a form whose tile is not the choice it was read as; only a forged one has that.
+
+    Raises:
+        OptionError: there is no such tile.
+    """
+    tile = fields.get(OFFER_FIELD)
+    if tile is not None and key not in tile:
+        raise OptionError("profile", f"There is no choice {quoted(tile[0])}.")
 
 
 def _single(fields: Mapping[str, Any], name: str) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from gpu_spawner.core.availability import ChoiceOffer, FlavorCount, ProfileOffer
 from gpu_spawner.core.catalog import ANY, Catalog, Choice, Profile, Selection, Share
+from gpu_spawner.core.wording import listed
 from gpu_spawner.hub.page_model import Card, ImageView, Note, Notice, Page, Row, Tile
 from gpu_spawner.hub.page_words import (
     age_words,
@@ -188,9 +189,8 @@ def _row_title(card: _Card, line: _Line) -> tuple[str, str]:
         return "", ""
     if line.flavor == ANY:
         names = dict.fromkeys(name for choice in line.offered for name in choice.flavors)
-        return "Whichever is free first", " or ".join(
-            card.catalog.flavors[name].display_name for name in names
-        )
+        titles = [card.catalog.flavors[name].display_name for name in names]
+        return "Whichever is free first", listed(titles, word="or")
     flavor = card.catalog.flavors[line.flavor]
     facts = share_facts(card.catalog, line.offered[0])
     parts = []

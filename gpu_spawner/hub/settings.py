@@ -103,11 +103,17 @@ class Settings(HasTraits):
 
 
 class HubSettings(Settings, LoggingConfigurable):
-    """The same settings for the whole hub, with those of KubeSpawner that name the API server."""
+    """The same settings for the whole hub, with those of KubeSpawner that name the API server.
+
+    Attributes:
+        spawner_class: the class they were read for.
+    """
 
     k8s_api_host = Unicode("", config=True)
     k8s_api_ssl_ca_cert = Unicode("", config=True)
     k8s_api_verify_ssl = Bool(None, allow_none=True, config=True)
+
+    spawner_class: Any = None
 
 
 def read_settings(spawner_class: Any, config: Config, **keywords: Any) -> HubSettings:
@@ -125,4 +131,6 @@ def read_settings(spawner_class: Any, config: Config, **keywords: Any) -> HubSet
             names: list[str] = spawner_class.section_names()
             return names
 
-    return SettingsOfClass(config=config, **keywords)
+    settings = SettingsOfClass(config=config, **keywords)
+    settings.spawner_class = spawner_class
+    return settings

@@ -13,13 +13,14 @@ from typing import Any, Final
 from kubespawner import KubeSpawner
 from traitlets import default
 
+from gpu_spawner.core.catalog import Selection
 from gpu_spawner.core.compile import PodFragment
 from gpu_spawner.core.errors import OptionError
 from gpu_spawner.core.options import parse_options
 from gpu_spawner.core.site_pod import settings_of
 from gpu_spawner.hub.applied import AppliedSettings
 from gpu_spawner.hub.asked import remember_asked
-from gpu_spawner.hub.form_fields import options_from_fields, options_from_link
+from gpu_spawner.hub.form_fields import check_tile, options_from_fields, options_from_link
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.outcome import failure_of, progress_message, too_late
 from gpu_spawner.hub.refusal import SpawnRefused, refuse_option
@@ -48,7 +49,7 @@ class GPUSpawner(Settings, KubeSpawner):
         super().__init__(*args, **kwargs)
         self._applied = AppliedSettings(self)
         self._place: Place | None = None
-        self._accepted: Mapping[str, Any] = {}
+        self._accepted: Mapping[str, Any] = dict(self.user_options)
         self._is_starting = False
 
     @property
@@ -92,19 +93,17 @@ class GPUSpawner(Settings, KubeSpawner):
         """Validate what a request sent, and refuse now what would be refused in a moment."""
         try:
             options = read(sent)
+            remember_asked(options)
+            selection = self._parse(options)
+            check_tile(sent, selection.choice.key)
         except OptionError as error:
             raise refuse_option(error) from None
-        remember_asked(options)
-        place = self._find_place(options)
-        return place.fragment.selection.as_user_options()
+        self.live.seats.find(self, selection)
+        return selection.as_user_options()
 
-    def _find_place(self, options: Any) -> Place:
-        """Return the place that these options would get now; nothing is held."""
-        try:
-            selection = parse_options(self.live.catalog, options, groups=self.group_names)
-        except OptionError as error:
-            raise refuse_option(error) from None
-        return self.live.seats.find(self, selection)
+    def _parse(self, options: Any) -> Selection:
+        """Validate options: one way for form, link and REST."""
+        return parse_options(self.live.catalog, options, groups=self.group_names)
 
     # The start, in the order in which JupyterHub calls these
 
@@ -122,18 +121,22 @@ class GPUSpawner(Settings, KubeSpawner):
 
     def _hold_place(self, user_options: Any) -> Place:
         try:
-            place = self._find_place(user_options)
-        except SpawnRefused as refusal:
-            if refusal.status_code == 400:
-                # JupyterHub has saved them already; a start without options would repeat them.
-                self.orm_spawner.user_options = dict(self._accepted)
-            raise
+            selection = self._parse(user_options)
+        except OptionError as error:
+            # JupyterHub has saved them already, and a start without options would repeat them.
+            self._save(self._accepted if user_options != self._accepted else {})
+            raise refuse_option(error) from None
+        self._save(selection.as_user_options())
+        place = self.live.seats.find(self, selection)
         place.hold()
         self._place = place
-        self._accepted = place.fragment.selection.as_user_options()
-        self.user_options = dict(self._accepted)
-        self.orm_spawner.user_options = dict(self._accepted)
+        self._accepted = dict(self.user_options)
         return place
+
+    def _save(self, options: Mapping[str, Any]) -> None:
+        """Set the options that are shown, and that a start without options repeats."""
+        self.user_options = dict(options)
+        self.orm_spawner.user_options = dict(options)
 
     async def load_user_options(self) -> None:
         """Apply what was chosen; KubeSpawner calls this when the site's hooks are done."""

@@ -37,7 +37,6 @@ class TestRest:
     @pytest.mark.parametrize(
         "body",
         [
-            b"[]",
             b'"gpus"',
             b"1",
             b"{",

@@ -36,7 +36,8 @@ class TestJson:
         choices = {choice["key"]: choice for choice in by_slug["gpus"]["choices"]}
         one, four = choices[KEY], choices["gpus/h100/whole/4"]
         assert one["options"] == {"profile": "gpus", "flavor": "h100", "share": "whole", "count": 1}
-        assert (one["state"], one["starts_now"], one["free"], one["total"]) == ("cold", True, 4, 4)
+        assert one["state"] in ("cold", "ready")  # other tests have the image pulled
+        assert (one["starts_now"], one["free"], one["total"]) == (True, 4, 4)
         assert (four["state"], four["starts_now"], four["free"]) == ("impossible", False, 0)
         assert four["because"]
         assert four["alternative"] == "gpus/h100/whole/2"
@@ -103,6 +104,7 @@ class TestStream:
 
     def test_another_site_cannot_open_it(self, hub: RunningHub, user: str) -> None:
         browser = Browser(hub, user)
-        answer = browser.get("api/gpu-spawner/offers/stream", stream=True)
+        headers = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "cross-site"}
+        answer = browser.get("api/gpu-spawner/offers/stream", headers=headers, stream=True)
         assert answer.status_code == 403
         answer.close()

@@ -25,6 +25,7 @@ def full(hub: RunningHub, cluster: ClusterThread, user: str) -> Iterator[None]:
     cluster.occupy("h100-2", 1, "busy-2")
     wait_until(lambda: free_now(hub, user, "gpus/h100/whole/1") == 1, "one GPU is left")
     yield
+    hub.stop(user)
     cluster.vacate("busy-1")
     cluster.vacate("busy-2")
     wait_until(lambda: free_now(hub, user, "gpus/h100/whole/1") == 4, "all GPUs are free again")

@@ -23,13 +23,13 @@ def essence(pod: dict[str, Any]) -> dict[str, Any]:
             for variable in container["env"]
             if variable["name"].startswith(("GPU_SPAWNER", "NVIDIA"))
         },
-        "mounts": [mount for mount in container["volumeMounts"] if "shm" in mount["name"]],
-        "volumes": [volume for volume in spec["volumes"] if "shm" in volume["name"]],
+        "mounts": [mount for mount in container.get("volumeMounts", []) if "shm" in mount["name"]],
+        "volumes": [volume for volume in spec.get("volumes", []) if "shm" in volume["name"]],
         "labels": {
             key: value for key, value in pod["metadata"]["labels"].items() if "gpu-spawner" in key
         },
-        "tolerations": spec["tolerations"],
-        "affinity": spec["affinity"],
+        "tolerations": spec.get("tolerations", []),
+        "affinity": spec.get("affinity"),
     }
 
 

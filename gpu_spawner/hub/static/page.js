@@ -155,7 +155,10 @@
     const summary = find("summary", row);
     if (summary) summary.textContent = news.summary;
     const bar = find("bar", row);
-    if (bar) bar.setAttribute("width", news.percent === null ? 0 : news.percent);
+    if (bar) {
+      bar.setAttribute("width", news.percent === null ? 0 : news.percent);
+      bar.closest("svg").toggleAttribute("hidden", news.percent === null);
+    }
     find("notes", row).replaceChildren(...news.notes.map((note) => {
       const item = document.createElement("li");
       if (note.what) {
