@@ -37,7 +37,8 @@ class ImagePlaces:
 
     def __init__(self) -> None:
         self._names: dict[str, tuple[Node, frozenset[str]]] = {}
-        self._is_reported = False
+        self.is_reported = False
+        """Whether the cluster's nodes report their images at all."""
 
     def readiness(
         self, reference: str, nodes: Iterable[Node], pull_seconds: float | None
@@ -55,13 +56,13 @@ class ImagePlaces:
         return ImageReadiness(
             ready_nodes=ready,
             fitting_nodes=fitting,
-            is_known=self._is_reported and not unsure,
+            is_known=self.is_reported and not unsure,
             pull_seconds=pull_seconds,
         )
 
     def learn(self, nodes: Iterable[Node]) -> None:
-        """Notice whether nodes report their images at all."""
-        self._is_reported = self._is_reported or any(node.images for node in nodes)
+        """Notice whether the cluster's nodes report their images: one that does is enough."""
+        self.is_reported = any(node.images for node in nodes)
 
     def _listed(self, node: Node) -> frozenset[str]:
         known = self._names.get(node.name)

@@ -189,7 +189,8 @@ class OfferBoard:
         ways = self._ways_of(selection)
         seats = self._sum(ways)
         versions = [way.pool.version for others in by_image.values() for way in others]
-        state = (seats, versions, [way.pool.version for way in ways])
+        versions += [way.pool.version for way in ways]
+        state = (seats, versions, self._places.is_reported)
         made = self._made.get((selection, images))
         as_of = self._snapshot.as_of
         if made is not None and made[0] == state:

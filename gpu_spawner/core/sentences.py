@@ -118,7 +118,7 @@ def _busy(situation: Situation) -> str:
     if spread.free < count:
         return f"Only {spread.free:,} of {spread.total:,} {_are(spread.free)} free"
     lacking = _shortage(situation.short)
-    return f"{free}, but too little {lacking} beside {'it' if spread.free == 1 else 'them'}"
+    return f"{free}, but not enough {lacking} beside {'it' if spread.free == 1 else 'them'}"
 
 
 def _all_in_use(total: int) -> str:
@@ -156,12 +156,12 @@ _OTHERWISE: Final = "{are} not for this profile"
 
 
 def _barred_groups(barred: Mapping[str, tuple[Rejection, ...]]) -> dict[str, int]:
-    groups: dict[str, int] = {}
+    """Count the nodes by what to say of them, in the order of ``_NOTES``."""
+    groups = dict.fromkeys([*(note for _, note in _NOTES), _OTHERWISE], 0)
     for rejections in barred.values():
         reasons = {rejection.reason for rejection in rejections}
-        note = next((note for reason, note in _NOTES if reason in reasons), _OTHERWISE)
-        groups[note] = groups.get(note, 0) + 1
-    return groups
+        groups[next((note for reason, note in _NOTES if reason in reasons), _OTHERWISE)] += 1
+    return {note: number for note, number in groups.items() if number}
 
 
 def _all_barred(barred: Mapping[str, tuple[Rejection, ...]]) -> str:
@@ -178,8 +178,7 @@ def _all_barred(barred: Mapping[str, tuple[Rejection, ...]]) -> str:
 def _barred_notes(barred: Mapping[str, tuple[Rejection, ...]]) -> str:
     groups = _barred_groups(barred)
     return listed(
-        f"{counted(number, 'node')} {_agree(groups_note, number)}"
-        for groups_note, number in groups.items()
+        f"{counted(number, 'node')} {_agree(note, number)}" for note, number in groups.items()
     )
 
 

@@ -117,7 +117,7 @@ def make_node(
         given["nvidia.com/gpu.product"] = product
         tainted.append(GPU_TAINT)
     if not is_ready:
-        tainted.append({"key": "node.kubernetes.io/not-ready", "effect": "NoExecute"})
+        tainted.append({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"})
     return {
         "apiVersion": "v1",
         "kind": "Node",
