@@ -38,6 +38,13 @@ _IMAGE_ERRORS: Final = (
         Failure(summary="The node has no disk space left for the image.", resolution=_AGAIN),
     ),
     (
+        re.compile(r"no match for platform|no matching manifest|exec format", re.IGNORECASE),
+        Failure(
+            summary="The image is not built for this node's kind of processor.",
+            resolution="Choose another image or other hardware.",
+        ),
+    ),
+    (
         re.compile(r"manifest unknown|not found|does not exist|no such image", re.IGNORECASE),
         Failure(
             summary="The image does not exist in its registry.",
@@ -51,13 +58,6 @@ _IMAGE_ERRORS: Final = (
         Failure(
             summary="The registry does not let this cluster pull the image.",
             resolution=f"Choose another image. {_ASK}",
-        ),
-    ),
-    (
-        re.compile(r"no match for platform|no matching manifest|exec format", re.IGNORECASE),
-        Failure(
-            summary="The image is not built for this node's kind of processor.",
-            resolution="Choose another image or other hardware.",
         ),
     ),
     (

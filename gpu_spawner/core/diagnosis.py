@@ -83,7 +83,7 @@ def diagnose(
     return (
         _ended(pod, status)
         or _unplaced(pod, status, story)
-        or _container_trouble(pod, status)
+        or _container_trouble(pod, status, story)
         or _on_node(status, story, image, pull_seconds)
     )
 
@@ -160,12 +160,19 @@ def _unplaced(
     return Diagnosis(category=Category.WAITING, summary="Looking for a node with room.")
 
 
-def _container_trouble(pod: Mapping[str, Any], status: Mapping[str, Any]) -> Diagnosis | None:
+def _container_trouble(
+    pod: Mapping[str, Any], status: Mapping[str, Any], story: list[Mapping[str, Any]]
+) -> Diagnosis | None:
     """Diagnose containers that cannot start, or that crash."""
+    # Kubelets before 1.32 say only "Back-off pulling image" in the status, and why in an event.
+    why = _last(story, "Failed")
     for container in _containers(status):
         waiting = _mapping(_mapping(container.get("state")).get("waiting"))
         reason = _text(waiting.get("reason"))
-        failure = explain_waiting(reason, _text(waiting.get("message")))
+        message = _text(waiting.get("message"))
+        if reason == "ImagePullBackOff" and why is not None:
+            message = f"{message} {_message(why)}"
+        failure = explain_waiting(reason, message)
         if failure is not None:
             return _failed(failure)
         if reason == "CrashLoopBackOff":

@@ -82,10 +82,13 @@ def explain_unschedulable(message: str) -> Unschedulable:
     'Waiting for a free GPU.'
     """
     head = _HEAD.search(message)
-    parts = list(_parts(message[head.end() :])) if head else []
+    body = _TAIL.split(message[head.end() :] if head else message, maxsplit=1)[0].rstrip(". ")
+    parts = list(_parts(body))
     if head is None or not parts:
+        # Some reasons are about the pod and come without a number of nodes.
+        waits = (wait for pattern, _, wait in _RULES if pattern.search(body))
         return Unschedulable(
-            summary="Waiting for a node.", detail=" ".join(message.split())[:_MAX_QUOTED]
+            summary=next(waits, "Waiting for a node."), detail=" ".join(body.split())[:_MAX_QUOTED]
         )
     said = [(number, *_explain(reason)) for number, reason in parts]
     best = min(said, key=lambda entry: entry[3])
@@ -118,10 +121,9 @@ def resource_word(resource: str) -> str:
     }.get(resource, resource[:_MAX_QUOTED])
 
 
-def _parts(text: str) -> Iterator[tuple[int, str]]:
-    """Yield (nodes, reason) of "1 Insufficient cpu, 2 node(s) ... . preemption: ..."."""
-    body = _TAIL.split(text, maxsplit=1)[0]
-    for piece in re.split(r", (?=\d)", body.rstrip(". ")):
+def _parts(body: str) -> Iterator[tuple[int, str]]:
+    """Yield (nodes, reason) of "1 Insufficient cpu, 2 node(s) were unschedulable"."""
+    for piece in re.split(r", (?=\d)", body):
         part = _PART.fullmatch(piece.strip())
         if part is not None:
             yield int(part.group(1)), part.group(2)

@@ -1,0 +1,16 @@
+"""The examples in the docstrings of what a site offers are true."""
+
+import doctest
+import importlib
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "name", ["image_places", "options", "override", "products", "unschedulable", "wording"]
+)
+def test_docstring_examples(name: str) -> None:
+    module = importlib.import_module(f"gpu_spawner.core.{name}")
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0
