@@ -194,7 +194,7 @@ class Live:
         """Find the API server as KubeSpawner does, and begin to watch it."""
         settings = self.settings
         while True:
-            watcher = ClusterWatcher(config=settings.config, log=self.log)
+            watcher = ClusterWatcher(config=settings.hub_config, log=self.log)
             try:
                 # KubeSpawner's own way, before its first spawner: it takes the traits into account
                 # and leaves the result where the watcher looks first.

@@ -107,6 +107,7 @@ class HubSettings(Settings, LoggingConfigurable):
 
     Attributes:
         spawner_class: the class they were read for.
+        hub_config: everything the hub is configured with.
     """
 
     k8s_api_host = Unicode("", config=True)
@@ -114,6 +115,7 @@ class HubSettings(Settings, LoggingConfigurable):
     k8s_api_verify_ssl = Bool(None, allow_none=True, config=True)
 
     spawner_class: Any = None
+    hub_config: Config
 
 
 def read_settings(spawner_class: Any, config: Config, **keywords: Any) -> HubSettings:
@@ -124,13 +126,17 @@ def read_settings(spawner_class: Any, config: Config, **keywords: Any) -> HubSet
         config: the hub's configuration.
         keywords: for the configurable, for example ``log``.
     """
-
-    class SettingsOfClass(HubSettings):
-        @classmethod
-        def section_names(cls) -> list[str]:
-            names: list[str] = spawner_class.section_names()
-            return names
-
-    settings = SettingsOfClass(config=config, **keywords)
+    ours = Config()
+    for section in spawner_class.section_names():
+        # The other settings of these sections are a spawner's; traitlets would warn of them.
+        ours.merge(
+            {
+                name: value
+                for name, value in config.get(section, {}).items()
+                if HubSettings.class_traits(config=True).get(name)
+            }
+        )
+    settings = HubSettings(config=Config({"HubSettings": ours}), **keywords)
     settings.spawner_class = spawner_class
+    settings.hub_config = config
     return settings
