@@ -29,4 +29,4 @@ def seats_free(page: Page, offer: str) -> int:
 def start(page: Page, offer: str) -> None:
     """Pick a choice and press the one button."""
     tile(page, offer).click()
-    page.click("#spawn_form input[type=submit]")
+    page.click("#spawn_form [type=submit]")

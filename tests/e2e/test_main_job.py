@@ -23,6 +23,7 @@ def in_jupyterlab(page: Page, username: str) -> None:
 def run_in_notebook(page: Page, code: str) -> str:
     """Open a Python notebook from the launcher, run one cell, and return what it printed."""
     page.click('.jp-LauncherCard[data-category="Notebook"]')
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=SPAWN_MILLISECONDS)
     cell = page.locator(".jp-Notebook .jp-CodeCell .cm-content").first
     cell.click()
     page.keyboard.type(code)
@@ -107,7 +108,7 @@ class TestNothingFree:
         radio(page, EIGHT_H100).evaluate(
             "input => { input.disabled = false; input.checked = true; }"
         )
-        page.click("#spawn_form input[type=submit]")
+        page.click("#spawn_form [type=submit]")
         alert = page.locator(".alert-danger, .spawn-error-msg").first
         expect(alert).to_be_visible()
 
