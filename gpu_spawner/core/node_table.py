@@ -28,9 +28,16 @@ class NodeTable:
     """The nodes of one snapshot; columns and groups are made when a request first needs them."""
 
     def __init__(self, states: Iterable[NodeState]) -> None:
-        self._states = list(states)
-        self._nodes = [state.node for state in self._states]
-        self._loads = [state.load for state in self._states]
+        self.states: Final = list(states)
+        self._nodes = [state.node for state in self.states]
+        self._loads = [state.load for state in self.states]
+        # Pods that room is being made for weigh on some requests and not on others.
+        self.contested: Final = frozenset(
+            [row for row, load in enumerate(self._loads) if load.nominated]
+        )
+        self._vectors = [node.allocatable for node in self._nodes]
+        # Equal capacities are mostly one object; where they are not, counting takes a bit longer.
+        self._vector_ids = list(map(id, self._vectors))
         self._capacity_columns: dict[str, _Column] = {}
         self._free_columns: dict[str, _Column] = {}
         self._kinds = _kinds(self._nodes)
@@ -48,15 +55,11 @@ class NodeTable:
                 total += group.count_total(request)
         return free, total
 
-    def state(self, row: int) -> NodeState:
-        """Return a node by its position."""
-        return self._states[row]
-
     def capacity(self, name: str) -> _Column:
         """Return how much of a resource may be used, node by node."""
         column = self._capacity_columns.get(name)
         if column is None:
-            column = [node.allocatable.amounts.get(name, 0) for node in self._nodes]
+            column = [vector.amounts.get(name, 0) for vector in self._vectors]
             self._capacity_columns[name] = column
         return column
 
@@ -70,6 +73,12 @@ class NodeTable:
                 taken = [load.used.amounts.get(name, 0) for load in self._loads]
             column = self._free_columns[name] = list(map(sub, self.capacity(name), taken))
         return column
+
+    def count_capacities(self, rows: Sequence[int]) -> list[tuple[ResourceVector, int]]:
+        """Count how often each capacity occurs among some nodes."""
+        examples = {self._vector_ids[row]: self._vectors[row] for row in rows}
+        counts = Counter([self._vector_ids[row] for row in rows])
+        return [(examples[number], count) for number, count in counts.items()]
 
     def _groups_over(self, keys: frozenset[str]) -> list["_Group"]:
         """Return the nodes grouped by all that requests over these label keys can tell apart."""
@@ -90,13 +99,11 @@ class _Group:
     """Nodes that requests over certain labels can tell apart only by what they have and hold."""
 
     def __init__(self, table: NodeTable, rows: Sequence[int]) -> None:
-        states = [table.state(row) for row in rows]
-        self.example: Final = states[0].node
-        self._capacities = _count_capacities(states)
-        # Pods that room is being made for weigh on some requests and not on others.
-        self._contested = [state for state in states if state.load.nominated]
+        self.example: Final = table.states[rows[0]].node
+        self._capacities = table.count_capacities(rows)
+        self._contested = [table.states[row] for row in table.contested.intersection(rows)]
         if self._contested:
-            rows = [row for row in rows if not table.state(row).load.nominated]
+            rows = [row for row in rows if row not in table.contested]
         self._capacity = _Columns(rows, table.capacity)
         self._free = _Columns(rows, table.free)
 
@@ -154,17 +161,16 @@ def _kinds(nodes: Iterable[Node]) -> list[int]:
     return kinds
 
 
-def _count_capacities(states: Iterable[NodeState]) -> list[tuple[ResourceVector, int]]:
-    """Count how often each capacity occurs; equal ones are mostly one object."""
-    vectors = [state.node.allocatable for state in states]
-    by_id = {id(vector): vector for vector in vectors}
-    return [(by_id[number], count) for number, count in Counter(map(id, vectors)).items()]
-
-
 def _divide(request: PodRequest, columns: _Columns) -> int:
     """Return how many pods go into what the columns hold, node by node, added up."""
+    asked = request.requests.amounts
+    scarce = next((name for name in asked if "/" in name), None)
+    if scarce is not None:  # of nodes with devices, few have any left
+        least = asked[scarce]
+        rows = [row for row, held in enumerate(columns[scarce]) if held >= least]
+        columns = _Columns(rows, columns.__getitem__)
     rooms: Sequence[int] = columns[PODS]
-    for name, amount in request.requests.amounts.items():
+    for name, amount in asked.items():
         rooms = [
             room if room < (fitting := held // amount) else fitting
             for room, held in zip(rooms, columns[name], strict=True)
