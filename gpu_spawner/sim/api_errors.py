@@ -5,14 +5,13 @@ on them (KubeSpawner looks at codes, kubectl prints messages).
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from gpu_spawner.sim.field_errors import FieldError, forbidden_field
 from gpu_spawner.sim.kinds import Resource
 
 __all__ = [
     "ApiError",
-    "FieldError",
     "already_exists",
     "bad_request",
     "conflict",
@@ -60,24 +59,6 @@ class ApiError(Exception):
             body["details"] = self.details
         body["code"] = self.code
         return body
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldError:
-    """One thing wrong with one field; several of them make an ``Invalid`` answer.
-
-    Attributes:
-        field: the path, such as ``spec.containers[0].name``.
-        reason: Kubernetes' cause (``FieldValueRequired``, ``FieldValueInvalid``, ...).
-        message: the sentence without the path.
-    """
-
-    field: str
-    reason: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.field}: {self.message}"
 
 
 def success(code: int) -> dict[str, Any]:
@@ -159,10 +140,7 @@ def invalid_options(group_kind: str, problems: Sequence[tuple[str, str]]) -> Api
         problems: the parameter and the sentence for each.
     """
     kind, _, group = group_kind.partition(".")
-    errors = [
-        FieldError(field=name, reason="FieldValueForbidden", message=f"Forbidden: {text}")
-        for name, text in problems
-    ]
+    errors = [forbidden_field(name, text) for name, text in problems]
     sentences = [str(error) for error in errors]
     text = sentences[0] if len(sentences) == 1 else f"[{', '.join(sentences)}]"
     details: dict[str, Any] = {"group": group, "kind": kind}

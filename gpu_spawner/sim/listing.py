@@ -6,7 +6,7 @@ store gives the later pages as they were then, or 410 where its history no longe
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +17,15 @@ from gpu_spawner.sim.kinds import Resource
 from gpu_spawner.sim.selectors import Selector, parse_selector
 from gpu_spawner.sim.store import HistoryGoneError, Record, Store
 
-__all__ = ["ListOptions", "Page", "check_version", "list_page", "parse_list_options", "render_list"]
+__all__ = [
+    "ListOptions",
+    "Page",
+    "check_version",
+    "list_head",
+    "list_page",
+    "parse_list_options",
+    "render_list",
+]
 
 _LIST_EXPIRED: Final = "The resourceVersion for the provided list is too old."
 _CONTINUE_EXPIRED: Final = (
@@ -117,7 +125,7 @@ def list_page(
         if options.version_match == "Exact" or (not options.version_match and options.limit):
             at = version
     try:
-        records = store.list(resource, namespace, at=at)
+        records = store.list_records(resource, namespace, at=at)
     except HistoryGoneError:
         if not options.token:
             raise expired(_LIST_EXPIRED) from None
@@ -140,28 +148,28 @@ def list_page(
     )
 
 
-def render_list(
-    resource: Resource, page: Page, render: Callable[[Record], bytes] | None = None
-) -> bytes:
+def render_list(resource: Resource, page: Page) -> bytes:
     """Write a page as the list a client receives; items are joined, not encoded again."""
-    head = {
-        "kind": resource.list_kind,
-        "apiVersion": resource.api_version,
-        "metadata": page_metadata(page),
-    }
-    raw = msgspec.json.encode(head)[:-1]
-    items = b",".join(record.raw if render is None else render(record) for record in page.records)
-    return raw + b',"items":[' + items + b"]}"
+    raw = msgspec.json.encode(list_head(resource, page))[:-1]
+    # Items of a list do not repeat their kind, which every stored object begins with.
+    kind = f'{{"kind":"{resource.kind}","apiVersion":"{resource.api_version}",'.encode()
+    start = len(kind)
+    items = b",{".join(record.raw[start:] for record in page.records)
+    return raw + b',"items":[' + (b"{" if items else b"") + items + b"]}"
 
 
-def page_metadata(page: Page) -> dict[str, Any]:
-    """The metadata of a list."""
+def list_head(resource: Resource, page: Page) -> dict[str, Any]:
+    """Return a list without its items."""
     metadata: dict[str, Any] = {"resourceVersion": str(page.version)}
     if page.token:
         metadata["continue"] = page.token
     if page.remaining is not None:
         metadata["remainingItemCount"] = page.remaining
-    return metadata
+    return {
+        "kind": resource.list_kind,
+        "apiVersion": resource.api_version,
+        "metadata": metadata,
+    }
 
 
 def _boolean(query: Mapping[str, str], name: str) -> bool:

@@ -1,69 +1,93 @@
 """The API server of the embedded cluster, over HTTP.
 
-It listens on the loopback interface, knows its callers by bearer token, and hands every request to
-the layer that decides it. Nothing here knows a kind of object by name.
+It listens on the loopback interface, knows its callers by bearer token, asks whether they may, and
+hands every request to the layer that decides it. Nothing here knows a kind of object.
 """
 
 import asyncio
-import contextlib
-import hmac
-import json
 import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
 import msgspec
 from aiohttp import web
 
-from gpu_spawner.sim.api_errors import (
-    ApiError,
-    bad_request,
-    method_not_allowed,
-    route_not_found,
-    success,
-    unauthorized,
-    unsupported_media_type,
-)
-from gpu_spawner.sim.kinds import Resource
-from gpu_spawner.sim.listing import list_page, parse_list_options, render_list
-from gpu_spawner.sim.patches import merge_patch
-from gpu_spawner.sim.registry import Registry, Target
+from gpu_spawner.sim import discovery
+from gpu_spawner.sim.access import ADMIN, ANONYMOUS, Authenticator, User, impersonated, named_user
+from gpu_spawner.sim.api_errors import ApiError, not_implemented, unauthorized
+from gpu_spawner.sim.bootstrap import bootstrap
+from gpu_spawner.sim.faults import Fault, FaultHook, RequestFacts
+from gpu_spawner.sim.handlers import ResourceHandlers
+from gpu_spawner.sim.housekeeping import Housekeeping
+from gpu_spawner.sim.journal import Journal
+from gpu_spawner.sim.kinds import is_known_group
+from gpu_spawner.sim.pod_logs import LogSource
+from gpu_spawner.sim.rbac import Attributes, Authorizer, denial
+from gpu_spawner.sim.registry import Registry
 from gpu_spawner.sim.routes import Route, UnknownGroupError, parse_route, verb_of
 from gpu_spawner.sim.store import Store
-from gpu_spawner.sim.watching import Watch
 
 __all__ = ["ApiServer"]
 
 _log = logging.getLogger(__name__)
+
+Obj = dict[str, Any]
+
+# What Kubernetes accepts at most.
 _MAX_BODY_BYTES: Final = 3 * 1024 * 1024
-_DEFAULT_WATCH_SECONDS: Final = 1800.0
+_HEALTH_PATHS: Final = frozenset({"healthz", "livez", "readyz"})
 
 
 class ApiServer:
-    """A Kubernetes API server on a loopback port."""
+    """A Kubernetes API server on a loopback port.
+
+    Attributes:
+        store: every object; tests may look, but should write over HTTP.
+    """
 
     def __init__(
         self,
         store: Store | None = None,
         *,
         clock: Callable[[], float] = time.time,
-        users: Mapping[str, str] | None = None,
+        users: Mapping[str, User | str] | None = None,
+        faults: FaultHook | None = None,
+        state_dir: Path | None = None,
     ) -> None:
         """Prepare a server.
 
         Args:
-            store: the objects; a new empty cluster by default.
-            clock: unix seconds, for timestamps.
-            users: user name by bearer token; by default one administrator with a random token.
+            store: the objects; by default a new cluster with what every cluster has.
+            clock: unix seconds, for timestamps and the age of events and tokens.
+            users: by bearer token; a bare name is a user without rights, except ``admin``. By
+                default one administrator with a random token.
+            faults: asked before every answer, for tests.
+            state_dir: where the cluster is kept between runs; by default nowhere.
         """
         self.store = store if store is not None else Store()
-        self.registry = Registry(self.store, clock)
-        self._users = dict(users) if users else {secrets.token_urlsafe(24): "admin"}
+        self._journal = Journal(state_dir) if state_dir is not None else None
+        if self._journal is not None:
+            self._journal.load(self.store)
+        registry = Registry(self.store, clock)
+        given = users if users is not None else {secrets.token_urlsafe(24): ADMIN}
+        known = {token: named_user(user) for token, user in given.items()}
+        self._authenticator = Authenticator(known, clock)
+        self._authorizer = Authorizer(self.store)
+        self._housekeeping = Housekeeping(registry)
+        self._handlers = ResourceHandlers(
+            registry, self._housekeeping, self._authenticator, self._authorizer
+        )
+        if self._journal is not None:
+            self._journal.follow(self.store)
+        bootstrap(registry)
+        self._housekeeping.settle()
+        self._faults = faults
+        self._requests = 0
         self._runner: web.AppRunner | None = None
-        self._watches: set[Watch] = set()
         self._url = ""
 
     @property
@@ -71,9 +95,22 @@ class ApiServer:
         """Where the server listens, once started."""
         return self._url
 
-    def kubeconfig(self, user: str = "admin") -> dict[str, Any]:
-        """Return a kubeconfig that kubectl and every client library understand."""
-        token = next(token for token, name in self._users.items() if name == user)
+    @property
+    def log_source(self) -> LogSource | None:
+        """Where pod logs come from; the kubelet registers itself here."""
+        return self._handlers.log_source
+
+    @log_source.setter
+    def log_source(self, source: LogSource | None) -> None:
+        self._handlers.log_source = source
+
+    def kubeconfig(self, user: str = "admin") -> Obj:
+        """Return a kubeconfig that kubectl and every client library understand.
+
+        Raises:
+            KeyError: there is no such user.
+        """
+        token = self._authenticator.token_of(user)
         return {
             "apiVersion": "v1",
             "kind": "Config",
@@ -87,139 +124,165 @@ class ApiServer:
         """Listen; port 0 picks a free one."""
         app = web.Application(client_max_size=_MAX_BODY_BYTES)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+        runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0
+        )
         await runner.setup()
         self._runner = runner
-        await web.TCPSite(runner, host, port).start()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError:
+            await self.stop()
+            raise
         bound_host, bound_port = runner.addresses[0][:2]
         self._url = f"http://{bound_host}:{bound_port}"
 
     async def stop(self) -> None:
-        """End every watch and stop listening."""
-        for watch in tuple(self._watches):
-            watch.close()
+        """End every watch, stop listening, and close the state directory."""
+        self._handlers.close_watches()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        self._housekeeping.close()
+        if self._journal is not None:
+            self._journal.close()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        self._requests += 1
         try:
-            self._authenticate(request)
-            return await self._answer(request)
+            return await self._answer(request, self._requests)
         except ApiError as error:
-            return _json(error.body(), error.code)
+            response = _json(error.body(), error.code)
+            retry = (error.details or {}).get("retryAfterSeconds")
+            if retry:
+                response.headers["Retry-After"] = str(retry)
+            return response
         except UnknownGroupError:
             return web.Response(text="404 page not found\n", status=404)
-
-    def _authenticate(self, request: web.Request) -> str:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme == "Bearer":
-            for known, user in self._users.items():
-                if hmac.compare_digest(known.encode(), token.strip().encode()):
-                    return user
-        raise unauthorized()
-
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
-        raw_path = request.raw_path.partition("?")[0].strip("/")
-        parts = [unquote(part) for part in raw_path.split("/")]
-        if len(parts) < (3 if parts[0] == "api" else 4) or parts[0] not in {"api", "apis"}:
-            raise UnknownGroupError
-        route = parse_route(parts)
-        if not route.resource.is_stored:
-            raise route_not_found()
-        query = request.query
-        if request.method == "GET" and (not route.name or "watch" in query):
-            options = parse_list_options(route.resource, query, name=route.name)
-            if verb_of("GET", route, is_watch=options.is_watch) == "watch":
-                seconds = options.timeout_seconds or _DEFAULT_WATCH_SECONDS
-                return await self._watch(request, route, options, seconds)
-            if not route.name:
-                page = list_page(self.store, route.resource, route.namespace, options)
-                return _raw(render_list(route.resource, page))
-        return await self._write(request, route)
-
-    async def _write(self, request: web.Request, route: Route) -> web.StreamResponse:
-        resource = route.resource
-        target = Target(
-            resource=resource,
-            namespace=route.namespace or "",
-            name=route.name,
-            subresource=route.subresource,
-            is_dry_run=request.query.get("dryRun") == "All",
-        )
-        if request.method == "GET":
-            return _raw(self.registry.get(target).raw)
-        body = await self._body(request, resource)
-        if request.method == "POST" and route.subresource == "binding":
-            return _json(self._bind(target, body), 201)
-        if request.method == "POST" and not route.name:
-            return _json(self.registry.create(target, body), 201)
-        if request.method == "PUT":
-            obj, created = self.registry.update(target, lambda _: body)
-            return _json(obj, 201 if created else 200)
-        if request.method == "PATCH":
-            obj, _ = self.registry.update(target, lambda old: merge_patch(old, body))
-            return _json(obj)
-        if request.method == "DELETE" and route.name:
-            record = self.registry.get(target)
-            self.store.remove(record)
-            return _json(record.decode())
-        raise method_not_allowed()
-
-    def _bind(self, target: Target, body: dict[str, Any]) -> dict[str, Any]:
-        def assign(pod: dict[str, Any]) -> dict[str, Any]:
-            pod["spec"]["nodeName"] = body["target"]["name"]
-            return pod
-
-        pod_target = Target(resource=target.resource, namespace=target.namespace, name=target.name)
-        self.registry.update(pod_target, assign)
-        return success(201)
-
-    async def _body(self, request: web.Request, resource: Resource) -> dict[str, Any]:
-        raw = await request.read()
-        if not raw:
-            return {}
-        if request.content_type not in {"application/json", "application/merge-patch+json"}:
-            raise unsupported_media_type(
-                "the body of the request was in an unknown format - accepted media types include: "
-                "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+        except web.HTTPRequestEntityTooLarge:
+            limit = f"limit is {_MAX_BODY_BYTES}"
+            too_large = ApiError(
+                413, "RequestEntityTooLarge", f"Request entity too large: {limit}", {}
             )
-        try:
-            body = json.loads(raw)
-        except ValueError as error:
-            raise bad_request(
-                f"the object provided is unrecognized (must be of type {resource.kind}): "
-                f"couldn't get version/kind; json parse error: {error}"
-            ) from None
-        if not isinstance(body, dict):
-            raise bad_request("the body must be an object")
-        return body
+            return _json(too_large.body(), too_large.code)
 
-    async def _watch(
-        self, request: web.Request, route: Route, options: Any, seconds: float
-    ) -> web.StreamResponse:
-        bookmark = {"kind": route.resource.kind, "apiVersion": route.resource.api_version}
-        watch = Watch(self.store, route.resource, route.namespace, options, bookmark=bookmark)
-        response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        response.enable_chunked_encoding()
-        self._watches.add(watch)
-        try:
-            await response.prepare(request)
-            async with contextlib.aclosing(watch.frames(seconds)) as frames:
-                async for frame in frames:
-                    await response.write(frame)
-            await response.write_eof()
-        except (ConnectionError, asyncio.CancelledError):
-            _log.debug("a watcher of %s went away", route.resource.plural)
-            raise
-        finally:
-            self._watches.discard(watch)
-        return response
+    async def _answer(self, request: web.Request, number: int) -> web.StreamResponse:
+        user = self._identify(request)
+        raw_path = request.raw_path.partition("?")[0]
+        parts = [unquote(part) for part in raw_path.strip("/").split("/")]
+        route = _route(parts)
+        verb = "get"
+        if route is not None:
+            verb = verb_of(request.method, route, is_watch=_is_watch(request))
+        facts = RequestFacts(
+            number=number,
+            method=request.method,
+            path=raw_path,
+            verb=verb,
+            resource=_full_resource(route),
+            namespace=(route.namespace or "") if route is not None else "",
+            name=route.name if route is not None else "",
+        )
+        fault = await self._suffer(request, facts)
+        asked = _attributes(route, verb, raw_path, request.method)
+        if not self._authorizer.allows(user, asked):
+            raise denial(user, asked)
+        if route is None:
+            return _discover(parts, request.host)
+        return await self._handlers.answer(request, route, user, fault)
+
+    def _identify(self, request: web.Request) -> User:
+        user = self._authenticator.identify(request.headers)
+        groups = request.headers.getall("Impersonate-Group", [])
+        wanted = impersonated(request.headers, groups)
+        if wanted is None:
+            return user
+        asked = Attributes(verb="impersonate", resource="users", name=wanted.name)
+        if not self._authorizer.allows(user, asked):
+            raise denial(user, asked) if user is not ANONYMOUS else unauthorized()
+        return wanted
+
+    async def _suffer(self, request: web.Request, facts: RequestFacts) -> Fault:
+        """Do what the hook wants done to this request."""
+        fault = self._faults(facts) if self._faults is not None else None
+        if fault is None:
+            return Fault()
+        if fault.delay_seconds:
+            await asyncio.sleep(fault.delay_seconds)
+        if fault.drops_connection and request.transport is not None:
+            request.transport.abort()
+            raise ConnectionResetError("dropped on request")
+        if fault.error is not None:
+            raise fault.error
+        return fault
 
 
-def _raw(raw: bytes, code: int = 200) -> web.Response:
-    return web.Response(body=raw, status=code, content_type="application/json")
+def _route(parts: list[str]) -> Route | None:
+    """Read the path of objects; None for discovery and the like."""
+    root = parts[0]
+    if (root == "api" and len(parts) >= 3) or (root == "apis" and len(parts) >= 4):
+        return parse_route(parts)
+    return None
 
 
-def _json(body: dict[str, Any], code: int = 200) -> web.Response:
-    return _raw(msgspec.json.encode(body), code)
+def _is_watch(request: web.Request) -> bool:
+    value = request.query.get("watch")
+    return value is not None and value != "0" and value.lower() != "false"
+
+
+def _full_resource(route: Route | None) -> str:
+    if route is None:
+        return ""
+    tail = f"/{route.subresource}" if route.subresource else ""
+    return route.resource.plural + tail
+
+
+def _attributes(route: Route | None, verb: str, path: str, method: str) -> Attributes:
+    if route is None:
+        return Attributes(verb=method.lower(), path=path)
+    return Attributes(
+        verb=verb,
+        group=route.resource.group,
+        resource=route.resource.plural,
+        subresource=route.subresource,
+        namespace=route.namespace or "",
+        name=route.name,
+    )
+
+
+def _discover(parts: list[str], host: str) -> web.Response:
+    match parts:
+        case ["version"]:
+            return _json(discovery.VERSION)
+        case [name, *_] if name in _HEALTH_PATHS:
+            return web.Response(text="ok")
+        case ["api"]:
+            return _json(discovery.api_versions(host))
+        case ["apis"]:
+            return _json(discovery.api_groups())
+        case ["api", version]:
+            body = discovery.resource_list("", version)
+        case ["apis", group]:
+            body = discovery.group(group)
+        case ["apis", group, version]:
+            body = discovery.resource_list(group, version)
+            if body is None and is_known_group(group):
+                raise not_implemented(f"the API group {group}")
+        case ["openapi", "v3"]:
+            body = discovery.openapi_index()
+        case ["openapi", "v3", "api", version]:
+            body = discovery.openapi_paths("", version)
+        case ["openapi", "v3", "apis", group, version]:
+            body = discovery.openapi_paths(group, version)
+        case ["openapi", *_]:
+            raise not_implemented("the OpenAPI document of version 2")
+        case _:
+            raise UnknownGroupError
+    if body is None:
+        raise UnknownGroupError
+    return _json(body)
+
+
+def _json(body: Obj, code: int = 200) -> web.Response:
+    raw = msgspec.json.encode(body)
+    return web.Response(body=raw, status=code, headers={"Content-Type": "application/json"})

@@ -24,6 +24,7 @@ __all__ = ["Change", "ChangeKind", "HistoryGoneError", "Record", "Store"]
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
+_BOOLEAN_FIELDS: Final = frozenset({"spec.hostNetwork", "spec.unschedulable"})
 
 
 class ChangeKind(StrEnum):
@@ -173,7 +174,7 @@ class Store:
         """Return how many objects of a kind there are."""
         return len(self._shelf(resource).records)
 
-    def list(
+    def list_records(
         self, resource: Resource, namespace: str | None = None, *, at: int | None = None
     ) -> list[Record]:
         """Return the objects of a kind in key order, now or as of an earlier version.
@@ -194,7 +195,7 @@ class Store:
         found = (past[key] if key in past else shelf.records[key] for key in keys)
         return [record for record in found if record is not None]
 
-    def changes_since(self, resource: Resource, version: int) -> "list[Change]":
+    def changes_since(self, resource: Resource, version: int) -> list[Change]:
         """Return what happened to a kind after ``version``, oldest first.
 
         Raises:
@@ -212,7 +213,11 @@ class Store:
         return newer
 
     def put(self, resource: Resource, obj: dict[str, Any]) -> Change:
-        """Write an object under its own namespace and name, as the next version."""
+        """Write an object under its own namespace and name, as the next version.
+
+        The object begins with ``kind`` and ``apiVersion``: lists leave these out of every item by
+        cutting the text there.
+        """
         version = self._version + 1
         obj["metadata"]["resourceVersion"] = str(version)
         record = _record(resource, obj, version)
@@ -244,6 +249,12 @@ class Store:
             insort(shelf.keys, record.key)
         shelf.records[record.key] = record
 
+    def restore_removal(self, resource: Resource, key: str) -> None:
+        """Take out an object that was saved and later removed, telling nobody."""
+        shelf = self._shelf(resource)
+        if shelf.records.pop(key, None) is not None:
+            del shelf.keys[bisect_left(shelf.keys, key)]
+
     def restore_version(self, version: int) -> None:
         """Go on counting from a version saved earlier; everything before it is forgotten."""
         self._version = max(version, self._version)
@@ -262,9 +273,14 @@ class Store:
         """Call back after every change (of one kind, or of all); returns how to stop."""
         listeners = self._listeners if resource is None else self._shelf(resource).watchers
         listeners.append(callback)
-        return lambda: listeners.remove(callback)
 
-    def records(self) -> "list[Record]":
+        def stop() -> None:
+            if callback in listeners:
+                listeners.remove(callback)
+
+        return stop
+
+    def records(self) -> list[Record]:
         """Return every object of every kind."""
         return [record for shelf in self._shelves.values() for record in shelf.records.values()]
 
@@ -319,8 +335,12 @@ def _record(resource: Resource, obj: dict[str, Any], version: int) -> Record:
 
 def _field(obj: Any, path: str) -> str:
     """Read a field as a selector compares it: absent is empty, booleans are Go's words."""
+    if path == "source":
+        return str(obj["source"].get("component") or obj.get("reportingComponent", ""))
     for part in path.split("."):
         obj = obj.get(part) if isinstance(obj, dict) else None
     if isinstance(obj, bool):
         return "true" if obj else "false"
-    return "" if obj is None else str(obj)
+    if obj is None or isinstance(obj, list):
+        return "false" if path in _BOOLEAN_FIELDS else ""
+    return str(obj)

@@ -6,7 +6,7 @@ an API server does; it lists again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
 
 import msgspec
@@ -63,7 +63,7 @@ class Watch:
         self._is_open = False
         self._wake.set()
 
-    async def frames(self, timeout_seconds: float) -> AsyncIterator[bytes]:
+    async def frames(self, timeout_seconds: float) -> AsyncGenerator[bytes, None]:
         """Yield what to send, until the time is over or the watch is closed."""
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_seconds
@@ -99,7 +99,7 @@ class Watch:
         version = check_version(options.version)
         initial = options.sends_initial_events
         if initial or (initial is None and version == 0):
-            for record in self._store.list(self._resource, self._namespace):
+            for record in self._store.list_records(self._resource, self._namespace):
                 if options.selector.accepts(record):
                     self._frames.append(_frame(ChangeKind.ADDED, self._show(record)))
             if initial and options.with_bookmarks:
