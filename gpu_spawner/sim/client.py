@@ -25,6 +25,7 @@ STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 _REQUEST_TIMEOUT_SECONDS = 30.0
 # The server ends a watch after this long; a silence much longer than that is a dead connection.
 _WATCH_SECONDS = 240
+_CLOSING_ROUNDS = 5
 _WATCH_SILENCE_SECONDS = _WATCH_SECONDS + 30.0
 
 
@@ -58,6 +59,9 @@ class KubeClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
+            # Aborted TLS connections give their sockets back in the next rounds of the loop.
+            for _ in range(_CLOSING_ROUNDS if self._endpoint.tls else 0):
+                await asyncio.sleep(0)
 
     async def get(self, path: str, **query: str) -> dict[str, Any]:
         """Read the object or the whole list at ``path``."""

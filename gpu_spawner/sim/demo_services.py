@@ -24,7 +24,7 @@ __all__ = ["DemoSite", "free_port", "hub_service", "proxy_service"]
 
 _SETTINGS_VARIABLE = "GPU_SPAWNER_DEMO_SETTINGS"
 # Of a hub or a cluster that the demo itself may be running in.
-_FOREIGN_PREFIXES = ("JUPYTERHUB_", "JPY_", "KUBERNETES_", "GPU_SPAWNER_")
+_FOREIGN_PREFIXES = ("JUPYTERHUB_", "JPY_", "KUBERNETES_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

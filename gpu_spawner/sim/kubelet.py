@@ -95,7 +95,10 @@ class Kubelet:
             runs_processes=self._runs_processes,
         )
         self._groups = {name: group for group in fleet.nodes for name in group.node_names}
-        self._nodes = {name: self._node(name, group) for name, group in self._groups.items()}
+        self._nodes = {
+            name: self._node(number, name, group)
+            for number, (name, group) in enumerate(self._groups.items())
+        }
         self._images_changed: set[str] = set()
         self._wake_publisher = asyncio.Event()
         self._workers: dict[str, tuple[PodWorker, asyncio.Task[None]]] = {}
@@ -130,14 +133,14 @@ class Kubelet:
             return None
         return self._services.logs / f"{namespace}_{pod}_{uid}" / f"{container}.log"
 
-    def _node(self, name: str, group: NodeGroup) -> SimulatedNode:
+    def _node(self, number: int, name: str, group: NodeGroup) -> SimulatedNode:
         def note_change() -> None:
             self._images_changed.add(name)
             self._wake_publisher.set()
 
         return SimulatedNode(
             name=name,
-            address=self._services.network.next_node_address(),
+            address=self._services.network.node_address(number),
             images=NodeImages(
                 bandwidth=group.pull_bandwidth,
                 facts=self._fleet.image_facts,

@@ -37,16 +37,15 @@ class LoopbackNetwork:
     def __init__(self, preference: str = "") -> None:
         self._guard, self._subnet = _claim(preference)
         self._used: set[str] = set()
-        self._nodes = itertools.count(1)
         self._pods = itertools.cycle(range(_FIRST_POD_BLOCK << 8, 1 << 16))
 
     def close(self) -> None:
         """Give the network back."""
         self._guard.close()
 
-    def next_node_address(self) -> str:
-        """Return an address for a node."""
-        return self._address((_NODE_BLOCK << 8) + next(self._nodes))
+    def node_address(self, number: int) -> str:
+        """Return the address of the node of this number, counted from 0."""
+        return self._address((_NODE_BLOCK << 8) + 1 + number)
 
     def pod_address(self, wanted: str = "") -> str:
         """Return an address that no other pod has: ``wanted`` if it is of this network and free."""

@@ -74,6 +74,8 @@ class PodWorker:
             await _cancel(life)
             if not self._deleted.is_set():
                 await _cancel(report)
+                # Whoever looks after the pod next takes it up again, from the pod's status.
+                self._context.services.network.release(self._context.pod_ip)
         try:
             await self._stop_containers()
         finally:
@@ -164,17 +166,27 @@ class PodWorker:
     async def _report(self) -> None:
         self._context.changed.clear()
         status = self._status()
-        body = {"metadata": {"uid": self._context.uid}, "status": status}
         try:
-            await self._context.services.client.patch(
-                f"{self._context.path}/status", body, strategic=True
-            )
+            await self._clear_former_addresses(status)
+            await self._patch_status(status, strategic=True)
         except ClusterError as error:
             if error.status in (404, 409):
                 return
             _log.debug("status of %s not written: %s", self._context.label, error)
             self._context.changed.set()
             await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _clear_former_addresses(self, status: Mapping[str, Any]) -> None:
+        # A strategic merge adds to a list of addresses; after a restart they may be others.
+        former = self._context.pod.get("status") or {}
+        lists = [key for key in ("hostIPs", "podIPs") if former.get(key) and key in status]
+        if any(former[key] != status[key] for key in lists):
+            await self._patch_status(dict.fromkeys(lists), strategic=False)
+
+    async def _patch_status(self, status: Mapping[str, Any], *, strategic: bool) -> None:
+        body = {"metadata": {"uid": self._context.uid}, "status": status}
+        path = f"{self._context.path}/status"
+        await self._context.services.client.patch(path, body, strategic=strategic)
 
     def _status(self) -> dict[str, Any]:
         facts = PodFacts(

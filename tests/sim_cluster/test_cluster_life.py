@@ -1,0 +1,105 @@
+"""A whole cluster: what is in it, how it restarts, and what it leaves behind."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+from conftest import NAMESPACE, Pods
+from waiting import until
+
+from gpu_spawner.core.errors import ClusterError
+from gpu_spawner.sim.cluster import Cluster, ClusterOptions
+from gpu_spawner.sim.fleet import Fleet
+from gpu_spawner.sim.fleet_objects import DEMO_LABEL
+from gpu_spawner.sim.node_lifecycle import lifecycle_taints
+from gpu_spawner.sim.provisioning import NotOursError, Provisioning
+
+NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+CORDONED = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+GPU = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+
+
+async def test_nodes_are_ready_and_tenants_hold_what_the_fleet_says(cluster: Cluster) -> None:
+    nodes = (await cluster.client.get("/api/v1/nodes"))["items"]
+    assert [node["metadata"]["name"] for node in nodes] == ["cpu-1", "gpu-1", "gpu-2"]
+    for node in nodes:
+        assert node["metadata"]["labels"][DEMO_LABEL] == cluster.demo_id
+        ready = [each for each in node["status"]["conditions"] if each["type"] == "Ready"]
+        assert [each["status"] for each in ready] == ["True"]
+    assert nodes[1]["status"]["allocatable"]["nvidia.com/gpu"] == "2"
+    assert nodes[1]["spec"]["taints"] == [GPU]
+
+    async def runs() -> bool:
+        pod = await cluster.client.get("/api/v1/namespaces/somebody/pods/job-1")
+        return pod["spec"].get("nodeName") == "gpu-1" and pod["status"]["phase"] == "Running"
+
+    await until(runs, "the tenant's pod runs on its node")
+
+
+async def test_leaving_ends_every_process(
+    fleet: Fleet, cluster_options: ClusterOptions, tmp_path: Path
+) -> None:
+    async with Cluster(fleet, state_dir=tmp_path, options=cluster_options) as cluster:
+        pods = Pods(cluster)
+        await pods.create("one", "sh", "-c", "trap '' TERM; echo $$$$; sleep 600")
+        await pods.wait_phase("one", "Running")
+        log = cluster.kubelet.log_file(NAMESPACE, "one", "main")
+        assert log is not None
+        await until(log.read_text, "it has printed its id")
+        pid = int(log.read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert not list((tmp_path / "run").iterdir())
+
+
+async def test_names_that_somebody_else_has_are_left_alone(cluster: Cluster, fleet: Fleet) -> None:
+    other = Provisioning(cluster.client, fleet, demo_id="other", namespaces=["another"])
+    with pytest.raises(NotOursError, match="node gpu-1"):
+        await other.create_nodes()
+    assert await cluster.client.get_or_none("/api/v1/namespaces/another") is None
+    await other.remove()
+    assert len((await cluster.client.get("/api/v1/nodes"))["items"]) == 3
+
+
+async def test_a_cluster_that_cannot_start_says_why_and_leaves_nothing(
+    fleet: Fleet, cluster_options: ClusterOptions, tmp_path: Path
+) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        "current-context: c\n"
+        "contexts: [{name: c, context: {cluster: c, user: u}}]\n"
+        "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\n"
+        "users: [{name: u, user: {token: t}}]\n"
+    )
+    options = dataclasses.replace(cluster_options, kubeconfig=kubeconfig)
+    with pytest.raises(ClusterError, match="no answer"):
+        async with Cluster(fleet, state_dir=tmp_path / "state", options=options):
+            pytest.fail("it cannot have started")
+
+
+@pytest.mark.parametrize(
+    ("ready", "cordoned", "present", "expected"),
+    [
+        pytest.param("True", False, [GPU, NOT_READY], [GPU], id="became ready"),
+        pytest.param("", False, [], [NOT_READY], id="has not reported yet"),
+        pytest.param("True", True, [GPU], [GPU, CORDONED], id="cordoned"),
+        pytest.param("True", False, [CORDONED], [], id="uncordoned"),
+        pytest.param(
+            "Unknown",
+            False,
+            [],
+            [{"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"}],
+            id="lost",
+        ),
+    ],
+)
+def test_conditions_become_taints(
+    ready: str, cordoned: object, present: list[object], expected: list[object]
+) -> None:
+    conditions = [{"type": "Ready", "status": ready}] if ready else []
+    node = {
+        "spec": {"taints": present, "unschedulable": cordoned},
+        "status": {"conditions": conditions},
+    }
+    assert lifecycle_taints(node) == expected
