@@ -164,7 +164,7 @@ def _container_trouble(
     pod: Mapping[str, Any], status: Mapping[str, Any], story: list[Mapping[str, Any]]
 ) -> Diagnosis | None:
     """Diagnose containers that cannot start, or that crash."""
-    # Kubelets before 1.32 say only "Back-off pulling image" in the status, and why in an event.
+    # Older kubelets say only "Back-off pulling image" in the status, and why in an event.
     why = _last(story, "Failed")
     for container in _containers(status):
         waiting = _mapping(_mapping(container.get("state")).get("waiting"))

@@ -1,74 +1,93 @@
-"""On which nodes an image already is, as far as the nodes say.
+"""On which nodes the images of a catalog already are, as far as the nodes say.
 
 A kubelet reports the names of its images in the node's status, at most fifty of them
 (``nodeStatusMaxImages``), the largest first. So an image that is missing from a full list may be
 there, and a cluster in which no node lists any image does not report them at all.
 """
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
 
-from gpu_spawner.core.availability import ImageReadiness
 from gpu_spawner.core.objects import Node
+from gpu_spawner.core.snapshot import NodeState
 
-__all__ = ["ImagePlaces", "full_name"]
+__all__ = ["Held", "ImagePlaces", "spellings"]
 
 _FULL_LIST: Final = 50
+_DOCKER: Final = "docker.io/"
+_LIBRARY: Final = "docker.io/library/"
 
 
-def full_name(reference: str) -> str:
-    """Complete an image reference as container runtimes do.
+class Held(NamedTuple):
+    """What a node lists: images of the catalog by their names there, and whether that is all."""
 
-    >>> full_name("jupyter/scipy-notebook"), full_name("python:3.13")
-    ('docker.io/jupyter/scipy-notebook:latest', 'docker.io/library/python:3.13')
+    images: frozenset[str]
+    is_full: bool
+
+
+def spellings(reference: str) -> Iterator[str]:
+    """Yield the names under which a container runtime may list an image.
+
+    >>> list(spellings("python:3.13"))
+    ['docker.io/library/python:3.13', 'library/python:3.13', 'python:3.13']
+    >>> list(spellings("quay.io/site/base"))
+    ['quay.io/site/base:latest']
     """
     first, slash, _ = reference.partition("/")
     if not slash:
-        reference = f"docker.io/library/{reference}"
+        reference = f"{_LIBRARY}{reference}"
     elif "." not in first and ":" not in first and first != "localhost":
-        reference = f"docker.io/{reference}"
-    if "@" in reference or ":" in reference.rpartition("/")[2]:
-        return reference
-    return f"{reference}:latest"
+        reference = f"{_DOCKER}{reference}"
+    repository, at, digest = reference.partition("@")
+    if at:
+        # A name with a digest is listed without its tag.
+        head, colon, tail = repository.rpartition(":")
+        reference = f"{head if colon and '/' not in tail else repository}@{digest}"
+    elif ":" not in reference.rpartition("/")[2]:
+        reference = f"{reference}:latest"
+    yield reference
+    for prefix in (_DOCKER, _LIBRARY):
+        if reference.startswith(prefix):
+            yield reference.removeprefix(prefix)
 
 
 class ImagePlaces:
-    """Answers for many images and nodes; what one node lists is looked at once."""
+    """What the nodes list, of the images of one catalog; each node is looked through once."""
 
-    def __init__(self) -> None:
-        self._names: dict[str, tuple[Node, frozenset[str]]] = {}
-        self.is_reported = False
+    def __init__(self, references: Mapping[str, str]) -> None:
+        self._wanted: dict[str, list[str]] = {}
+        for name, reference in references.items():
+            for spelling in spellings(reference):
+                self._wanted.setdefault(spelling, []).append(name)
+        self._held: dict[str, tuple[Node, Held]] = {}
+        self._witness = ""
+
+    @property
+    def is_reported(self) -> bool:
         """Whether the cluster's nodes report their images at all."""
+        return bool(self._witness)
 
-    def readiness(
-        self, reference: str, nodes: Iterable[Node], pull_seconds: float | None
-    ) -> ImageReadiness:
-        """Say on how many of these nodes an image is."""
-        wanted = full_name(reference)
-        fitting = ready = unsure = 0
-        for node in nodes:
-            fitting += 1
-            names = self._listed(node)
-            if wanted in names:
-                ready += 1
-            elif len(node.images) >= _FULL_LIST:
-                unsure += 1
-        return ImageReadiness(
-            ready_nodes=ready,
-            fitting_nodes=fitting,
-            is_known=self.is_reported and not unsure,
-            pull_seconds=pull_seconds,
-        )
+    def learn(self, nodes: Mapping[str, NodeState], changed: frozenset[str] | None) -> None:
+        """Notice whether any node reports images, given which nodes changed (None: perhaps all)."""
+        if self._witness in nodes and nodes[self._witness].node.images:
+            return
+        names = nodes if changed is None or self._witness else changed
+        witnesses = (name for name in names if name in nodes and nodes[name].node.images)
+        self._witness = next(witnesses, "")
 
-    def learn(self, nodes: Iterable[Node]) -> None:
-        """Notice whether the cluster's nodes report their images: one that does is enough."""
-        self.is_reported = any(node.images for node in nodes)
-
-    def _listed(self, node: Node) -> frozenset[str]:
-        known = self._names.get(node.name)
+    def held(self, node: Node) -> Held:
+        """Return which images of the catalog a node lists."""
+        known = self._held.get(node.name)
         if known is not None and known[0] is node:
             return known[1]
-        # Docker's own names leave out the registry; containerd's do not.
-        names = frozenset(full_name(name) for image in node.images for name in image.names)
-        self._names[node.name] = (node, names)
-        return names
+        wanted = self._wanted
+        found = [
+            name
+            for image in node.images
+            for listed in image.names
+            if listed in wanted
+            for name in wanted[listed]
+        ]
+        held = Held(frozenset(found), len(node.images) >= _FULL_LIST)
+        self._held[node.name] = (node, held)
+        return held

@@ -5,10 +5,10 @@ snapshot. Requests that are equal are counted once, whoever asks; what a change 
 not computed again. It decides nothing about a node itself: seats come from ``core.placement``.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from gpu_spawner.core.availability import (
     Availability,
@@ -21,8 +21,8 @@ from gpu_spawner.core.catalog import ANY, Catalog, Choice, Profile, Selection
 from gpu_spawner.core.compile import PodFragment, compile_selection, variants
 from gpu_spawner.core.image_places import ImagePlaces
 from gpu_spawner.core.mechanisms import describe_share
-from gpu_spawner.core.placement import PodRequest, Seats, count_seats
-from gpu_spawner.core.pools import Pool, Pools
+from gpu_spawner.core.placement import PodRequest, SeatIndex, Seats
+from gpu_spawner.core.pools import Fitting, Pool, Pools
 from gpu_spawner.core.resources import PODS
 from gpu_spawner.core.selectors import NodeSelectorTerm, Requirement
 from gpu_spawner.core.sentences import Situation, Spread, explain
@@ -43,17 +43,29 @@ class _Way:
 
     selection: Selection
     fragment: PodFragment
-    request: PodRequest
     pool: Pool
+    fitting: Fitting
+    index: SeatIndex
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sum:
+class _Seats(NamedTuple):
     """The seats of all ways of a selection together."""
 
     free: int | None
     total: int | None
     unknown: str | None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Line:
+    """A choice with the images it may be started with, and what was last said of it."""
+
+    selection: Selection
+    ways: tuple[_Way, ...]
+    by_image: dict[str, tuple[_Way, ...]]
+    pools: tuple[Pool, ...]
+    state: object = None
+    offer: ChoiceOffer | None = None
 
 
 class OfferBoard:
@@ -78,15 +90,18 @@ class OfferBoard:
         self._site = site or SitePod()
         self._pull_bytes_per_second = pull_bytes_per_second
         self._snapshot = _NOTHING_READ
-        self._pools = Pools()
-        self._places = ImagePlaces()
+        self._places = ImagePlaces(
+            {name: image.reference for name, image in catalog.images.items()}
+        )
+        self._pools = Pools(self._places)
         self._ways: dict[Selection, tuple[_Way, ...]] = {}
-        self._seats: dict[PodRequest, Seats] = {}
-        self._made: dict[tuple[Selection, tuple[str, ...]], tuple[object, ChoiceOffer]] = {}
+        self._indexes: dict[PodRequest, SeatIndex] = {}
+        self._fittings: dict[tuple[int, PodRequest], Fitting] = {}
+        self._lines: dict[object, tuple[_Line, ...]] = {}
+        self._seats: dict[int, Seats] = {}
+        self._spreads: dict[tuple[int, str], tuple[object, Spread]] = {}
         for profile in catalog.profiles:
-            for choice in profile.choices:
-                for image in profile.images:
-                    self._ways_of(_select(choice, image))
+            self._lines_of(profile)
 
     def update(self, snapshot: Snapshot) -> tuple[ProfileOffer, ...]:
         """Follow the cluster to a snapshot, and return the offers of the whole catalog."""
@@ -94,17 +109,18 @@ class OfferBoard:
             self._snapshot = snapshot
             self._seats.clear()
             self._pools.update(snapshot)
-            if snapshot.nodes is not None:
-                self._places.learn(state.node for state in snapshot.nodes.values())
         return self.offers(self._catalog)
 
     def offers(self, view: Catalog) -> tuple[ProfileOffer, ...]:
         """Return the offers of a part of the catalog, as ``visible_to`` makes it."""
-        return tuple(self._profile_offer(profile) for profile in view.profiles)
+        return tuple([self._profile_offer(profile) for profile in view.profiles])
 
     def offer_of(self, selection: Selection) -> ChoiceOffer:
         """Return the offer of exactly this selection, its image included."""
-        return self._choice_offer(selection, (selection.image,))
+        lines = self._lines.get(selection)
+        if lines is None:
+            lines = self._lines[selection] = (self._line(selection, (selection.image,)),)
+        return self._choice_offer(lines[0])
 
     def resolve(self, selection: Selection) -> Selection:
         """Settle which flavors "whichever is free first" takes, where one pod cannot stand for all.
@@ -113,11 +129,10 @@ class OfferBoard:
         else the first.
         """
         ways = self._ways_of(selection)
-        for is_wanted in (lambda seats: seats.free, lambda seats: seats.free is None):
-            for way in ways:
-                if is_wanted(self._count(way.request)):
-                    return way.selection
-        return ways[0].selection
+        found = [(way, self._count(way).free) for way in ways]
+        free = next((way for way, seats in found if seats), None)
+        unknown = next((way for way, seats in found if seats is None), None)
+        return (free or unknown or ways[0]).selection
 
     def alternative_for(self, key: str, view: Catalog) -> ChoiceOffer | None:
         """Return the nearest choice of the view that would start now, if any would.
@@ -147,72 +162,85 @@ class OfferBoard:
         fragment = compile_selection(self._catalog, selection)
         request = request_of(fragment, self._site)
         pool = self._pools.pool(request, _terms(fragment))
-        return _Way(selection=selection, fragment=fragment, request=request, pool=pool)
+        fitting = self._fittings.get((id(pool), request))
+        if fitting is None:
+            fitting = self._fittings[id(pool), request] = Fitting(pool, _needs(request))
+        fitting.track(selection.image)
+        index = self._indexes.get(request)
+        if index is None:
+            index = self._indexes[request] = SeatIndex(request)
+        return _Way(selection=selection, fragment=fragment, pool=pool, fitting=fitting, index=index)
 
-    def _count(self, request: PodRequest) -> Seats:
-        seats = self._seats.get(request)
+    def _count(self, way: _Way) -> Seats:
+        seats = self._seats.get(id(way.index))
         if seats is None:
-            seats = self._seats[request] = count_seats(self._snapshot, request)
+            seats = self._seats[id(way.index)] = way.index.update(self._snapshot)
         return seats
 
-    def _sum(self, ways: tuple[_Way, ...]) -> _Sum:
+    def _sum(self, ways: tuple[_Way, ...]) -> _Seats:
         """Add the seats of pods that ask for different resources, hence of different GPUs."""
         free = total = 0
         for way in ways:
-            seats = self._count(way.request)
+            seats = self._count(way)
             if seats.free is None or seats.total is None:
-                return _Sum(free=None, total=seats.total, unknown=seats.unknown)
+                return _Seats(None, seats.total, seats.unknown)
             free += seats.free
             total += seats.total
-        return _Sum(free=free, total=total, unknown=None)
+        return _Seats(free, total, None)
+
+    def _lines_of(self, profile: Profile) -> tuple[_Line, ...]:
+        key = (profile.slug, profile.gpu)
+        lines = self._lines.get(key)
+        if lines is None:
+            lines = self._lines[key] = tuple(
+                self._line(_select(choice, profile.images[0]), profile.images)
+                for choice in profile.choices
+            )
+        return lines
+
+    def _line(self, selection: Selection, images: tuple[str, ...]) -> _Line:
+        by_image = {image: self._ways_of(replace(selection, image=image)) for image in images}
+        pools = {id(way.pool): way.pool for ways in by_image.values() for way in ways}
+        return _Line(
+            selection=selection,
+            ways=self._ways_of(selection),
+            by_image=by_image,
+            pools=tuple(pools.values()),
+        )
 
     def _profile_offer(self, profile: Profile) -> ProfileOffer:
-        choices = tuple(
-            self._choice_offer(_select(choice, profile.images[0]), profile.images)
-            for choice in profile.choices
-        )
+        lines = self._lines_of(profile)
+        choices = tuple([self._choice_offer(line) for line in lines])
         known = [offer.state for offer in choices if offer.state is not None]
         state = max(known, default=None)
-        first = next((offer for offer in choices if offer.state == state), choices[0])
+        first = next((offer for offer in choices if offer.state is state), choices[0])
         return ProfileOffer(
             slug=profile.slug,
             state=state,
             because=first.because,
             choices=choices,
-            flavors=tuple(self._flavor_counts(profile)),
+            flavors=tuple(self._flavor_counts(lines)),
             as_of=self._snapshot.as_of,
         )
 
-    def _choice_offer(self, selection: Selection, images: tuple[str, ...]) -> ChoiceOffer:
-        """Return what was made before where nothing it depends on has changed."""
-        by_image = {image: self._ways_of(replace(selection, image=image)) for image in images}
-        ways = self._ways_of(selection)
-        seats = self._sum(ways)
-        versions = [way.pool.version for others in by_image.values() for way in others]
-        versions += [way.pool.version for way in ways]
-        state = (seats, versions, self._places.is_reported)
-        made = self._made.get((selection, images))
+    def _choice_offer(self, line: _Line) -> ChoiceOffer:
+        """Return what was said before where nothing it depends on has changed."""
+        seats = self._sum(line.ways)
+        state = (seats, [pool.version for pool in line.pools], self._places.is_reported)
         as_of = self._snapshot.as_of
-        if made is not None and made[0] == state:
-            offer = made[1]
-            return offer if offer.as_of == as_of else replace(offer, as_of=as_of)
-        offer = self._make_offer(selection, ways, seats, by_image)
-        self._made[selection, images] = (state, offer)
+        offer = line.offer
+        if offer is None or line.state != state:
+            line.state = state
+            offer = line.offer = self._make_offer(line, seats)
+        elif offer.as_of != as_of:
+            offer = line.offer = replace(offer, as_of=as_of)
         return offer
 
-    def _make_offer(
-        self,
-        selection: Selection,
-        ways: tuple[_Way, ...],
-        seats: _Sum,
-        by_image: Mapping[str, tuple[_Way, ...]],
-    ) -> ChoiceOffer:
-        images = (
-            {image: self._readiness(image, others) for image, others in by_image.items()}
-            if seats.free is not None
-            else {}
-        )
-        share = selection.share
+    def _make_offer(self, line: _Line, seats: _Seats) -> ChoiceOffer:
+        selection, share = line.selection, line.selection.share
+        images: dict[str, ImageReadiness] = {}
+        if seats.free is not None:
+            images = {image: self._readiness(image, ways) for image, ways in line.by_image.items()}
         return ChoiceOffer(
             key=selection.choice.key,
             profile=selection.profile,
@@ -222,52 +250,71 @@ class OfferBoard:
             state=_state(seats, images.get(selection.image)),
             free=0 if seats.total == 0 else seats.free,
             total=seats.total,
-            because=explain(self._situation(selection, ways, seats)),
+            because=explain(self._situation(line, seats)),
             images=MappingProxyType(images),
             as_of=self._snapshot.as_of,
         )
 
     def _readiness(self, image: str, ways: tuple[_Way, ...]) -> ImageReadiness:
-        facts = self._catalog.images[image]
-        pull_seconds = facts.size_bytes and facts.size_bytes / self._pull_bytes_per_second
-        nodes = (row.node for way in ways for row in way.pool.fitting(_needs(way.request)))
-        return self._places.readiness(facts.reference, nodes, pull_seconds)
+        size_bytes = self._catalog.images[image].size_bytes
+        for way in ways:
+            way.fitting.refresh()
+        return ImageReadiness(
+            ready_nodes=sum([way.fitting.ready[image] for way in ways]),
+            fitting_nodes=sum([way.fitting.count for way in ways]),
+            is_known=self._places.is_reported
+            and not any(way.fitting.unsure[image] for way in ways),
+            pull_seconds=size_bytes and size_bytes / self._pull_bytes_per_second,
+        )
 
-    def _situation(self, selection: Selection, ways: tuple[_Way, ...], seats: _Sum) -> Situation:
-        units = ("", "")
+    def _situation(self, line: _Line, seats: _Seats) -> Situation:
+        """Gather what the sentence is made from; the nodes are looked at only where it says no."""
+        selection, ways = line.selection, line.ways
+        facts = None
         if selection.share is not None:
-            flavor = self._catalog.flavors[selection.flavors[0]]
-            facts = describe_share(flavor, selection.share)
-            units = (facts.unit, facts.units)
+            facts = describe_share(self._catalog.flavors[selection.flavors[0]], selection.share)
         is_stuck = seats.free == 0 or seats.total == 0
+        barred = {name: why for way in ways for name, why in way.pool.barred.items()}
         return Situation(
             free=seats.free,
             total=seats.total,
             unknown=seats.unknown,
             count=selection.count,
-            unit=units[0],
-            units=units[1],
-            spread=Spread.of(_columns(ways)) if selection.share is not None else None,
-            usable_nodes=sum(len(way.pool.rows) for way in ways),
-            barred={name: why for way in ways for name, why in way.pool.barred.items()},
+            unit=facts.unit if facts else "",
+            units=facts.units if facts else "",
+            spread=self._spread(ways) if facts and is_stuck else None,
+            usable_nodes=sum(way.pool.row_count for way in ways),
+            barred=barred if is_stuck else {},
             short=_short(ways, is_empty=seats.total == 0) if is_stuck else (),
         )
 
-    def _flavor_counts(self, profile: Profile) -> Iterator[FlavorCount]:
+    def _spread(self, ways: tuple[_Way, ...]) -> Spread:
+        """Return how the devices are spread over the nodes of all ways."""
+        found = []
+        for way in ways:
+            for resource in way.fragment.extended_resources:
+                key = (id(way.pool), resource)
+                version, spread = self._spreads.get(key, (None, None))
+                if spread is None or version != way.pool.version:
+                    spread = Spread.of(way.pool.column(resource))
+                    self._spreads[key] = (way.pool.version, spread)
+                found.append(spread)
+        return Spread.together(found)
+
+    def _flavor_counts(self, lines: tuple[_Line, ...]) -> Iterator[FlavorCount]:
         """Yield free and total of each flavor and share, whatever the count."""
         told = set()
         is_known = self._snapshot.nodes is not None
-        for choice in profile.choices:
-            share = choice.share
-            if share is None or choice.flavor == ANY or (choice.flavor, share) in told:
+        for line in lines:
+            flavor, share = line.selection.flavor, line.selection.share
+            if share is None or flavor == ANY or (flavor, share) in told:
                 continue
-            told.add((choice.flavor, share))
-            facts = describe_share(self._catalog.flavors[choice.flavor], share)
-            spread = Spread.of(_columns(self._ways_of(_select(choice, profile.images[0]))))
+            told.add((flavor, share))
+            spread = self._spread(line.ways)
             yield FlavorCount(
-                flavor=choice.flavor,
+                flavor=flavor,
                 share=share.label,
-                unit=facts.unit,
+                unit=describe_share(self._catalog.flavors[flavor], share).unit,
                 free=spread.free if is_known and self._snapshot.pods is not None else None,
                 total=spread.total if is_known else None,
             )
@@ -301,7 +348,7 @@ def _needs(request: PodRequest) -> dict[str, int]:
     return {**request.requests.amounts, PODS: 1}
 
 
-def _state(seats: _Sum, readiness: ImageReadiness | None) -> Availability | None:
+def _state(seats: _Seats, readiness: ImageReadiness | None) -> Availability | None:
     if seats.total == 0:
         return Availability.IMPOSSIBLE
     if seats.free is None:
@@ -312,22 +359,19 @@ def _state(seats: _Sum, readiness: ImageReadiness | None) -> Availability | None
     return Availability.COLD if is_cold else Availability.READY
 
 
-def _columns(ways: tuple[_Way, ...]) -> Iterator[tuple[int, int]]:
-    for way in ways:
-        for resource in way.fragment.extended_resources:
-            yield from way.pool.column(resource)
-
-
 def _short(ways: tuple[_Way, ...], *, is_empty: bool) -> frozenset[str]:
     """Return what is too little beside the GPUs, on the node that comes nearest to fitting."""
     nearest: frozenset[str] | None = None
     for way in ways:
-        gpus = dict(way.fragment.extended_resources)
-        others = {name: need for name, need in _needs(way.request).items() if name not in gpus}
-        indexes = {name: way.pool.resources.index(name) for name in others}
-        for row in way.pool.fitting(gpus, is_empty=is_empty):
-            have = row.offered if is_empty else row.free
-            lacking = frozenset(name for name in others if have[indexes[name]] < others[name])
+        pool, devices = way.pool, way.fragment.extended_resources
+        columns = pool.offered if is_empty else pool.free
+        others = [
+            (name, columns[pool.resources.index(name)], need)
+            for name, need in _needs(way.index.request).items()
+            if name not in devices
+        ]
+        for row in pool.rows_with(devices, columns):
+            lacking = frozenset([name for name, column, need in others if column[row] < need])
             if lacking and (nearest is None or len(lacking) < len(nearest)):
                 nearest = lacking
     return nearest or frozenset()

@@ -4,7 +4,7 @@ The one place where counts and rejections become words that a researcher reads. 
 says about a pod that already waits is put into words by ``core.unschedulable``.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,6 +41,19 @@ class Spread:
             free_nodes=sum([1 for free, _ in pairs if free]),
             most_free=max([free for free, _ in pairs], default=0),
             most_offered=max([offered for _, offered in pairs], default=0),
+        )
+
+    @classmethod
+    def together(cls, spreads: Sequence["Spread"]) -> "Spread":
+        """Sum up spreads over different nodes."""
+        if len(spreads) == 1:
+            return spreads[0]
+        return cls(
+            free=sum(spread.free for spread in spreads),
+            total=sum(spread.total for spread in spreads),
+            free_nodes=sum(spread.free_nodes for spread in spreads),
+            most_free=max((spread.most_free for spread in spreads), default=0),
+            most_offered=max((spread.most_offered for spread in spreads), default=0),
         )
 
 

@@ -1,0 +1,104 @@
+"""What offers cost at Kubernetes' published limits: 20 profiles, 60 choices (DESIGN section 10)."""
+
+import itertools
+from typing import Any
+
+import msgspec
+import pytest
+from large_cluster import MODELS, build_nodes, build_pods
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from gpu_spawner.catalog_files import read_mapping
+from gpu_spawner.core.catalog import Catalog
+from gpu_spawner.core.cluster_state import ClusterState
+from gpu_spawner.core.offers import OfferBoard
+from gpu_spawner.core.snapshot import Snapshot
+
+
+def build_catalog() -> Catalog:
+    """Build 4 profiles without GPUs and 16 with 3 or 4 choices: 60 in all."""
+    mapping: dict[str, Any] = {
+        "flavors": {
+            f"f{number}": {
+                "display_name": model,
+                "node_labels": {"nvidia.com/gpu.product": model},
+            }
+            for number, model in enumerate(MODELS)
+        },
+        "images": {
+            name: {"image": f"quay.io/site/{name}:1", "display_name": name, "size": "9.8GB"}
+            for name in ("one", "two")
+        },
+    }
+    for number in range(20):
+        profile: dict[str, Any] = {
+            "display_name": f"Profile {number}",
+            "images": ["one", "two"],
+            "resources": {
+                "cpu": {"request": 1 + number},
+                "memory": {"request": f"{4 * (number + 1)}Gi"},
+            },
+        }
+        if number >= 4:
+            counts = [1, 2, 4, 8] if number < 12 else [1, 2, 4]
+            profile["gpu"] = {"flavors": [f"f{number % 4}"], "share": "whole", "count": counts}
+        mapping[f"{number:02}-profile-{number}"] = profile
+    return read_mapping(mapping)
+
+
+CATALOG = build_catalog()
+
+
+@pytest.fixture(scope="module")
+def state() -> ClusterState:
+    nodes = [msgspec.structs.replace(node, images=node.images) for node in build_nodes()]
+    fed = ClusterState()
+    fed.replace_all("nodes", nodes)
+    fed.replace_all("pods", build_pods())
+    return fed
+
+
+def best_seconds(benchmark: BenchmarkFixture) -> float:
+    assert benchmark.stats is not None
+    found: float = benchmark.stats.stats.min
+    return found
+
+
+def test_there_are_60_choices() -> None:
+    assert sum(len(profile.choices) for profile in CATALOG.profiles) == 60
+
+
+@pytest.mark.benchmark(group="offers")
+def test_offers_from_scratch_cost_under_20_milliseconds(
+    benchmark: BenchmarkFixture, state: ClusterState
+) -> None:
+    """A board whose catalog is compiled sees its first snapshot."""
+
+    def setup() -> tuple[tuple[OfferBoard, Snapshot], dict[str, object]]:
+        return (OfferBoard(CATALOG), state.snapshot(1.0)), {}
+
+    benchmark.pedantic(OfferBoard.update, setup=setup, rounds=10)
+    assert best_seconds(benchmark) < 0.020
+
+
+@pytest.mark.benchmark(group="offers")
+def test_offers_after_an_event_cost_under_1_millisecond(
+    benchmark: BenchmarkFixture, state: ClusterState
+) -> None:
+    """A pod starts or ends on a GPU node."""
+    board = OfferBoard(CATALOG)
+    board.update(state.snapshot(1.0))
+    pods = itertools.cycle(
+        msgspec.structs.replace(pod, phase=phase)
+        for phase in ("Succeeded", "Running")
+        for pod in build_pods()[:30_000:97]
+    )
+
+    def setup() -> tuple[tuple[Snapshot], dict[str, object]]:
+        state.apply("pods", "MODIFIED", next(pods))
+        return (state.snapshot(1.0),), {}
+
+    benchmark.pedantic(board.update, setup=setup, rounds=200)
+    snapshot = state.snapshot(1.0)
+    assert board.update(snapshot) == OfferBoard(CATALOG).update(snapshot)
+    assert best_seconds(benchmark) < 0.001
