@@ -57,62 +57,63 @@ NO_BARRIERS: Final = Barriers()
 
 def find_barriers(request: PodRequest, snapshot: Snapshot) -> Barriers:
     """Work out from which nodes anti-affinity keeps a request away."""
-    states = snapshot.nodes or {}
-    repelling = snapshot.repelling
-    if not repelling and not request.anti_affinity:
+    if not request.anti_affinity and not snapshot.repelling:
         return NO_BARRIERS
-    labels = dict(request.labels)
-    kept_away: set[_Domain] = set()
-    for state in repelling:
-        for pod in state.load.repelling:
-            for term in pod.anti_affinity:
-                selected = term.selects(labels, request.namespace, own_namespace=pod.namespace)
-                if selected is None:
-                    return Barriers(unknown=_NAMESPACES)
-                if selected:
-                    kept_away.update(_domains(term, state))
-    rejections: dict[str, list[Rejection]] = {}
-    _reject_in(kept_away, states, _REPELLED, rejections)
-    if not request.anti_affinity:
-        return _barriers(rejections)
-    return _own_barriers(request, states, rejections)
-
-
-def _own_barriers(
-    request: PodRequest,
-    states: Mapping[str, NodeState],
-    rejections: dict[str, list[Rejection]],
-) -> Barriers:
-    if any(not _is_judged_by_kept_labels(term) for term in request.anti_affinity):
+    states = snapshot.nodes or {}
+    own = request.anti_affinity
+    if not all(_is_judged_by_kept_labels(term) for term in own):
         return Barriers(unknown=_LABELS)
-    taken: set[_Domain] = set()
-    for state in states.values():
+    taken, kept_away = _taken_domains(request, states), _forbidden_domains(request, snapshot)
+    if taken is None or kept_away is None:
+        return Barriers(unknown=_NAMESPACES)
+    labels = dict(request.labels)
+    against_itself = [
+        term.topology_key
+        for term in own
+        if term.selects(labels, request.namespace, own_namespace=request.namespace)
+    ]
+    if not all(_is_one_node_each(key, states) for key in against_itself):
+        return Barriers(unknown=_SPREAD)
+    rejections: dict[str, list[Rejection]] = {}
+    _reject_in(taken, states, _ANTI_AFFINITY, rejections)
+    _reject_in(kept_away, states, _REPELLED, rejections)
+    if not rejections and not against_itself:
+        return NO_BARRIERS
+    return Barriers(
+        by_node={name: tuple(found) for name, found in rejections.items()},
+        is_exclusive=bool(against_itself),
+    )
+
+
+def _taken_domains(
+    request: PodRequest, states: Mapping[str, NodeState]
+) -> AbstractSet[_Domain] | None:
+    """Return where pods run that the request must keep away from; None if that is not known."""
+    domains: set[_Domain] = set()
+    for state in states.values() if request.anti_affinity else ():
         for pod in state.load.holders:
             for term in request.anti_affinity:
                 selected = term.selects(pod.labels, pod.namespace, own_namespace=request.namespace)
                 if selected is None:
-                    return Barriers(unknown=_NAMESPACES)
+                    return None
                 if selected:
-                    taken.update(_domains(term, state))
-    _reject_in(taken, states, _ANTI_AFFINITY, rejections)
+                    domains.update(_domains(term, state))
+    return domains
+
+
+def _forbidden_domains(request: PodRequest, snapshot: Snapshot) -> AbstractSet[_Domain] | None:
+    """Return where pods run that require the request to stay away; None if that is not known."""
     labels = dict(request.labels)
-    against_itself = [
-        term
-        for term in request.anti_affinity
-        if term.selects(labels, request.namespace, own_namespace=request.namespace)
-    ]
-    if not against_itself:
-        return _barriers(rejections)
-    if not all(_is_one_node_each(term.topology_key, states) for term in against_itself):
-        return Barriers(unknown=_SPREAD)
-    return _barriers(rejections, is_exclusive=True)
-
-
-def _barriers(rejections: Mapping[str, list[Rejection]], *, is_exclusive: bool = False) -> Barriers:
-    return Barriers(
-        by_node={name: tuple(found) for name, found in rejections.items()},
-        is_exclusive=is_exclusive,
-    )
+    domains: set[_Domain] = set()
+    for state in snapshot.repelling:
+        for pod in state.load.repelling:
+            for term in pod.anti_affinity:
+                selected = term.selects(labels, request.namespace, own_namespace=pod.namespace)
+                if selected is None:
+                    return None
+                if selected:
+                    domains.update(_domains(term, state))
+    return domains
 
 
 def _reject_in(

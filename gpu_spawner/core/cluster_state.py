@@ -161,15 +161,10 @@ class ClusterState:
         if known == pod:
             return None
         self._pods[pod.key] = pod
-        before, after = place_of(known) if known is not None else "", place_of(pod)
-        if known is not None and before == after:
-            if after:
-                self._set_load(after, self._load(after).without_pod(known).with_pod(pod))
-            return () if _weighs_the_same(known, pod) else _names(after)
-        if known is not None and before:
-            self._set_load(before, self._load(before).without_pod(known))
-        if after:
-            self._set_load(after, self._load(after).with_pod(pod))
+        before = self._leave(known) if known is not None else ""
+        after = self._enter(pod)
+        if known is not None and before == after and _weighs_the_same(known, pod):
+            return ()
         return _names(before, after)
 
     def _drop_pod(self, pod: Pod) -> _Touched:
@@ -177,10 +172,21 @@ class ClusterState:
         if known is None:
             return None
         self._pods.discard(pod.key)
-        before = place_of(known)
-        if before:
-            self._set_load(before, self._load(before).without_pod(known))
-        return _names(before)
+        return _names(self._leave(known))
+
+    def _leave(self, pod: Pod) -> str:
+        """Take a pod off the node on which it takes room; return that node, if any."""
+        place = place_of(pod)
+        if place:
+            self._set_load(place, self._load(place).without_pod(pod))
+        return place
+
+    def _enter(self, pod: Pod) -> str:
+        """Put a pod onto the node on which it takes room; return that node, if any."""
+        place = place_of(pod)
+        if place:
+            self._set_load(place, self._load(place).with_pod(pod))
+        return place
 
     def _load(self, name: str) -> NodeLoad:
         state = self._nodes.get(name)
@@ -197,7 +203,7 @@ class ClusterState:
 
 
 def _names(*names: str) -> tuple[str, ...]:
-    return tuple(name for name in names if name)
+    return tuple({name: None for name in names if name})
 
 
 def _weighs_the_same(known: Pod, pod: Pod) -> bool:

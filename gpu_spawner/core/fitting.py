@@ -92,7 +92,7 @@ class NodeSeats(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         free: how many such pods would fit now.
         total: how many if the node, otherwise as it is now, held no pods.
-        rejections: everything that keeps the next such pod out.
+        rejections: everything that keeps the next such pod out, in the order of the reasons.
     """
 
     free: int
@@ -128,9 +128,9 @@ def check_node(
         rejections=(
             *static_rejections(request, state.node),
             *_port_rejections(request, load),
-            *barred,
             *crowded,
             *_shortages(request, state.node, load, free),
+            *barred,
         ),
     )
 

@@ -113,9 +113,7 @@ class SeatIndex:
 
     def __init__(self, request: PodRequest) -> None:
         self.request: Final = request
-        self._fits_columns: Final = not (
-            request.anti_affinity or request.host_ports or looks_at_names(request)
-        )
+        self._fits_columns: Final = not (request.host_ports or looks_at_names(request))
         self._snapshot: Snapshot | None = None
         self._barriers = NO_BARRIERS
         self._open: dict[str, tuple[Node, bool]] = {}
@@ -172,8 +170,10 @@ class SeatIndex:
         self._barriers = find_barriers(self.request, snapshot)
         if self._barriers.unknown:
             return self._barriers.unknown
-        if self._fits_columns and self._barriers is NO_BARRIERS:
+        if self._fits_columns and not self._barriers.is_exclusive:
             self._free, self._total = table_of(snapshot).count(self.request)
+            for name in self._barriers.by_node:
+                self._free -= count_on_node(self.request, states[name])[0]
         else:
             parts = [self._part(state) for state in states.values()]
             self._free = sum(free for free, _ in parts)

@@ -52,19 +52,6 @@ _NEVER_PREEMPTS: Final = "not eligible due to preemptionPolicy=Never."
 _NO_VICTIMS: Final = "No preemption victims found for incoming pod"
 _NOT_HELPFUL: Final = "Preemption is not helpful for scheduling"
 _MAX_SCORE: Final = 100
-# Filters are asked one after another and the first that refuses a node speaks for it.
-_FILTERS: Final = (
-    {Reason.CORDONED},
-    {Reason.WRONG_NODE_NAME},
-    {Reason.NOT_READY, Reason.TAINT},
-    {Reason.SELECTOR},
-    {Reason.ARCHITECTURE},
-    {Reason.DRIVER},
-    {Reason.PORT},
-    {Reason.INSUFFICIENT},
-    {Reason.ANTI_AFFINITY},
-    {Reason.REPELLED},
-)
 # Of these, removing pods from the node may help.
 _RESOLVABLE: Final = frozenset(
     {Reason.PORT, Reason.INSUFFICIENT, Reason.ANTI_AFFINITY, Reason.REPELLED}
@@ -170,12 +157,14 @@ def _after_filters(request: PodRequest, preemption: Counter[str], count: int) ->
 
 
 def _first_refusal(rejections: Sequence[Rejection]) -> tuple[Rejection, ...]:
-    """Return what the first filter that refuses says; only resources are all named."""
-    for reasons in _FILTERS:
-        found = tuple(rejection for rejection in rejections if rejection.reason in reasons)
-        if found:
-            return found if reasons == {Reason.INSUFFICIENT} else found[:1]
-    return ()
+    """Return what the first filter that refuses says; only resources are all named.
+
+    Rejections come in the order in which the scheduler asks its filters.
+    """
+    first = rejections[0]
+    if first.reason is not Reason.INSUFFICIENT:
+        return (first,)
+    return tuple(found for found in rejections if found.reason is Reason.INSUFFICIENT)
 
 
 def _after_preemption(

@@ -170,6 +170,6 @@ def test_both_kinds_of_anti_affinity_add_up() -> None:
     seats = count(loner, server, probe=probe)
 
     assert [found.reason for found in seats.nodes["a"].rejections] == [
-        Reason.REPELLED,
         Reason.ANTI_AFFINITY,
+        Reason.REPELLED,
     ]

@@ -139,6 +139,10 @@ def test_a_bare_pod() -> None:
     assert pod_from_api(raw) == Pod(namespace="default", name="bare", requests=EMPTY)
 
 
+def test_labels_nobody_needs_are_dropped() -> None:
+    assert pod_from_api(pod(labels={"app": "web", "pod-template-hash": "1"})).labels == {}
+
+
 def test_a_waiting_pod_says_why() -> None:
     raw = pod(
         status={

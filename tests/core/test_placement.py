@@ -241,6 +241,20 @@ def test_an_index_follows_pods_that_repel() -> None:
     assert fed.pod("DELETED", loner) == (7, 12, None)
 
 
+def test_an_index_follows_room_that_is_being_made() -> None:
+    """A nominated pod weighs by its priority, which a pod of the same name may have raised."""
+    fed = Fed(asks(priority=5))
+    promised = {"status": {"nominatedNodeName": "d"}, "containers": [container(gpu=2)]}
+
+    assert fed.pod("ADDED", pod("z", priority=1, **promised)) == (8, 12, None)
+    assert fed.pod("MODIFIED", pod("z", priority=9, **promised)) == (6, 12, None)
+    assert fed.pod("MODIFIED", pod("z", node_name="d", containers=[container(gpu=2)])) == (
+        6,
+        12,
+        None,
+    )
+
+
 def test_an_index_of_pods_with_anti_affinity_counts_anew() -> None:
     fed = Fed(asks(labels={"component": "x"}, affinity=AWAY))
 

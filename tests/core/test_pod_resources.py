@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from raw_objects import container, pod
+from raw_objects import container, node, pod
 
 from gpu_spawner.core import pod_resources
-from gpu_spawner.core.objects import MalformedObjectError, pod_from_api
+from gpu_spawner.core.objects import MalformedObjectError, node_from_api, pod_from_api
 from gpu_spawner.core.resources import EMPTY, ResourceVector
 
 GI = 1 << 30
@@ -195,6 +195,14 @@ def test_the_caches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert found == [ResourceVector({"cpu": 1000 + milli}) for milli in range(1, 20)]
     assert len(pod_resources._pod_vectors) <= 4
+
+
+def test_node_capacities_are_cached_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pod_resources, "_CACHE_LIMIT", 2)
+    found = [node_from_api(node(allocatable={"cpu": number})) for number in range(1, 9)]
+
+    assert [read.allocatable.amount("cpu") for read in found] == [n * 1000 for n in range(1, 9)]
+    assert len(pod_resources._raw_vectors) <= 2
 
 
 @pytest.mark.parametrize(

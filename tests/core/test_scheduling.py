@@ -119,6 +119,17 @@ def test_host_ports() -> None:
             "2 Insufficient cpu",
         ),
         (
+            required(
+                {
+                    "matchFields": [
+                        {"key": "metadata.name", "operator": "NotIn", "values": ["b"]},
+                        *named("a")["matchFields"],
+                    ]
+                }
+            ),
+            "1 Insufficient cpu, 1 node(s) didn't satisfy plugin(s) [NodeAffinity]",
+        ),
+        (
             required(named("a"), {"matchExpressions": [{"key": "x", "operator": "Exists"}]}),
             "1 Insufficient cpu, 1 node(s) didn't match Pod's node affinity/selector",
         ),
