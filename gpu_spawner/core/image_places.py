@@ -5,7 +5,7 @@ A kubelet reports the names of its images in the node's status, at most fifty of
 there, and a cluster in which no node lists any image does not report them at all.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from gpu_spawner.core.objects import Node
@@ -23,6 +23,9 @@ class Held(NamedTuple):
 
     images: frozenset[str]
     is_full: bool
+
+
+_NOTHING_HELD: Final = Held(frozenset(), is_full=False)
 
 
 def spellings(reference: str) -> Iterator[str]:
@@ -71,12 +74,16 @@ class ImagePlaces:
         """Notice whether any node reports images, given which nodes changed (None: perhaps all)."""
         if self._witness in nodes and nodes[self._witness].node.images:
             return
-        names = nodes if changed is None or self._witness else changed
-        witnesses = (name for name in names if name in nodes and nodes[name].node.images)
-        self._witness = next(witnesses, "")
+        if changed is None or self._witness:
+            states: Iterable[NodeState] = nodes.values()
+        else:
+            states = [nodes[name] for name in changed if name in nodes]
+        self._witness = next((state.node.name for state in states if state.node.images), "")
 
     def held(self, node: Node) -> Held:
         """Return which images of the catalog a node lists."""
+        if not node.images:
+            return _NOTHING_HELD
         known = self._held.get(node.name)
         if known is not None and known[0] is node:
             return known[1]
@@ -84,9 +91,9 @@ class ImagePlaces:
         found = [
             name
             for image in node.images
+            if not wanted.keys().isdisjoint(image.names)
             for listed in image.names
-            if listed in wanted
-            for name in wanted[listed]
+            for name in wanted.get(listed, ())
         ]
         held = Held(frozenset(found), len(node.images) >= _FULL_LIST)
         self._held[node.name] = (node, held)

@@ -22,7 +22,7 @@ from gpu_spawner.core.compile import PodFragment, compile_selection, variants
 from gpu_spawner.core.image_places import ImagePlaces
 from gpu_spawner.core.mechanisms import describe_share
 from gpu_spawner.core.placement import PodRequest, SeatIndex, Seats
-from gpu_spawner.core.pools import Fitting, Pool, Pools
+from gpu_spawner.core.pools import Fitting, Pool, Pools, rows_with
 from gpu_spawner.core.resources import PODS
 from gpu_spawner.core.selectors import NodeSelectorTerm, Requirement
 from gpu_spawner.core.sentences import Situation, Spread, explain
@@ -98,7 +98,7 @@ class OfferBoard:
         self._indexes: dict[PodRequest, SeatIndex] = {}
         self._fittings: dict[tuple[int, PodRequest], Fitting] = {}
         self._lines: dict[object, tuple[_Line, ...]] = {}
-        self._seats: dict[int, Seats] = {}
+        self._seats: dict[int, tuple[Snapshot, object, Seats]] = {}
         self._spreads: dict[tuple[int, str], tuple[object, Spread]] = {}
         for profile in catalog.profiles:
             self._lines_of(profile)
@@ -107,7 +107,6 @@ class OfferBoard:
         """Follow the cluster to a snapshot, and return the offers of the whole catalog."""
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
-            self._seats.clear()
             self._pools.update(snapshot)
         return self.offers(self._catalog)
 
@@ -172,10 +171,22 @@ class OfferBoard:
         return _Way(selection=selection, fragment=fragment, pool=pool, fitting=fitting, index=index)
 
     def _count(self, way: _Way) -> Seats:
-        seats = self._seats.get(id(way.index))
-        if seats is None:
-            seats = self._seats[id(way.index)] = way.index.update(self._snapshot)
+        """Count the seats of one pod; nothing can have changed them while its pool is the same."""
+        seen = (way.pool.version, self._snapshot.claimable)
+        known = self._seats.get(id(way.index))
+        if known is not None and (known[0] is self._snapshot or self._may_keep(way, known, seen)):
+            return known[2]
+        seats = way.index.update(self._snapshot)
+        self._seats[id(way.index)] = (self._snapshot, seen, seats)
         return seats
+
+    def _may_keep(self, way: _Way, known: tuple[Snapshot, object, Seats], seen: object) -> bool:
+        return (
+            known[1] == seen
+            and known[2].unknown is None
+            and self._pools.is_local
+            and not way.index.request.anti_affinity
+        )
 
     def _sum(self, ways: tuple[_Way, ...]) -> _Seats:
         """Add the seats of pods that ask for different resources, hence of different GPUs."""
@@ -364,13 +375,14 @@ def _short(ways: tuple[_Way, ...], *, is_empty: bool) -> frozenset[str]:
     nearest: frozenset[str] | None = None
     for way in ways:
         pool, devices = way.pool, way.fragment.extended_resources
-        columns = pool.offered if is_empty else pool.free
+        column_of = pool.offered_of if is_empty else pool.free_of
         others = [
-            (name, columns[pool.resources.index(name)], need)
+            (name, column_of(name), need)
             for name, need in _needs(way.index.request).items()
             if name not in devices
         ]
-        for row in pool.rows_with(devices, columns):
+        enough = [(column_of(name), need) for name, need in devices.items()]
+        for row in rows_with(pool.row_count, enough):
             lacking = frozenset([name for name, column, need in others if column[row] < need])
             if lacking and (nearest is None or len(lacking) < len(nearest)):
                 nearest = lacking

@@ -22,7 +22,7 @@ from gpu_spawner.core.resources import EMPTY, PODS
 from gpu_spawner.core.selectors import NodeSelectorTerm, matches_any_term
 from gpu_spawner.core.snapshot import NodeState, Snapshot
 
-__all__ = ["Fitting", "Pool", "Pools"]
+__all__ = ["Fitting", "Pool", "Pools", "rows_with"]
 
 Hardware = tuple[NodeSelectorTerm, ...] | None
 """Of which terms a node must match one to have the hardware; None where every node has it."""
@@ -40,7 +40,7 @@ class Pool:
 
     Attributes:
         resources: the names that have columns; pods are the first.
-        free, offered: a column for each resource, a value for each usable node.
+        free: a column for each resource, with a value for each usable node.
         held: what each usable node lists of the catalog's images.
         barred: nodes that have the hardware but cannot be used, with every reason.
         epoch: grows when rows come or go; ``touched`` are the rows changed since then, in order.
@@ -49,7 +49,6 @@ class Pool:
     def __init__(self, static: PodRequest, hardware: Hardware, places: ImagePlaces) -> None:
         self.resources: list[str] = [PODS]
         self.free: list[list[int]] = [[]]
-        self.offered: list[list[int]] = [[]]
         self.held: list[Held] = []
         self.barred: dict[str, tuple[Rejection, ...]] = {}
         self.epoch = 0
@@ -58,6 +57,7 @@ class Pool:
         self._hardware: Final = hardware
         self._places: Final = places
         self._rows: dict[str, int] = {}
+        self._nodes: list[Node] = []
         self._verdicts: dict[int, _Verdict] = {}
 
     @property
@@ -91,16 +91,16 @@ class Pool:
             else:
                 usable.extend(states)
         self._rows = {state.node.name: row for row, state in enumerate(usable)}
-        self.held = [self._places.held(state.node) for state in usable]
+        self._nodes = [state.node for state in usable]
+        self.held = [self._places.held(node) for node in self._nodes]
         amounts = [(state.node.allocatable.amounts, state.load.used.amounts) for state in usable]
-        self.offered = [[offered.get(name, 0) for offered, _ in amounts] for name in self.resources]
         self.free = [
             [offered.get(name, 0) - used.get(name, 0) for offered, used in amounts]
             for name in self.resources
         ]
         self.free[0] = [
             limit - len(state.load.holders)
-            for limit, state in zip(self.offered[0], usable, strict=True)
+            for limit, state in zip(self.free[0], usable, strict=True)
         ]
 
     def follow(self, name: str, state: NodeState | None, shape: int) -> bool:
@@ -116,10 +116,9 @@ class Pool:
             return False
         offered, used = state.node.allocatable.amounts, state.load.used.amounts
         for position, resource in enumerate(self.resources):
-            amount = offered.get(resource, 0)
-            self.offered[position][row] = amount
-            self.free[position][row] = amount - used.get(resource, 0)
+            self.free[position][row] = offered.get(resource, 0) - used.get(resource, 0)
         self.free[0][row] -= len(state.load.holders)
+        self._nodes[row] = state.node
         self.held[row] = self._places.held(state.node)
         self.touched.append(row)
         if len(self.touched) > _MANY:
@@ -140,19 +139,26 @@ class Pool:
             return _Verdict(has_hardware=False, rejections=())
         return _Verdict(has_hardware=True, rejections=static_rejections(self._static, node))
 
+    def free_of(self, resource: str) -> list[int]:
+        """Return what is free of a resource, row by row."""
+        return self.free[self.resources.index(resource)]
+
+    def offered_of(self, resource: str) -> list[int]:
+        """Return what would be free of a resource on empty nodes, row by row."""
+        return [node.allocatable.amounts.get(resource, 0) for node in self._nodes]
+
     def column(self, resource: str) -> list[tuple[int, int]]:
         """Return what is free and what is offered on each usable node that has a resource."""
-        position = self.resources.index(resource)
-        pairs = zip(self.free[position], self.offered[position], strict=True)
+        pairs = zip(self.free_of(resource), self.offered_of(resource), strict=True)
         return [pair for pair in pairs if pair[1] > 0]
 
-    def rows_with(self, amounts: Mapping[str, int], columns: list[list[int]]) -> list[int]:
-        """Return the rows that have this much in ``free`` or in ``offered``."""
-        needs = [(columns[self.resources.index(name)], need) for name, need in amounts.items()]
-        rows: Iterable[int] = range(len(self._rows))
-        for column, need in needs:
-            rows = [row for row in rows if column[row] >= need]
-        return list(rows)
+
+def rows_with(row_count: int, needs: Iterable[tuple[list[int], int]]) -> list[int]:
+    """Return the rows where each column has at least what is needed of it."""
+    rows: Iterable[int] = range(row_count)
+    for column, need in needs:
+        rows = [row for row in rows if column[row] >= need]
+    return list(rows)
 
 
 class Fitting:
@@ -184,15 +190,14 @@ class Fitting:
         """Follow the pool."""
         pool = self._pool
         epoch, seen = self._seen
+        if self._seen == pool.version:
+            return
+        needs = [(pool.free_of(name), need) for name, need in self._amounts.items()]
         if epoch != pool.epoch:
             held = pool.held
-            self._rows = {row: held[row] for row in pool.rows_with(self._amounts, pool.free)}
+            self._rows = {row: held[row] for row in rows_with(pool.row_count, needs)}
             self._recount()
-        elif seen != len(pool.touched):
-            needs = [
-                (pool.free[pool.resources.index(name)], need)
-                for name, need in self._amounts.items()
-            ]
+        else:
             for row in pool.touched[seen:]:
                 before = self._rows.pop(row, None)
                 if before is not None:
@@ -224,11 +229,13 @@ class Pools:
     def __init__(self, places: ImagePlaces) -> None:
         self._places: Final = places
         self._pools: dict[tuple[PodRequest, Hardware], Pool] = {}
-        self._keys: frozenset[str] = frozenset()
-        self._shapes: dict[str, tuple[Node, int]] = {}
+        self._keys: tuple[str, ...] = ()
         self._looks_at_names = False
         self._numbers: dict[Any, int] = {}
         self._snapshot: Snapshot | None = None
+        self.is_local = True
+        """Whether what happens on a node matters on that node only: no pod keeps others away from
+        more than its own node."""
 
     def pool(self, request: PodRequest, hardware: Hardware) -> Pool:
         """Return the pool for a request, up to date, with columns for all that it asks for."""
@@ -247,11 +254,9 @@ class Pools:
         keys = static_keys(request) | {
             requirement.key for term in hardware or () for requirement in term.match_expressions
         }
-        by_name = self._looks_at_names or looks_at_names(request)
-        if not keys <= self._keys or by_name is not self._looks_at_names:
-            self._keys |= keys
-            self._looks_at_names = by_name
-            self._shapes.clear()
+        # Looks with more labels are other looks: what was judged before is not mixed up with them.
+        self._keys += tuple(sorted(keys.difference(self._keys)))
+        self._looks_at_names = self._looks_at_names or looks_at_names(request)
 
     def update(self, snapshot: Snapshot) -> None:
         """Follow the cluster to this snapshot."""
@@ -267,6 +272,7 @@ class Pools:
         self._places.learn(snapshot.nodes or {}, changed)
         if changed is None or len(changed) > _MANY:
             stale = list(self._pools.values())
+            self.is_local = not any(state.load.repelling for state in self._states().values())
         else:
             stale = self._follow(changed)
         if stale:
@@ -280,12 +286,11 @@ class Pools:
         stale: dict[int, Pool] = {}
         for name in changed:
             state = states.get(name)
+            self.is_local = self.is_local and not (state is not None and state.load.repelling)
             shape = self._shape_of(state.node) if state is not None else -1
             for pool in self._pools.values():
                 if id(pool) not in stale and not pool.follow(name, state, shape):
                     stale[id(pool)] = pool
-            if state is None:
-                self._shapes.pop(name, None)
         return list(stale.values())
 
     def _states(self) -> Mapping[str, NodeState]:
@@ -294,24 +299,27 @@ class Pools:
 
     def _groups(self) -> dict[int, list[NodeState]]:
         """Group all nodes by what they look like to the requests that have a pool."""
-        groups: dict[int, list[NodeState]] = {}
-        for state in self._states().values():
-            groups.setdefault(self._shape_of(state.node), []).append(state)
-        return groups
+        states = list(self._states().values())
+        nodes = [state.node for state in states]
+        columns = [[node.labels.get(key) for node in nodes] for key in self._keys]
+        rest = [self._rest_of(node) for node in nodes]
+        found: dict[Any, list[NodeState]] = {}
+        for state, looks in zip(states, zip(rest, *columns, strict=True), strict=True):
+            group = found.get(looks)
+            if group is None:
+                found[looks] = [state]
+            else:
+                group.append(state)
+        return {self._number(looks): group for looks, group in found.items()}
 
     def _shape_of(self, node: Node) -> int:
         """Return a number that is the same for nodes that are judged alike."""
-        known = self._shapes.get(node.name)
-        if known is not None and known[0] is node:
-            return known[1]
-        labels = node.labels
-        looks = (
-            tuple([labels.get(key) for key in self._keys]),
-            node.taints,
-            node.is_cordoned,
-            node.architecture,
-            node.name if self._looks_at_names else "",
-        )
-        shape = self._numbers.setdefault(looks, len(self._numbers))
-        self._shapes[node.name] = (node, shape)
-        return shape
+        return self._number((self._rest_of(node), *map(node.labels.get, self._keys)))
+
+    def _number(self, looks: Any) -> int:
+        return self._numbers.setdefault(looks, len(self._numbers))
+
+    def _rest_of(self, node: Node) -> Any:
+        """Return what tells nodes apart beside their labels."""
+        name = node.name if self._looks_at_names else ""
+        return node.taints, node.is_cordoned, node.architecture, name
