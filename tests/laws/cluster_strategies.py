@@ -35,6 +35,7 @@ TOLERATIONS: list[Raw] = [
     {"operator": "Exists"},
     {"key": "node.kubernetes.io/unschedulable", "operator": "Exists"},
 ]
+_HOST = "kubernetes.io/hostname"
 CPU = ["0", "100m", "250m", "1", "1500m", "0.5", 2]
 MEMORY = ["0", "1Gi", "512Mi", "1500M", "100m", "3Gi"]
 GPU = ["0", "1", 2, "3"]
@@ -67,7 +68,7 @@ def nodes(draw: st.DrawFn, names: st.SearchStrategy[str] | None = None) -> Raw:
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **draw(labels)}},
+        "metadata": {"name": name, "labels": {_HOST: name, **draw(labels)}},
         "spec": spec,
         "status": {"allocatable": offered},
     }
@@ -100,6 +101,11 @@ def _spec(draw: st.DrawFn) -> Raw:
     return spec
 
 
+def _away_from(labels: Raw, topology_key: str) -> Raw:
+    term = {"labelSelector": {"matchLabels": labels}, "topologyKey": topology_key}
+    return {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+
+
 @st.composite
 def pods(draw: st.DrawFn, names: st.SearchStrategy[str] | None = None) -> Raw:
     """Draw a pod of the cluster: running, finished, waiting, nominated, terminating."""
@@ -107,7 +113,11 @@ def pods(draw: st.DrawFn, names: st.SearchStrategy[str] | None = None) -> Raw:
     metadata: Raw = {"name": name, "namespace": draw(st.sampled_from(["default", "hub"]))}
     if draw(st.integers(0, 4)) == 0:
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    metadata["labels"] = {"component": draw(st.sampled_from(["hub", "server", "db"]))}
     spec, status = draw(_spec()), {"phase": "Pending"}
+    if draw(st.integers(0, 5)) == 0:
+        topology_key = draw(st.sampled_from(["zone", _HOST]))
+        spec["affinity"] = _away_from({"team": "blue"}, topology_key)
     if draw(st.integers(0, 4)):
         spec["nodeName"] = draw(st.sampled_from([*NODE_NAMES, "not-listed"]))
         phases = ["Running", "Running", "Running", "Pending", "Succeeded", "Failed"]
@@ -152,6 +162,9 @@ def probes(draw: st.DrawFn) -> Raw:
     spec = draw(_spec())
     wanted = draw(st.sampled_from([{"cpu": "500m"}, {"nvidia.com/gpu": "1"}, {"memory": "1Gi"}]))
     spec["containers"].append({"name": "wanted", "resources": {"requests": wanted}})
+    metadata: Raw = {"name": "probe", "namespace": "default", "labels": {"component": "probe"}}
+    if draw(st.booleans()):
+        metadata["labels"]["team"] = "blue"
     spec["tolerations"] = draw(st.lists(st.sampled_from(TOLERATIONS), max_size=3, unique_by=repr))
     if draw(st.integers(0, 2)) == 0:
         spec["nodeSelector"] = draw(labels)
@@ -162,12 +175,12 @@ def probes(draw: st.DrawFn) -> Raw:
                 "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}
             }
         }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "probe", "namespace": "default"},
-        "spec": spec,
-    }
+    if draw(st.integers(0, 5)) == 0:
+        # Its own kind only by host: across zones the number of seats is not known.
+        away = draw(st.sampled_from([("hub", "zone"), ("server", "zone"), ("probe", _HOST)]))
+        own = _away_from({"component": away[0]}, away[1])
+        spec["affinity"] = {**spec.get("affinity", {}), **own}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
 @st.composite

@@ -34,7 +34,7 @@ def reference_seats(items: Sequence[Raw], probe: Raw) -> dict[str, int]:
     while True:
         for node in nodes:
             name = node["metadata"]["name"]
-            if fits(probe, node, pods):
+            if fits(probe, node, nodes, pods):
                 bound = {**probe, "spec": {**probe["spec"], "nodeName": name}}
                 pods.append({**bound, "status": {"phase": "Running"}})
                 placed[name] = placed.get(name, 0) + 1
@@ -43,7 +43,7 @@ def reference_seats(items: Sequence[Raw], probe: Raw) -> dict[str, int]:
             return placed
 
 
-def fits(probe: Raw, node: Raw, pods: Sequence[Raw]) -> bool:
+def fits(probe: Raw, node: Raw, nodes: Sequence[Raw], pods: Sequence[Raw]) -> bool:
     spec = probe["spec"]
     name = node["metadata"]["name"]
     if spec.get("schedulingGates"):
@@ -65,6 +65,8 @@ def fits(probe: Raw, node: Raw, pods: Sequence[Raw]) -> bool:
     if required is not None and not any(
         holds(term, name, labels) for term in required["nodeSelectorTerms"]
     ):
+        return False
+    if any(repel(probe, pod, node, nodes) for pod in pods):
         return False
     mine = [pod for pod in pods if weighs_on(pod, name, probe)]
     for port in ports_of(probe):
@@ -91,6 +93,32 @@ def weighs_on(pod: Raw, node_name: str, probe: Raw) -> bool:
         return bool(pod["spec"]["nodeName"] == node_name)
     higher = pod["spec"].get("priority", 0) >= probe["spec"].get("priority", 0)
     return status.get("nominatedNodeName") == node_name and higher
+
+
+def repel(probe: Raw, pod: Raw, node: Raw, nodes: Sequence[Raw]) -> bool:
+    """Tell whether anti-affinity of either pod forbids them to share this node's domain."""
+    if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+        return False
+    hosts = [n for n in nodes if n["metadata"]["name"] == pod["spec"].get("nodeName")]
+    if not hosts or pod["metadata"]["namespace"] != probe["metadata"]["namespace"]:
+        return False
+    for term, other in [
+        *((term, pod) for term in terms_of(probe)),
+        *((term, probe) for term in terms_of(pod)),
+    ]:
+        wanted = term["labelSelector"]["matchLabels"].items()
+        labels = other["metadata"].get("labels", {})
+        key = term["topologyKey"]
+        here, there = (n["metadata"]["labels"].get(key) for n in (node, hosts[0]))
+        if here is not None and here == there and all(labels.get(k) == v for k, v in wanted):
+            return True
+    return False
+
+
+def terms_of(pod: Raw) -> list[Raw]:
+    anti_affinity = pod["spec"].get("affinity", {}).get("podAntiAffinity", {})
+    found: list[Raw] = anti_affinity.get("requiredDuringSchedulingIgnoredDuringExecution", [])
+    return found
 
 
 def is_tolerated(taint: Raw, spec: Raw) -> bool:
