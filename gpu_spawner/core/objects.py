@@ -69,6 +69,7 @@ KEPT_LABEL_PREFIXES: Final = ("gpu-spawner.jupyter.org/", "kueue.x-k8s.io/")
 
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104 - the scheduler's word for "any address"
+_UNSAID: Final = frozenset({b"", b"null"})
 _INTERN_LIMIT: Final = 50_000
 _NO_LABELS: Final[Mapping[str, str]] = {}
 _T = TypeVar("_T", bound=Hashable)
@@ -221,7 +222,7 @@ def build_node(wire: WireNode) -> Node:
         ),
         is_cordoned=bool(spec.unschedulable),
         is_ready=_is_ready(status.conditions),
-        allocatable=vector_from_raw(bytes(status.allocatable), "status.allocatable"),
+        allocatable=_allocatable(status),
         images=tuple(_image(image) for image in status.images or ()),
         architecture=(status.node_info.architecture if status.node_info else None) or "",
     )
@@ -291,6 +292,14 @@ def _required_name(meta: WireMeta) -> str:
     if not meta.name:
         raise ValueError("metadata.name: missing")
     return meta.name
+
+
+def _allocatable(status: WireNodeStatus) -> ResourceVector:
+    """Return what may be used; the API defaults it to the capacity where it is not said."""
+    raw = bytes(status.allocatable)
+    if raw in _UNSAID:
+        return vector_from_raw(bytes(status.capacity), "status.capacity")
+    return vector_from_raw(raw, "status.allocatable")
 
 
 def _is_ready(conditions: list[WireCondition] | None) -> bool:

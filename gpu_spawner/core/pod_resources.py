@@ -17,6 +17,7 @@ from gpu_spawner.core.quantity import Quantity
 from gpu_spawner.core.resources import (
     CPU,
     MEMORY,
+    PODS,
     ResourceVector,
     nano_from_quantities,
     vector_from_nano,
@@ -161,6 +162,7 @@ def _add_up(shape: _PodShape) -> _Nano:
     _raise_to(total, peak)
     _apply_pod_level(total, shape)
     _add(total, _parse_amounts(shape.overhead, "spec.overhead"))
+    total.pop(PODS, None)  # every pod counts as one of these, whatever it asks for
     return total
 
 

@@ -104,6 +104,7 @@ class WireNodeStatus(_Wire):
     """``status`` of a node."""
 
     allocatable: msgspec.Raw = ABSENT
+    capacity: msgspec.Raw = ABSENT
     conditions: list[WireCondition] | None = None
     images: list[WireImage] | None = None
     node_info: WireNodeInfo | None = None

@@ -72,6 +72,21 @@ def test_absent_and_null_mean_the_same(raw: dict[str, Any]) -> None:
     assert node_from_api(raw) == Node(name="bare", allocatable=EMPTY, is_ready=False)
 
 
+@pytest.mark.parametrize(
+    ("status", "cpu"),
+    [
+        ({"capacity": {"cpu": "4"}}, 4000),
+        ({"capacity": {"cpu": "4"}, "allocatable": None}, 4000),
+        ({"capacity": {"cpu": "4"}, "allocatable": {"cpu": "3"}}, 3000),
+        ({"capacity": {"cpu": "4"}, "allocatable": {}}, 0),
+    ],
+)
+def test_the_capacity_counts_only_where_nothing_else_is_said(
+    status: dict[str, Any], cpu: int
+) -> None:
+    assert node_from_api(node() | {"status": status}).allocatable.amount("cpu") == cpu
+
+
 def test_equal_taints_and_images_are_shared() -> None:
     def read(name: str) -> Node:
         raw = node(name, taints=[{"key": "shared", "effect": "NoSchedule"}])

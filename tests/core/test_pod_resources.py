@@ -179,6 +179,10 @@ def test_a_pod_level_resize_follows_the_same_rule() -> None:
     assert pod_level_resize("Infeasible") == ResourceVector({"cpu": 4000})
 
 
+def test_nobody_asks_for_pods() -> None:
+    assert requests_of(containers=[{"name": "a", "resources": {"requests": {"pods": 5}}}]) == EMPTY
+
+
 def test_equal_lists_share_one_vector() -> None:
     one = requests_of(name="one", containers=[container(cpu="7")])
     other = requests_of(name="other", containers=[container(cpu="7")])
