@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from gpu_spawner.core.alternatives import nearest_alternative
 from gpu_spawner.core.availability import (
     Availability,
     ChoiceOffer,
@@ -134,21 +135,9 @@ class OfferBoard:
         return (free or unknown or ways[0]).selection
 
     def alternative_for(self, key: str, view: Catalog) -> ChoiceOffer | None:
-        """Return the nearest choice of the view that would start now, if any would.
-
-        Nearest is: in the same profile; with the same kind of share; as many, or else fewer, or
-        else more; of the same flavor. Of equals, the one whose image is there comes first.
-        """
+        """Return the nearest choice of the view that would start now, if any would."""
         offers = [offer for profile in self.offers(view) for offer in profile.choices]
-        wanted = next((offer for offer in offers if offer.key == key), None)
-        if wanted is None:
-            return None
-        starting = [
-            offer
-            for offer in offers
-            if offer.starts_now and offer.flavor != ANY and offer.key != key
-        ]
-        return min(starting, key=lambda offer: _distance(wanted, offer), default=None)
+        return nearest_alternative(key, offers)
 
     def _ways_of(self, selection: Selection) -> tuple[_Way, ...]:
         ways = self._ways.get(selection)
@@ -164,7 +153,6 @@ class OfferBoard:
         fitting = self._fittings.get((id(pool), request))
         if fitting is None:
             fitting = self._fittings[id(pool), request] = Fitting(pool, _needs(request))
-        fitting.track(selection.image)
         index = self._indexes.get(request)
         if index is None:
             index = self._indexes[request] = SeatIndex(request)
@@ -271,10 +259,10 @@ class OfferBoard:
         for way in ways:
             way.fitting.refresh()
         return ImageReadiness(
-            ready_nodes=sum([way.fitting.ready[image] for way in ways]),
-            fitting_nodes=sum([way.fitting.count for way in ways]),
+            ready_nodes=sum([way.fitting.count_ready(image) for way in ways]),
+            fitting_nodes=sum([len(way.fitting.rows) for way in ways]),
             is_known=self._places.is_reported
-            and not any(way.fitting.unsure[image] for way in ways),
+            and not any(way.fitting.count_unsure(image) for way in ways),
             pull_seconds=size_bytes and size_bytes / self._pull_bytes_per_second,
         )
 
@@ -387,16 +375,3 @@ def _short(ways: tuple[_Way, ...], *, is_empty: bool) -> frozenset[str]:
             if lacking and (nearest is None or len(lacking) < len(nearest)):
                 nearest = lacking
     return nearest or frozenset()
-
-
-def _distance(wanted: ChoiceOffer, offer: ChoiceOffer) -> tuple[float, ...]:
-    more, fewer = max(offer.count - wanted.count, 0), max(wanted.count - offer.count, 0)
-    return (
-        offer.profile != wanted.profile,
-        (offer.count == 0) != (wanted.count == 0),
-        offer.share != wanted.share,
-        more > 0,
-        more + fewer,
-        offer.flavor != wanted.flavor,
-        -(offer.state or 0),
-    )

@@ -9,13 +9,15 @@ Pools follow a snapshot's changes row by row. Nodes that no request can tell apa
 used on them, are judged once.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from gpu_spawner.core.fitting import Rejection, looks_at_names, static_keys, static_rejections
 from gpu_spawner.core.image_places import Held, ImagePlaces
+from gpu_spawner.core.node_table import NodeTable, table_of
 from gpu_spawner.core.objects import Node
 from gpu_spawner.core.pod_request import PodRequest
 from gpu_spawner.core.resources import EMPTY, PODS
@@ -41,15 +43,16 @@ class Pool:
     Attributes:
         resources: the names that have columns; pods are the first.
         free: a column for each resource, with a value for each usable node.
-        held: what each usable node lists of the catalog's images.
+        full_rows: usable nodes whose list of images is full.
         barred: nodes that have the hardware but cannot be used, with every reason.
-        epoch: grows when rows come or go; ``touched`` are the rows changed since then, in order.
+        epoch: grows when rows come or go, and when it is easier to look at all of them again.
+        touched: the rows changed in this epoch, in order.
     """
 
     def __init__(self, static: PodRequest, hardware: Hardware, places: ImagePlaces) -> None:
         self.resources: list[str] = [PODS]
         self.free: list[list[int]] = [[]]
-        self.held: list[Held] = []
+        self.full_rows: frozenset[int] = frozenset()
         self.barred: dict[str, tuple[Rejection, ...]] = {}
         self.epoch = 0
         self.touched: list[int] = []
@@ -58,6 +61,8 @@ class Pool:
         self._places: Final = places
         self._rows: dict[str, int] = {}
         self._nodes: list[Node] = []
+        self._held: list[Held] = []
+        self._holders: dict[str, frozenset[int]] = {}
         self._verdicts: dict[int, _Verdict] = {}
 
     @property
@@ -76,32 +81,27 @@ class Pool:
         self.resources.extend(missing)
         return not missing
 
-    def fill(self, groups: Mapping[int, list[NodeState]]) -> None:
-        """Take in all nodes, grouped by what they look like to requests."""
+    def fill(self, table: NodeTable, groups: Mapping[int, list[int]]) -> None:
+        """Take in all nodes of a table, its rows grouped by what they look like to requests."""
         self.epoch += 1
         self.touched.clear()
         self.barred.clear()
-        usable: list[NodeState] = []
-        for shape, states in groups.items():
-            verdict = self._verdict(shape, states[0].node)
+        usable: list[int] = []
+        for shape, rows in groups.items():
+            verdict = self._verdict(shape, table.states[rows[0]].node)
             if not verdict.has_hardware:
                 continue
             if verdict.rejections:
-                self.barred.update((state.node.name, verdict.rejections) for state in states)
+                names = [table.states[row].node.name for row in rows]
+                self.barred.update(dict.fromkeys(names, verdict.rejections))
             else:
-                usable.extend(states)
-        self._rows = {state.node.name: row for row, state in enumerate(usable)}
-        self._nodes = [state.node for state in usable]
-        self.held = [self._places.held(node) for node in self._nodes]
-        amounts = [(state.node.allocatable.amounts, state.load.used.amounts) for state in usable]
-        self.free = [
-            [offered.get(name, 0) - used.get(name, 0) for offered, used in amounts]
-            for name in self.resources
-        ]
-        self.free[0] = [
-            limit - len(state.load.holders)
-            for limit, state in zip(self.free[0], usable, strict=True)
-        ]
+                usable.extend(rows)
+        self._nodes = [table.states[row].node for row in usable]
+        self._rows = {node.name: row for row, node in enumerate(self._nodes)}
+        self._held = [self._places.held(node) for node in self._nodes]
+        self._index_images()
+        columns = [table.free(name) for name in self.resources]
+        self.free = [[column[row] for row in usable] for column in columns]
 
     def follow(self, name: str, state: NodeState | None, shape: int) -> bool:
         """Take in one changed node; False where rows come or go, so that all must be filled."""
@@ -119,12 +119,29 @@ class Pool:
             self.free[position][row] = offered.get(resource, 0) - used.get(resource, 0)
         self.free[0][row] -= len(state.load.holders)
         self._nodes[row] = state.node
-        self.held[row] = self._places.held(state.node)
         self.touched.append(row)
-        if len(self.touched) > _MANY:
+        held = self._places.held(state.node)
+        if held != self._held[row]:
+            self._held[row] = held
+            self._index_images()
             self.epoch += 1
+        if len(self.touched) > _MANY:
             self.touched.clear()
+            self.epoch += 1
         return True
+
+    def holders_of(self, image: str) -> frozenset[int]:
+        """Return the rows of the nodes that list an image of the catalog."""
+        holders = self._holders.get(image)
+        if holders is None:
+            holders = self._holders[image] = frozenset(
+                [row for row, held in enumerate(self._held) if image in held.images]
+            )
+        return holders
+
+    def _index_images(self) -> None:
+        self._holders.clear()
+        self.full_rows = frozenset([row for row, held in enumerate(self._held) if held.is_full])
 
     def _verdict(self, shape: int, node: Node) -> _Verdict:
         verdict = self._verdicts.get(shape)
@@ -162,29 +179,18 @@ def rows_with(row_count: int, needs: Iterable[tuple[list[int], int]]) -> list[in
 
 
 class Fitting:
-    """How many nodes of a pool have room for a request, and on how many of them each image is.
+    """The nodes of a pool that have room for a request, and which of them have an image.
 
     Attributes:
-        count: nodes with room.
-        ready: of these, how many list an image, by its name.
-        unsure: of these, how many have a full list in which it is missing.
+        rows: the rows with room.
     """
 
     def __init__(self, pool: Pool, amounts: Mapping[str, int]) -> None:
-        self.count = 0
-        self.ready: dict[str, int] = {}
-        self.unsure: dict[str, int] = {}
+        self.rows: set[int] = set()
         self._pool: Final = pool
         # Devices are the scarcest: tested first, they leave few rows for the other tests.
         self._amounts: Final = dict(sorted(amounts.items(), key=lambda need: "/" not in need[0]))
-        self._rows: dict[int, Held] = {}
         self._seen = (-1, 0)
-
-    def track(self, image: str) -> None:
-        """Count this image too, from the next refresh on."""
-        if image not in self.ready:
-            self.ready[image] = self.unsure[image] = 0
-            self._seen = (-1, 0)
 
     def refresh(self) -> None:
         """Follow the pool."""
@@ -194,33 +200,22 @@ class Fitting:
             return
         needs = [(pool.free_of(name), need) for name, need in self._amounts.items()]
         if epoch != pool.epoch:
-            held = pool.held
-            self._rows = {row: held[row] for row in rows_with(pool.row_count, needs)}
-            self._recount()
+            self.rows = set(rows_with(pool.row_count, needs))
         else:
             for row in pool.touched[seen:]:
-                before = self._rows.pop(row, None)
-                if before is not None:
-                    self._add(before, -1)
                 if all(column[row] >= need for column, need in needs):
-                    self._rows[row] = pool.held[row]
-                    self._add(pool.held[row], 1)
-        self.count = len(self._rows)
+                    self.rows.add(row)
+                else:
+                    self.rows.discard(row)
         self._seen = pool.version
 
-    def _recount(self) -> None:
-        held = list(self._rows.values())
-        for image in self.ready:
-            lists = [one for one in held if image not in one.images]
-            self.ready[image] = len(held) - len(lists)
-            self.unsure[image] = sum([one.is_full for one in lists])
+    def count_ready(self, image: str) -> int:
+        """Return how many nodes with room list an image of the catalog."""
+        return len(self.rows & self._pool.holders_of(image))
 
-    def _add(self, held: Held, sign: int) -> None:
-        for image in self.ready:
-            if image in held.images:
-                self.ready[image] += sign
-            elif held.is_full:
-                self.unsure[image] += sign
+    def count_unsure(self, image: str) -> int:
+        """Return how many of the others have a full list, which may leave it out."""
+        return len((self.rows & self._pool.full_rows) - self._pool.holders_of(image))
 
 
 class Pools:
@@ -246,7 +241,7 @@ class Pools:
             pool = self._pools[static, hardware] = Pool(static, hardware, self._places)
             self._look_closer(request, hardware)
         if not pool.covers(request.requests) or is_new:
-            pool.fill(self._groups())
+            self._fill([pool])
         return pool
 
     def _look_closer(self, request: PodRequest, hardware: Hardware) -> None:
@@ -272,13 +267,11 @@ class Pools:
         self._places.learn(snapshot.nodes or {}, changed)
         if changed is None or len(changed) > _MANY:
             stale = list(self._pools.values())
-            self.is_local = not any(state.load.repelling for state in self._states().values())
+            self.is_local = not snapshot.repelling
         else:
             stale = self._follow(changed)
         if stale:
-            groups = self._groups()
-            for pool in stale:
-                pool.fill(groups)
+            self._fill(stale)
 
     def _follow(self, changed: frozenset[str]) -> list[Pool]:
         """Take in the changed nodes; return the pools that must be filled instead."""
@@ -297,20 +290,23 @@ class Pools:
         nodes = self._snapshot.nodes if self._snapshot is not None else None
         return nodes if nodes is not None else {}
 
-    def _groups(self) -> dict[int, list[NodeState]]:
-        """Group all nodes by what they look like to the requests that have a pool."""
-        states = list(self._states().values())
-        nodes = [state.node for state in states]
+    def _fill(self, pools: Collection[Pool]) -> None:
+        """Fill pools with all nodes, grouped by what they look like to the requests so far."""
+        snapshot = self._snapshot
+        if snapshot is None or snapshot.nodes is None:
+            for pool in pools:
+                pool.fill(NodeTable(()), {})
+            return
+        table = table_of(snapshot)
+        nodes = [state.node for state in table.states]
         columns = [[node.labels.get(key) for node in nodes] for key in self._keys]
         rest = [self._rest_of(node) for node in nodes]
-        found: dict[Any, list[NodeState]] = {}
-        for state, looks in zip(states, zip(rest, *columns, strict=True), strict=True):
-            group = found.get(looks)
-            if group is None:
-                found[looks] = [state]
-            else:
-                group.append(state)
-        return {self._number(looks): group for looks, group in found.items()}
+        found: defaultdict[Any, list[int]] = defaultdict(list)
+        for row, looks in enumerate(zip(rest, *columns, strict=True)):
+            found[looks].append(row)
+        groups = {self._number(looks): rows for looks, rows in found.items()}
+        for pool in pools:
+            pool.fill(table, groups)
 
     def _shape_of(self, node: Node) -> int:
         """Return a number that is the same for nodes that are judged alike."""
