@@ -11,6 +11,7 @@ used on them, are judged once.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -30,6 +31,10 @@ Hardware = tuple[NodeSelectorTerm, ...] | None
 """Of which terms a node must match one to have the hardware; None where every node has it."""
 
 _MANY: Final = 4096  # changes remembered; beyond that, and at once, counting anew is cheaper
+
+
+_beside_labels: Final = attrgetter("taints", "is_cordoned", "architecture")
+"""What tells nodes apart beside their labels, and their names where a request looks at those."""
 
 
 class _Verdict(NamedTuple):
@@ -300,7 +305,8 @@ class Pools:
         table = table_of(snapshot)
         nodes = [state.node for state in table.states]
         columns = [[node.labels.get(key) for node in nodes] for key in self._keys]
-        rest = [self._rest_of(node) for node in nodes]
+        columns.append([node.name for node in nodes] if self._looks_at_names else [""] * len(nodes))
+        rest = map(_beside_labels, nodes)
         found: defaultdict[Any, list[int]] = defaultdict(list)
         for row, looks in enumerate(zip(rest, *columns, strict=True)):
             found[looks].append(row)
@@ -310,12 +316,9 @@ class Pools:
 
     def _shape_of(self, node: Node) -> int:
         """Return a number that is the same for nodes that are judged alike."""
-        return self._number((self._rest_of(node), *map(node.labels.get, self._keys)))
+        name = node.name if self._looks_at_names else ""
+        labels = map(node.labels.get, self._keys)
+        return self._number((_beside_labels(node), *labels, name))
 
     def _number(self, looks: Any) -> int:
         return self._numbers.setdefault(looks, len(self._numbers))
-
-    def _rest_of(self, node: Node) -> Any:
-        """Return what tells nodes apart beside their labels."""
-        name = node.name if self._looks_at_names else ""
-        return node.taints, node.is_cordoned, node.architecture, name
