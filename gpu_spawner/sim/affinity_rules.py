@@ -42,7 +42,7 @@ def check_tolerations(tolerations: Sequence[Obj], path: str) -> Iterator[FieldEr
     for index, toleration in enumerate(tolerations):
         here = f"{path}[{index}]"
         key, operator = toleration.get("key", ""), toleration.get("operator", "")
-        value, effect = toleration.get("value", ""), toleration.get("effect", "")
+        effect = toleration.get("effect", "")
         if key:
             for problem in qualified_name_problems(key):
                 yield invalid_value(f"{here}.key", key, problem)
@@ -55,21 +55,24 @@ def check_tolerations(tolerations: Sequence[Obj], path: str) -> Iterator[FieldEr
         if "tolerationSeconds" in toleration and effect != "NoExecute":
             detail = "effect must be 'NoExecute' when `tolerationSeconds` is set"
             yield invalid_value(f"{here}.effect", effect, detail)
-        if operator in {"", "Equal"}:
-            problems = label_value_problems(value)
-            if problems:
-                yield invalid_value(f"{here}.operator", value, ";".join(problems))
-        elif operator == "Exists":
-            if value:
-                detail = "value must be empty when `operator` is 'Exists'"
-                yield invalid_value(f"{here}.operator", value, detail)
-        else:
-            words = ("Equal", "Exists")
-            if operator in {"Lt", "Gt"}:
-                words = ("Equal", "Exists", "Lt", "Gt")
-            yield not_supported(f"{here}.operator", operator, words)
+        yield from _check_operator(operator, toleration.get("value", ""), f"{here}.operator")
         if effect and effect not in TAINT_EFFECTS:
             yield not_supported(f"{here}.effect", effect, TAINT_EFFECTS)
+
+
+def _check_operator(operator: str, value: str, path: str) -> Iterator[FieldError]:
+    match operator:
+        case "" | "Equal":
+            problems = label_value_problems(value)
+            if problems:
+                yield invalid_value(path, value, ";".join(problems))
+        case "Exists":
+            if value:
+                yield invalid_value(path, value, "value must be empty when `operator` is 'Exists'")
+        case "Lt" | "Gt":
+            yield not_supported(path, operator, ("Equal", "Exists", "Lt", "Gt"))
+        case _:
+            yield not_supported(path, operator, ("Equal", "Exists"))
 
 
 def check_affinity(affinity: Obj, path: str) -> Iterator[FieldError]:
@@ -131,34 +134,39 @@ def _check_weight(weight: int, path: str) -> Iterator[FieldError]:
 
 def _check_node_term(term: Obj, path: str, *, is_strict: bool) -> Iterator[FieldError]:
     for index, clause in enumerate(term.get("matchExpressions", ())):
-        yield from _check_expression(clause, f"{path}.matchExpressions[{index}]", is_strict)
+        yield from _check_expression(
+            clause, f"{path}.matchExpressions[{index}]", is_strict=is_strict
+        )
     for index, clause in enumerate(term.get("matchFields", ())):
         yield from _check_node_field(clause, f"{path}.matchFields[{index}]")
 
 
-def _check_expression(clause: Obj, path: str, is_strict: bool) -> Iterator[FieldError]:  # noqa: FBT001 - private
+def _check_expression(clause: Obj, path: str, *, is_strict: bool) -> Iterator[FieldError]:
     operator, values = clause["operator"], clause.get("values", [])
-    match operator:
-        case "In" | "NotIn":
-            if not values:
-                detail = "must be specified when `operator` is 'In' or 'NotIn'"
-                yield required(f"{path}.values", detail)
-        case "Exists" | "DoesNotExist":
-            if values:
-                detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-                yield forbidden_field(f"{path}.values", detail)
-        case "Gt" | "Lt":
-            if len(values) != 1:
-                detail = "must be specified single value when `operator` is 'Lt' or 'Gt'"
-                yield required(f"{path}.values", detail)
-        case _:
-            yield invalid_value(f"{path}.operator", operator, "not a valid selector operator")
+    yield from _check_value_count(operator, len(values), path)
     for problem in qualified_name_problems(clause["key"]):
         yield invalid_value(f"{path}.key", clause["key"], problem)
     if is_strict:
         for index, value in enumerate(values):
             for problem in label_value_problems(value):
                 yield invalid_value(f"{path}.values[{index}]", value, problem)
+
+
+def _check_value_count(operator: str, count: int, path: str) -> Iterator[FieldError]:
+    where = f"{path}.values"
+    if operator in {"In", "NotIn"}:
+        if not count:
+            yield required(where, "must be specified when `operator` is 'In' or 'NotIn'")
+    elif operator in {"Exists", "DoesNotExist"}:
+        if count:
+            detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            yield forbidden_field(where, detail)
+    elif operator in {"Gt", "Lt"}:
+        if count != 1:
+            detail = "must be specified single value when `operator` is 'Lt' or 'Gt'"
+            yield required(where, detail)
+    else:
+        yield invalid_value(f"{path}.operator", operator, "not a valid selector operator")
 
 
 def _check_node_field(clause: Obj, path: str) -> Iterator[FieldError]:

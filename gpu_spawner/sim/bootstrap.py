@@ -12,15 +12,8 @@ Obj = dict[str, Any]
 _KINDS: Final = {item.kind: item for item in RESOURCES}
 _NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")
 _PRIORITIES: Final = {
-    "system-cluster-critical": (
-        2_000_000_000,
-        "Used for system critical pods that must run in the cluster, but can be moved to another "
-        "node if necessary.",
-    ),
-    "system-node-critical": (
-        2_000_001_000,
-        "Used for system critical pods that must not be moved from their current node.",
-    ),
+    "system-cluster-critical": (2_000_000_000, "For pods that the cluster needs on some node."),
+    "system-node-critical": (2_000_001_000, "For pods that a node needs on itself."),
 }
 _EVERYTHING: Final[list[Obj]] = [
     {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},

@@ -58,7 +58,7 @@ _KNOWN_NAMES: Final = frozenset(
 _BINDING_MACROS: Final = frozenset({"all", "exists", "exists_one", "filter", "map", "bind"})
 
 
-class _SyntaxProblem(Exception):
+class _CelSyntaxError(Exception):
     def __init__(self, position: int, text: str) -> None:
         super().__init__(text)
         self.position = position
@@ -69,7 +69,7 @@ def cel_problem(expression: str) -> str:
     try:
         parser = _Parser(expression)
         parser.parse()
-    except _SyntaxProblem as problem:
+    except _CelSyntaxError as problem:
         return _complaint(expression, problem.position, str(problem))
     return ""
 
@@ -107,9 +107,10 @@ class _Parser:
         self._expression()
         kind, text, position = self._peek()
         if kind != "end":
-            raise _SyntaxProblem(
-                position, f"Syntax error: mismatched input '{text}' expecting <EOF>"
-            )
+            follows = self._tokens[min(self._next + 1, len(self._tokens) - 1)][0]
+            # ANTLR calls a token extraneous when leaving it out would mend the rest.
+            word = "extraneous" if follows == "end" else "mismatched"
+            raise _CelSyntaxError(position, f"Syntax error: {word} input '{text}' expecting <EOF>")
 
     def _peek(self) -> tuple[str, str, int]:
         return self._tokens[self._next]
@@ -129,7 +130,7 @@ class _Parser:
     def _expect(self, text: str) -> None:
         _, found, position = self._peek()
         if not self._accept(text):
-            raise _SyntaxProblem(
+            raise _CelSyntaxError(
                 position, f"Syntax error: mismatched input '{found}' expecting '{text}'"
             )
 
@@ -161,7 +162,7 @@ class _Parser:
                 self._accept("?")
                 kind, text, position = self._take()
                 if kind != "name":
-                    raise _SyntaxProblem(
+                    raise _CelSyntaxError(
                         position, f"Syntax error: no viable alternative at input '.{text}'"
                     )
                 if self._accept("("):
@@ -197,7 +198,7 @@ class _Parser:
             if self._accept("("):
                 self._arguments(text)
             if text not in _KNOWN_NAMES and text not in self._bound:
-                raise _SyntaxProblem(
+                raise _CelSyntaxError(
                     position, f"undeclared reference to '{text}' (in container '')"
                 )
         elif kind == "symbol" and text == "(":
@@ -208,7 +209,7 @@ class _Parser:
         elif kind == "symbol" and text == "{":
             self._items("}", is_map=True)
         else:
-            raise _SyntaxProblem(
+            raise _CelSyntaxError(
                 position,
                 f"Syntax error: mismatched input '{text}' expecting {_OPERAND_WANTED}",
             )

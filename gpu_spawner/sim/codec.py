@@ -4,6 +4,7 @@ Content-Type, JSON or YAML, ``apiVersion`` and ``kind``, unknown and repeated fi
 the client asked, types, defaults.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ import yaml
 from gpu_spawner.sim.api_errors import ApiError, bad_request, unsupported_media_type
 from gpu_spawner.sim.go_json import DuplicateKeys, GoJsonError, parse_json
 from gpu_spawner.sim.kinds import Resource, resource_for_kind
+from gpu_spawner.sim.protobuf import ProtobufError, decode_protobuf
 from gpu_spawner.sim.strategies import strategy_for
 from gpu_spawner.sim.wire_types import DecodeError, decode, type_name
 
@@ -75,7 +77,7 @@ def parse_strictness(query: Mapping[str, str]) -> Strictness:
 
 
 def parse_body(content_type: str, raw: bytes, kind: str) -> Any:
-    """Parse JSON or YAML by its Content-Type; none at all means JSON."""
+    """Parse a body by its Content-Type; none at all means JSON."""
     if content_type in {_JSON, "", "application/octet-stream"}:
         try:
             return parse_json(raw)
@@ -84,10 +86,15 @@ def parse_body(content_type: str, raw: bytes, kind: str) -> Any:
             raise _unrecognised(kind, why, raw) from None
     if content_type == _YAML:
         try:
-            return yaml.safe_load(raw)
-        except yaml.YAMLError as error:
+            return _load_yaml(raw)
+        except (yaml.YAMLError, TypeError, ValueError) as error:
             why = f"yaml: {error}"
             raise _unrecognised(kind, why, raw) from None
+    if content_type == _PROTOBUF:
+        try:
+            return decode_protobuf(raw)
+        except (ProtobufError, UnicodeDecodeError) as error:
+            raise unsupported_media_type(str(error)) from None
     raise unsupported_media_type(_ACCEPTED)
 
 
@@ -151,6 +158,22 @@ def decode_options(content_type: str, raw: bytes, name: str) -> Obj:
         return decode(name, body)[0]
     except DecodeError as error:
         raise bad_request(str(error)) from None
+
+
+class _YamlLoader(yaml.SafeLoader):
+    """YAML as Kubernetes reads it: a timestamp is text."""
+
+
+_YamlLoader.yaml_implicit_resolvers = {
+    first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _load_yaml(raw: bytes) -> Any:
+    # Through JSON, so that nothing JSON cannot say (sets, numbers as keys) comes in.
+    loaded = yaml.load(raw, Loader=_YamlLoader)  # noqa: S506 - a SafeLoader
+    return json.loads(json.dumps(loaded))
 
 
 def _check_kind(resource: Resource, body: Obj) -> None:

@@ -20,7 +20,7 @@ from gpu_spawner.sim.field_errors import FieldError, not_supported
 from gpu_spawner.sim.registry import Registry, Target, timestamp
 from gpu_spawner.sim.store import Record
 
-__all__ = ["DeleteOptions", "FOREGROUND", "ORPHAN", "delete", "parse_delete_options"]
+__all__ = ["FOREGROUND", "ORPHAN", "DeleteOptions", "delete", "parse_delete_options"]
 
 Obj = dict[str, Any]
 

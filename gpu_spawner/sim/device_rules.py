@@ -115,36 +115,44 @@ def check_device_class(device_class: Obj) -> Iterator[FieldError]:
 def check_claim_status_update(new: Obj, old: Obj) -> Iterator[FieldError]:
     """Check what a scheduler or a driver reports about a claim."""
     status, before = new["status"], old["status"]
-    users = status.get("reservedFor", ())
+    yield from _check_users(new, old)
+    allocation, earlier = status.get("allocation"), before.get("allocation")
+    if allocation is None:
+        return
+    if earlier is not None:
+        if allocation != earlier:
+            yield invalid_value("status.allocation", allocation, "field is immutable")
+        return
+    names = _request_names(new["spec"]["devices"])
+    for index, result in enumerate(allocation["devices"].get("results", ())):
+        here = f"status.allocation.devices.results[{index}]"
+        yield from _check_reference(result["request"], names, f"{here}.request")
+        yield from driver_problems(result["driver"], f"{here}.driver")
+        for problem in dns_label_problems(result["device"]):
+            yield invalid_value(f"{here}.device", result["device"], problem)
+    if "nodeSelector" in allocation:
+        where = "status.allocation.nodeSelector"
+        yield from check_node_selector(allocation["nodeSelector"], where)
+
+
+def _check_users(new: Obj, old: Obj) -> Iterator[FieldError]:
+    """Check for whom a claim is reserved."""
+    users = new["status"].get("reservedFor", ())
     for index, user in enumerate(users):
         for key in ("resource", "name", "uid"):
             if not user[key]:
                 yield required(f"status.reservedFor[{index}].{key}")
-    allocation, earlier = status.get("allocation"), before.get("allocation")
-    if users and allocation is None:
+    if users and "allocation" not in new["status"]:
         detail = "may not be specified when `allocated` is not set"
         yield forbidden_field("status.reservedFor", detail)
-    if users and new["metadata"].get("deletionTimestamp"):
-        known = before.get("reservedFor", ())
-        if any(user not in known for user in users):
-            detail = (
-                "new entries may not be added while `deallocationRequested` or "
-                "`deletionTimestamp` are set"
-            )
-            yield forbidden_field("status.reservedFor", detail)
-    if allocation is not None and earlier is not None and allocation != earlier:
-        yield invalid_value("status.allocation", allocation, "field is immutable")
-    elif allocation is not None and earlier is None:
-        names = _request_names(new["spec"]["devices"])
-        for index, result in enumerate(allocation["devices"].get("results", ())):
-            here = f"status.allocation.devices.results[{index}]"
-            yield from _check_reference(result["request"], names, f"{here}.request")
-            yield from driver_problems(result["driver"], f"{here}.driver")
-            for problem in dns_label_problems(result["device"]):
-                yield invalid_value(f"{here}.device", result["device"], problem)
-        if "nodeSelector" in allocation:
-            where = "status.allocation.nodeSelector"
-            yield from check_node_selector(allocation["nodeSelector"], where)
+    known = old["status"].get("reservedFor", ())
+    is_going = "deletionTimestamp" in new["metadata"]
+    if is_going and any(user not in known for user in users):
+        detail = (
+            "new entries may not be added while `deallocationRequested` or `deletionTimestamp` "
+            "are set"
+        )
+        yield forbidden_field("status.reservedFor", detail)
 
 
 def driver_problems(driver: str, path: str) -> Iterator[FieldError]:

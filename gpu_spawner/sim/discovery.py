@@ -5,24 +5,17 @@ from the parameters of PATCH; that is what is served. Types are not described.
 """
 
 import hashlib
+from collections.abc import Callable
 from typing import Any, Final
 
 from gpu_spawner.sim.kinds import Resource, group_versions, resources_of
 
-__all__ = [
-    "VERSION",
-    "api_groups",
-    "api_versions",
-    "group",
-    "openapi_index",
-    "openapi_paths",
-    "resource_list",
-]
+__all__ = ["find_document"]
 
 Obj = dict[str, Any]
 
 _MINOR: Final = "36"
-VERSION: Final[Obj] = {
+_VERSION: Final[Obj] = {
     "major": "1",
     "minor": _MINOR,
     "emulationMajor": "1",
@@ -39,26 +32,37 @@ VERSION: Final[Obj] = {
 }
 
 
-def api_versions(address: str) -> Obj:
+def find_document(parts: list[str], host: str) -> Obj | None:
+    """Find what answers a path that is not about objects, or None.
+
+    Args:
+        parts: the path split at slashes.
+        host: the address by which the client reached the server.
+    """
+    answer = _DOCUMENTS.get((parts[0], len(parts)))
+    return answer(parts, host) if answer is not None else None
+
+
+def _api_versions(address: str) -> Obj:
     """Answer ``/api``."""
     place = {"clientCIDR": "0.0.0.0/0", "serverAddress": address}
     return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [place]}
 
 
-def api_groups() -> Obj:
+def _api_groups() -> Obj:
     """Answer ``/apis``."""
     names = dict.fromkeys(name for name, _ in group_versions() if name)
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in names]}
 
 
-def group(name: str) -> Obj | None:
+def _api_group(name: str) -> Obj | None:
     """Answer ``/apis/GROUP``, or None for a group nobody knows."""
     if not any(known == name for known, _ in group_versions() if known):
         return None
     return {"kind": "APIGroup", "apiVersion": "v1", **_group(name)}
 
 
-def resource_list(name: str, version: str) -> Obj | None:
+def _resource_list(name: str, version: str) -> Obj | None:
     """Answer ``/api/v1`` and ``/apis/GROUP/VERSION``."""
     resources = resources_of(name, version)
     if not resources:
@@ -71,7 +75,7 @@ def resource_list(name: str, version: str) -> Obj | None:
     return {**head, "resources": sorted(entries, key=lambda entry: str(entry["name"]))}
 
 
-def openapi_index() -> Obj:
+def _openapi_index() -> Obj:
     """Answer ``/openapi/v3``."""
     paths = {}
     for name, version in group_versions():
@@ -81,7 +85,7 @@ def openapi_index() -> Obj:
     return {"paths": paths}
 
 
-def openapi_paths(name: str, version: str) -> Obj | None:
+def _openapi_paths(name: str, version: str) -> Obj | None:
     """Answer ``/openapi/v3/apis/GROUP/VERSION``."""
     resources = [item for item in resources_of(name, version) if "patch" in item.verbs]
     if not resources:
@@ -143,3 +147,16 @@ def _entries(resource: Resource) -> list[Obj]:
             below["version"] = subresource.version
         entries.append(below)
     return entries
+
+
+_DOCUMENTS: Final[dict[tuple[str, int], Callable[[list[str], str], Obj | None]]] = {
+    ("version", 1): lambda _parts, _host: _VERSION,
+    ("api", 1): lambda _parts, host: _api_versions(host),
+    ("api", 2): lambda parts, _host: _resource_list("", parts[1]),
+    ("apis", 1): lambda _parts, _host: _api_groups(),
+    ("apis", 2): lambda parts, _host: _api_group(parts[1]),
+    ("apis", 3): lambda parts, _host: _resource_list(parts[1], parts[2]),
+    ("openapi", 2): lambda parts, _host: _openapi_index() if parts[1] == "v3" else None,
+    ("openapi", 4): lambda parts, _host: _openapi_paths("", parts[3]),
+    ("openapi", 5): lambda parts, _host: _openapi_paths(parts[3], parts[4]),
+}

@@ -40,7 +40,7 @@ from gpu_spawner.sim.registry import Registry, Target
 from gpu_spawner.sim.reviews import answer_review, request_token
 from gpu_spawner.sim.routes import Route
 from gpu_spawner.sim.subresources import bind, evict
-from gpu_spawner.sim.watching import Watch
+from gpu_spawner.sim.watching import Look, Watch
 from gpu_spawner.sim.wire_types import decode, type_name
 
 __all__ = ["ResourceHandlers"]
@@ -80,26 +80,25 @@ class ResourceHandlers:
     ) -> web.StreamResponse:
         """Answer a request that is allowed."""
         form = negotiate(request.headers.get("Accept", ""), request.query.get("includeObject", ""))
-        resource = route.resource
-        method = "GET" if request.method == "HEAD" else request.method
-        if not resource.is_stored:
+        if not route.resource.is_stored:
             return await self._review(request, route, user)
-        if method == "GET" and not route.subresource:
-            options = parse_list_options(resource, request.query, name=route.name)
-            if options.is_watch:
-                return await self._watch(request, route, options, form, fault)
-            if not route.name:
-                return self._list(route, options, form)
-        if route.subresource and route.subresource != "status":
-            return await self._subresource(request, route, method)
-        target = _target(request, route)
-        if method == "GET":
-            record = self._registry.get(target)
-            if form.shape or form.is_yaml:
-                body = form.write_object(resource, record.decode(), self._registry.clock())
-                return _raw(body, form)
+        is_read = request.method in {"GET", "HEAD"}
+        if route.subresource not in {"", "status"}:
+            return await self._subresource(request, route, "GET" if is_read else request.method)
+        if not is_read:
+            return await self._write(request, route, _target(request, route), form)
+        options = parse_list_options(route.resource, request.query, name=route.name)
+        if options.is_watch and not route.subresource:
+            return await self._watch(request, route, options, form, fault)
+        return self._get(route, form) if route.name else self._list(route, options, form)
+
+    def _get(self, route: Route, form: Form) -> web.Response:
+        target = Target(resource=route.resource, namespace=route.namespace or "", name=route.name)
+        record = self._registry.get(target)
+        if not form.shape and not form.is_yaml:
             return _raw(record.raw, form)
-        return await self._write(request, route, target, form)
+        now = self._registry.clock()
+        return _raw(form.write_object(route.resource, record.decode(), now), form)
 
     async def _write(
         self, request: web.Request, route: Route, target: Target, form: Form
@@ -108,6 +107,8 @@ class ResourceHandlers:
         raw = await request.read()
         if method == "DELETE" and not route.subresource:
             return self._delete(request, route, target, raw, form)
+        if resource.missing_controller and method in {"POST", "PUT"}:
+            raise not_implemented(f"creating {resource.plural}: no {resource.missing_controller}")
         if method == "POST" and not route.name:
             strictness, obj = _decode(request, route, raw)
             return self._done(form, route, self._registry.create(target, obj), 201, strictness)
@@ -195,10 +196,7 @@ class ResourceHandlers:
         if request.method != "POST" or route.name:
             raise not_implemented(f"{request.method} on {resource.plural}")
         raw = await request.read()
-        sent = parse_body(_content_type(request), raw, resource.kind)
-        if not isinstance(sent, dict):
-            raise bad_request("the body must be an object")
-        body, _ = decode(type_name(resource), sent)
+        body = decode_options(_content_type(request), raw, type_name(resource))
         if resource.kind == "Binding":
             answer = bind(self._registry, _target(request, route), body)
             self._housekeeping.settle()
@@ -219,14 +217,8 @@ class ResourceHandlers:
         resource = route.resource
         empty = {"kind": resource.kind, "apiVersion": resource.api_version}
         bookmark = {**empty, **decode(type_name(resource), {})[0]}
-        watch = Watch(
-            self._registry.store,
-            resource,
-            route.namespace,
-            options,
-            bookmark=bookmark,
-            render=form.renderer(resource, self._registry.clock()),
-        )
+        look = Look(bookmark, form.renderer(resource, self._registry.clock()))
+        watch = Watch(self._registry.store, resource, route.namespace, options, look)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
         seconds = options.timeout_seconds or _DEFAULT_WATCH_SECONDS

@@ -4,32 +4,36 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["JsonPatchError", "apply_json_patch", "check_operations"]
+__all__ = ["JsonPatchError", "PatchFormatError", "apply_json_patch", "check_operations"]
 
 
 class JsonPatchError(ValueError):
     """An operation does not fit the object, or a test failed."""
 
 
+class PatchFormatError(ValueError):
+    """The patch is no list of operations; the message is Go's."""
+
+
 def check_operations(patch: Any) -> list[Mapping[str, Any]]:
     """Check that a patch is a list of operations.
 
     Raises:
-        ValueError: with the words of Go's decoder.
+        PatchFormatError: it is something else.
     """
     if not isinstance(patch, list):
-        raise ValueError(
+        raise PatchFormatError(
             f"json: cannot unmarshal {_go_kind(patch)} into Go value of type []handlers.jsonPatchOp"
         )
     for operation in patch:
         if not isinstance(operation, dict):
-            raise ValueError(
+            raise PatchFormatError(
                 f"json: cannot unmarshal {_go_kind(operation)} into Go value of type "
                 "handlers.jsonPatchOp"
             )
         for key in ("op", "path", "from"):
             if not isinstance(operation.get(key, ""), str):
-                raise ValueError(
+                raise PatchFormatError(
                     f"json: cannot unmarshal {_go_kind(operation[key])} into Go struct field "
                     f"jsonPatchOp.{key} of type string"
                 )

@@ -1,137 +1,32 @@
 """The kinds of object the embedded cluster serves, as one table.
 
 Everything that differs from kind to kind by data alone is here: names, scope, subresources, which
-fields a field selector may name. What differs by behaviour lives in :mod:`defaults` and
-:mod:`validation`. Names and verbs follow Kubernetes 1.36's own discovery documents.
+fields a field selector may name. What differs by behaviour lives in :mod:`strategies`. Names and
+verbs follow Kubernetes 1.36's own discovery documents.
 """
 
-import base64
-import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Iterable
 from typing import Final
+
+from gpu_spawner.sim.kind_types import (
+    ALL_VERBS,
+    STATUS_VERBS,
+    Resource,
+    Subresource,
+    proxy_of,
+    scale,
+    status_of,
+)
 
 __all__ = [
     "RESOURCES",
     "Resource",
-    "Subresource",
     "find_resource",
     "group_versions",
     "is_known_group",
     "resource_for_kind",
     "resources_of",
 ]
-
-_ALL_VERBS: Final = (
-    "create",
-    "delete",
-    "deletecollection",
-    "get",
-    "list",
-    "patch",
-    "update",
-    "watch",
-)
-_STATUS_VERBS: Final = ("get", "patch", "update")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subresource:
-    """One path under an object, such as ``pods/NAME/binding``."""
-
-    name: str
-    kind: str
-    verbs: tuple[str, ...]
-    group: str = ""
-    version: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resource:
-    """One served kind.
-
-    Attributes:
-        fields: dotted paths a field selector may use, in the order :class:`store.Record` keeps
-            their values; ``metadata.name`` and ``metadata.namespace`` are always understood.
-        is_stored: False for kinds that only answer a POST (reviews, bindings).
-        missing_controller: what the embedded cluster does not run for this kind; creating such an
-            object is refused, because nothing would ever act on it.
-        returns_deleted: whether DELETE answers with the object rather than with a Status.
-    """
-
-    group: str = ""
-    version: str = "v1"
-    plural: str
-    kind: str
-    singular: str = ""
-    is_namespaced: bool = True
-    short_names: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    verbs: tuple[str, ...] = _ALL_VERBS
-    subresources: tuple[Subresource, ...] = ()
-    fields: tuple[str, ...] = ()
-    is_stored: bool = True
-    missing_controller: str = ""
-    returns_deleted: bool = False
-    creates_on_update: bool = False
-    by_subresource: Mapping[str, Subresource] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        index = {subresource.name: subresource for subresource in self.subresources}
-        object.__setattr__(self, "by_subresource", MappingProxyType(index))
-
-    @property
-    def api_version(self) -> str:
-        """The value of ``apiVersion`` in objects of this kind."""
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    @property
-    def group_resource(self) -> str:
-        """The resource as error texts name it: ``pods``, ``daemonsets.apps``."""
-        return f"{self.plural}.{self.group}" if self.group else self.plural
-
-    @property
-    def group_kind(self) -> str:
-        """The kind as error texts name it: ``Pod``, ``DaemonSet.apps``."""
-        return f"{self.kind}.{self.group}" if self.group else self.kind
-
-    @property
-    def list_kind(self) -> str:
-        """The kind of a list of these."""
-        return f"{self.kind}List"
-
-    @property
-    def singular_name(self) -> str:
-        """The singular as discovery shows it."""
-        return self.singular or self.kind.lower()
-
-    @property
-    def storage_version_hash(self) -> str:
-        """Discovery's opaque hash: the first bytes of SHA-256 over ``group/version/kind``."""
-        digest = hashlib.sha256(f"{self.group}/{self.version}/{self.kind}".encode()).digest()
-        return base64.b64encode(digest[:8]).decode()
-
-    @property
-    def has_status(self) -> bool:
-        """Whether status is written through its own subresource."""
-        return "status" in self.by_subresource
-
-
-def _status(kind: str) -> Subresource:
-    return Subresource(name="status", kind=kind, verbs=_STATUS_VERBS)
-
-
-def _scale() -> Subresource:
-    return Subresource(
-        name="scale", kind="Scale", verbs=_STATUS_VERBS, group="autoscaling", version="v1"
-    )
-
-
-def _proxy(kind: str) -> Subresource:
-    verbs = ("create", "delete", "get", "patch", "update")
-    return Subresource(name="proxy", kind=kind, verbs=verbs)
-
 
 _POD_FIELDS: Final = (
     "spec.nodeName",
@@ -181,17 +76,21 @@ def _core() -> Iterable[Resource]:
         creates_on_update=True,
     )
     yield Resource(
-        plural="limitranges", kind="LimitRange", short_names=("limits",), creates_on_update=True
+        plural="limitranges",
+        kind="LimitRange",
+        short_names=("limits",),
+        creates_on_update=True,
+        missing_controller="LimitRanger admission plugin",
     )
     yield Resource(
         plural="namespaces",
         kind="Namespace",
         is_namespaced=False,
         short_names=("ns",),
-        verbs=tuple(verb for verb in _ALL_VERBS if verb != "deletecollection"),
+        verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
         subresources=(
             Subresource(name="finalize", kind="Namespace", verbs=("update",)),
-            _status("Namespace"),
+            status_of("Namespace"),
         ),
         fields=("status.phase",),
         returns_deleted=True,
@@ -201,14 +100,14 @@ def _core() -> Iterable[Resource]:
         kind="Node",
         is_namespaced=False,
         short_names=("no",),
-        subresources=(_proxy("NodeProxyOptions"), _status("Node")),
+        subresources=(proxy_of("NodeProxyOptions"), status_of("Node")),
         fields=("spec.unschedulable",),
     )
     yield Resource(
         plural="persistentvolumeclaims",
         kind="PersistentVolumeClaim",
         short_names=("pvc",),
-        subresources=(_status("PersistentVolumeClaim"),),
+        subresources=(status_of("PersistentVolumeClaim"),),
         returns_deleted=True,
     )
     yield Resource(
@@ -216,7 +115,7 @@ def _core() -> Iterable[Resource]:
         kind="PersistentVolume",
         is_namespaced=False,
         short_names=("pv",),
-        subresources=(_status("PersistentVolume"),),
+        subresources=(status_of("PersistentVolume"),),
         returns_deleted=True,
     )
     yield Resource(
@@ -227,16 +126,16 @@ def _core() -> Iterable[Resource]:
         subresources=(
             Subresource(name="attach", kind="PodAttachOptions", verbs=("create", "get")),
             Subresource(name="binding", kind="Binding", verbs=("create",)),
-            Subresource(name="ephemeralcontainers", kind="Pod", verbs=_STATUS_VERBS),
+            Subresource(name="ephemeralcontainers", kind="Pod", verbs=STATUS_VERBS),
             Subresource(
                 name="eviction", kind="Eviction", verbs=("create",), group="policy", version="v1"
             ),
             Subresource(name="exec", kind="PodExecOptions", verbs=("create", "get")),
             Subresource(name="log", kind="Pod", verbs=("get",)),
             Subresource(name="portforward", kind="PodPortForwardOptions", verbs=("create", "get")),
-            _proxy("PodProxyOptions"),
-            Subresource(name="resize", kind="Pod", verbs=_STATUS_VERBS),
-            _status("Pod"),
+            proxy_of("PodProxyOptions"),
+            Subresource(name="resize", kind="Pod", verbs=STATUS_VERBS),
+            status_of("Pod"),
         ),
         fields=_POD_FIELDS,
         returns_deleted=True,
@@ -247,7 +146,7 @@ def _core() -> Iterable[Resource]:
         kind="ReplicationController",
         short_names=("rc",),
         categories=("all",),
-        subresources=(_scale(), _status("ReplicationController")),
+        subresources=(scale(), status_of("ReplicationController")),
         fields=("status.replicas",),
         missing_controller="replication controller",
     )
@@ -255,7 +154,7 @@ def _core() -> Iterable[Resource]:
         plural="resourcequotas",
         kind="ResourceQuota",
         short_names=("quota",),
-        subresources=(_status("ResourceQuota"),),
+        subresources=(status_of("ResourceQuota"),),
         returns_deleted=True,
     )
     yield Resource(plural="secrets", kind="Secret", fields=("type",))
@@ -279,7 +178,7 @@ def _core() -> Iterable[Resource]:
         kind="Service",
         short_names=("svc",),
         categories=("all",),
-        subresources=(_proxy("ServiceProxyOptions"), _status("Service")),
+        subresources=(proxy_of("ServiceProxyOptions"), status_of("Service")),
         fields=("spec.clusterIP", "spec.type"),
         returns_deleted=True,
         creates_on_update=True,
@@ -294,7 +193,7 @@ def _workloads() -> Iterable[Resource]:
         kind="DaemonSet",
         short_names=("ds",),
         categories=("all",),
-        subresources=(_status("DaemonSet"),),
+        subresources=(status_of("DaemonSet"),),
     )
     for plural, kind, short in (
         ("deployments", "Deployment", "deploy"),
@@ -307,7 +206,7 @@ def _workloads() -> Iterable[Resource]:
             kind=kind,
             short_names=(short,),
             categories=("all",),
-            subresources=(_scale(), _status(kind)),
+            subresources=(scale(), status_of(kind)),
             missing_controller=f"{kind} controller",
         )
     for plural, kind, short in (("cronjobs", "CronJob", "cj"), ("jobs", "Job", "")):
@@ -317,7 +216,7 @@ def _workloads() -> Iterable[Resource]:
             kind=kind,
             short_names=(short,) if short else (),
             categories=("all",),
-            subresources=(_status(kind),),
+            subresources=(status_of(kind),),
             fields=("status.successful",) if kind == "Job" else (),
             missing_controller=f"{kind} controller",
         )
@@ -362,7 +261,7 @@ def _policies() -> Iterable[Resource]:
         plural="poddisruptionbudgets",
         kind="PodDisruptionBudget",
         short_names=("pdb",),
-        subresources=(_status("PodDisruptionBudget"),),
+        subresources=(status_of("PodDisruptionBudget"),),
     )
     yield Resource(
         group="networking.k8s.io",
@@ -381,7 +280,7 @@ def _policies() -> Iterable[Resource]:
         plural="ingresses",
         kind="Ingress",
         short_names=("ing",),
-        subresources=(_status("Ingress"),),
+        subresources=(status_of("Ingress"),),
     )
 
 
@@ -425,7 +324,7 @@ def _devices() -> Iterable[Resource]:
         group=group,
         plural="resourceclaims",
         kind="ResourceClaim",
-        subresources=(_status("ResourceClaim"),),
+        subresources=(status_of("ResourceClaim"),),
         returns_deleted=True,
     )
     yield Resource(

@@ -7,7 +7,7 @@ store gives the later pages as they were then, or 410 where its history no longe
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -41,7 +41,7 @@ _CONTINUE_EXPIRED: Final = (
 class ListOptions:
     """The query parameters of list and watch, read as Go reads them."""
 
-    selector: Selector = Selector()
+    selector: Selector = field(default_factory=Selector)
     version: str = ""
     version_match: str = ""
     limit: int = 0
@@ -114,24 +114,11 @@ def list_page(
     store: Store, resource: Resource, namespace: str | None, options: ListOptions
 ) -> Page:
     """Find the objects to answer with."""
-    start, at = "", None
-    if options.token:
-        start, at = _decode_token(options.token)
-        if options.version not in {"", "0"}:
-            raise bad_request("specifying resource version is not allowed when using continue")
-    elif (version := check_version(options.version)) > 0:
-        if version > store.version:
-            raise _too_new(version, store.version)
-        if options.version_match == "Exact" or (not options.version_match and options.limit):
-            at = version
+    start, at = _where_to_start(store, options)
     try:
         records = store.list_records(resource, namespace, at=at)
     except HistoryGoneError:
-        if not options.token:
-            raise expired(_LIST_EXPIRED) from None
-        error = expired(_CONTINUE_EXPIRED)
-        error.metadata = {"continue": _encode_token(start, -1)}
-        raise error from None
+        raise _gone(options, start) from None
     version = store.version if at is None else at
     if start:
         records = [record for record in records if record.key >= start]
@@ -148,13 +135,33 @@ def list_page(
     )
 
 
+def _where_to_start(store: Store, options: ListOptions) -> tuple[str, int | None]:
+    """Return the first key of the page, and the version to list as of (None for now)."""
+    if options.token:
+        if options.version not in {"", "0"}:
+            raise bad_request("specifying resource version is not allowed when using continue")
+        return _decode_token(options.token)
+    version = check_version(options.version)
+    if version > store.version:
+        raise _too_new(version, store.version)
+    is_exact = options.version_match == "Exact" or (not options.version_match and options.limit)
+    return "", version if version and is_exact else None
+
+
+def _gone(options: ListOptions, start: str) -> ApiError:
+    if not options.token:
+        return expired(_LIST_EXPIRED)
+    error = expired(_CONTINUE_EXPIRED)
+    error.metadata = {"continue": _encode_token(start, -1)}
+    return error
+
+
 def render_list(resource: Resource, page: Page) -> bytes:
     """Write a page as the list a client receives; items are joined, not encoded again."""
     raw = msgspec.json.encode(list_head(resource, page))[:-1]
     # Items of a list do not repeat their kind, which every stored object begins with.
     kind = f'{{"kind":"{resource.kind}","apiVersion":"{resource.api_version}",'.encode()
-    start = len(kind)
-    items = b",{".join(record.raw[start:] for record in page.records)
+    items = b",{".join(record.raw.removeprefix(kind) for record in page.records)
     return raw + b',"items":[' + (b"{" if items else b"") + items + b"]}"
 
 
@@ -181,55 +188,39 @@ def _integer(query: Mapping[str, str], name: str) -> int | None:
     value = query.get(name, "")
     if not value:
         return None
-    try:
+    if value.isascii() and value.removeprefix("-").isdigit():
         return int(value)
-    except ValueError:
-        raise bad_request(f'strconv.ParseInt: parsing "{value}": invalid syntax') from None
+    raise bad_request(f'strconv.ParseInt: parsing "{value}": invalid syntax')
 
 
 def _check_combination(options: ListOptions) -> None:
-    match = options.version_match
-    problems: list[tuple[str, str]] = []
+    """Refuse parameters that contradict each other."""
+    match, wants_initial = options.version_match, options.sends_initial_events is not None
+    complaints: dict[str, bool]
     if options.is_watch:
-        if options.sends_initial_events is not None and match != "NotOlderThan":
-            problems.append(
-                (
-                    "resourceVersionMatch",
-                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-                )
-            )
-        if match and options.sends_initial_events is None:
-            problems.append(
-                (
-                    "resourceVersionMatch",
-                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is "
-                    "provided",
-                )
-            )
+        complaints = {
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan": (
+                wants_initial and match != "NotOlderThan"
+            ),
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided": (
+                bool(match) and not wants_initial
+            ),
+        }
     else:
-        if options.sends_initial_events is not None:
-            problems.append(("sendInitialEvents", "sendInitialEvents is forbidden for list"))
-        if match and not options.version:
-            problems.append(
-                (
-                    "resourceVersionMatch",
-                    "resourceVersionMatch is forbidden unless resourceVersion is provided",
-                )
-            )
-        if match == "Exact" and options.version == "0":
-            problems.append(
-                (
-                    "resourceVersionMatch",
-                    'resourceVersionMatch "exact" is forbidden for resourceVersion "0"',
-                )
-            )
-    if match and options.token:
-        problems.append(
-            (
-                "resourceVersionMatch",
-                "resourceVersionMatch is forbidden when continue is provided",
-            )
-        )
+        complaints = {
+            "resourceVersionMatch is forbidden unless resourceVersion is provided": (
+                bool(match) and not options.version
+            ),
+            'resourceVersionMatch "exact" is forbidden for resourceVersion "0"': (
+                match == "Exact" and options.version == "0"
+            ),
+        }
+    complaints["resourceVersionMatch is forbidden when continue is provided"] = bool(
+        match and options.token
+    )
+    problems = [("resourceVersionMatch", text) for text, applies in complaints.items() if applies]
+    if wants_initial and not options.is_watch:
+        problems.append(("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     if problems:
         raise invalid_options("ListOptions.meta.k8s.io", problems)
 

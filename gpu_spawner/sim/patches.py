@@ -111,30 +111,14 @@ def _merge_field(field: Field, target: Obj, key: str, value: Any, order: Any) ->
 
 def _merge_list(field: Field, items: list[Any], patch: list[Any]) -> tuple[list[Any], list[Any]]:
     """Merge two lists; returns the result and the patch without its directives."""
-    if not field.merge_key:
-        return list(dict.fromkeys([*items, *patch])), patch
     merge_key = field.merge_key
-    merged = list(items)
-    plain: list[Obj] = []
-    is_replaced = False
-    for item in patch:
-        if not isinstance(item, dict):
-            raise PatchError(f"expected a map in a list merged by {merge_key}")
-        directive = item.get(_DIRECTIVE)
-        if directive == "replace":
-            is_replaced = True
-        elif directive is not None and directive != "delete":
-            raise PatchError(f"unknown patch type [{directive}] in map")
-        elif merge_key not in item:
-            raise PatchError(
-                f"map: {_shown(item)} does not contain declared merge key: {merge_key}"
-            )
-        elif directive == "delete":
-            merged = [each for each in merged if each.get(merge_key) != item[merge_key]]
-        else:
-            plain.append(item)
-    if is_replaced:
+    if not merge_key:
+        return list(dict.fromkeys([*items, *patch])), patch
+    plain = [item for item in patch if _directive_of(item, merge_key) is None]
+    if any(_directive_of(item, merge_key) == "replace" for item in patch):
         return [_without_directives(item) for item in plain], plain
+    deleted = [item[merge_key] for item in patch if _directive_of(item, merge_key) == "delete"]
+    merged = [item for item in items if item.get(merge_key) not in deleted]
     for item in plain:
         for index, each in enumerate(merged):
             if each.get(merge_key) == item[merge_key]:
@@ -143,6 +127,18 @@ def _merge_list(field: Field, items: list[Any], patch: list[Any]) -> tuple[list[
         else:
             merged.append(_without_directives(item))
     return merged, plain
+
+
+def _directive_of(item: Any, merge_key: str) -> str | None:
+    """Return what an item of a merged list says about itself, if it is well formed."""
+    if not isinstance(item, dict):
+        raise PatchError(f"expected a map in a list merged by {merge_key}")
+    directive = item.get(_DIRECTIVE)
+    if directive not in {None, "delete", "replace"}:
+        raise PatchError(f"unknown patch type [{directive}] in map")
+    if directive != "replace" and merge_key not in item:
+        raise PatchError(f"map: {_shown(item)} does not contain declared merge key: {merge_key}")
+    return directive
 
 
 def _reorder(field: Field, target: Obj, key: str, order: Any) -> None:

@@ -16,7 +16,12 @@ from gpu_spawner.sim.api_errors import (
 )
 from gpu_spawner.sim.codec import StrictError, Strictness, complete
 from gpu_spawner.sim.go_json import GoJsonError, parse_json
-from gpu_spawner.sim.json_patch import JsonPatchError, apply_json_patch, check_operations
+from gpu_spawner.sim.json_patch import (
+    JsonPatchError,
+    PatchFormatError,
+    apply_json_patch,
+    check_operations,
+)
 from gpu_spawner.sim.kinds import Resource
 from gpu_spawner.sim.patches import PatchError, merge_patch, strategic_merge_patch
 from gpu_spawner.sim.wire_types import DecodeError, type_name
@@ -85,7 +90,7 @@ def _parse(raw: bytes) -> Any:
 def _json_patch(body: Any) -> Callable[[Obj], Any]:
     try:
         operations = check_operations(body)
-    except ValueError as error:
+    except PatchFormatError as error:
         raise bad_request(f"error decoding patch: {error}") from None
     if len(operations) > _MAX_OPERATIONS:
         message = (

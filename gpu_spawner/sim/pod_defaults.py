@@ -184,14 +184,17 @@ def _default_volume(volume: Obj) -> None:
     if "ephemeral" in volume:
         claim = volume["ephemeral"].get("volumeClaimTemplate", {})
         claim.get("spec", {}).setdefault("volumeMode", "Filesystem")
-    files = list(volume.get("downwardAPI", {}).get("items", ()))
-    for source in volume.get("projected", {}).get("sources") or ():
-        files += source.get("downwardAPI", {}).get("items", ())
-        if "serviceAccountToken" in source:
-            source["serviceAccountToken"].setdefault("expirationSeconds", 3600)
-    for file in files:
+    sources = volume.get("projected", {}).get("sources") or ()
+    for source in (volume, *sources):
+        _default_projection(source)
+
+
+def _default_projection(source: Obj) -> None:
+    for file in source.get("downwardAPI", {}).get("items", ()):
         if "fieldRef" in file:
             file["fieldRef"].setdefault("apiVersion", "v1")
+    if "serviceAccountToken" in source:
+        source["serviceAccountToken"].setdefault("expirationSeconds", 3600)
 
 
 def _align_ips(status: Obj) -> None:

@@ -4,15 +4,14 @@ kubectl asks the server for tables and shows them as they are; names, order and 
 columns are Kubernetes'. Kinds that are not listed get a name and an age.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gpu_spawner.sim.kinds import Resource
 from gpu_spawner.sim.pod_printer import pod_cells
+from gpu_spawner.sim.table_columns import Printer, columns, since
 
-__all__ = ["Column", "Printer", "human_duration", "printer_for"]
+__all__ = ["printer_for"]
 
 Obj = Mapping[str, Any]
 Cells = list[Any]
@@ -27,71 +26,13 @@ _MODES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column; the less important ones show with ``-o wide`` only."""
-
-    name: str
-    is_wide: bool = False
-    kind: str = "string"
-
-    def definition(self) -> dict[str, Any]:
-        """Describe it as a Table does."""
-        return {
-            "name": self.name,
-            "type": self.kind,
-            "format": "name" if self.name == "Name" else "",
-            "description": "",
-            "priority": 1 if self.is_wide else 0,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Printer:
-    """How to print a kind: its columns, and the cells of one object now."""
-
-    columns: tuple[Column, ...]
-    cells: Callable[[Obj, float], Cells]
-
-
-def human_duration(seconds: float) -> str:
-    """Say how long something is ago, in two or three figures."""
-    whole = int(seconds)
-    if whole < -1:
-        return "<invalid>"
-    whole = max(whole, 0)
-    minutes, hours = whole // 60, whole // 3600
-    days = hours // 24
-    if whole < 120:
-        return f"{whole}s"
-    if minutes < 10:
-        return f"{minutes}m{whole % 60}s" if whole % 60 else f"{minutes}m"
-    if minutes < 180:
-        return f"{minutes}m"
-    if hours < 8:
-        return f"{hours}h{minutes % 60}m" if minutes % 60 else f"{hours}h"
-    if hours < 48:
-        return f"{hours}h"
-    if days < 8:
-        return f"{days}d{hours % 24}h" if hours % 24 else f"{days}d"
-    if days < 730:
-        return f"{days}d"
-    return f"{days // 365}y{days % 365}d" if days < 2920 and days % 365 else f"{days // 365}y"
-
-
 def printer_for(resource: Resource) -> Printer:
     """Return how a kind is printed."""
     return _PRINTERS.get(resource.group_resource, _PLAIN)
 
 
-def _since(stamp: str | None, now: float) -> str:
-    if not stamp:
-        return _UNKNOWN
-    return human_duration(now - datetime.fromisoformat(stamp).timestamp())
-
-
 def _age(obj: Obj, now: float) -> str:
-    return _since(obj["metadata"].get("creationTimestamp"), now)
+    return since(obj["metadata"].get("creationTimestamp"), now)
 
 
 def _name(obj: Obj) -> str:
@@ -137,14 +78,14 @@ def _node(node: Obj, now: float) -> Cells:
 
 def _event(event: Obj, now: float) -> Cells:
     involved = event["involvedObject"]
-    first = _since(event["firstTimestamp"], now)
+    first = since(event["firstTimestamp"], now)
     if event["firstTimestamp"] is None:
-        first = _since(event["eventTime"], now)
-    last = _since(event["lastTimestamp"], now) if event["lastTimestamp"] else first
+        first = since(event["eventTime"], now)
+    last = since(event["lastTimestamp"], now) if event["lastTimestamp"] else first
     count = event.get("count", 0) or 1
     series = event.get("series")
     if series:
-        last, count = _since(series["lastObservedTime"], now), series.get("count", 1)
+        last, count = since(series["lastObservedTime"], now), series.get("count", 1)
     source = event["source"].get("component") or event["reportingComponent"]
     host = event["source"].get("host") or event["reportingInstance"]
     return [
@@ -272,26 +213,35 @@ def _storage_class(storage_class: Obj, now: float) -> Cells:
     ]
 
 
-def _columns(*names: str) -> tuple[Column, ...]:
-    """Make columns; a name in parentheses is shown in wide output only, ``#`` marks a number."""
-    made = []
-    for name in names:
-        is_wide = name.startswith("(") and name.endswith(")")
-        plain = name[1:-1] if is_wide else name
-        kind = "integer" if plain.startswith("#") else "string"
-        made.append(Column(plain.removeprefix("#"), is_wide, kind))
-    return tuple(made)
+def _quota(quota: Obj, now: float) -> Cells:
+    status = quota["status"]
+    parts: dict[bool, list[str]] = {False: [], True: []}
+    for name in sorted(status.get("hard", {})):
+        used, hard = status.get("used", {}).get(name, "0"), status["hard"][name]
+        parts[name.startswith("limits.")].append(f"{name}: {used}/{hard}")
+    return [_name(quota), ", ".join(parts[False]), ", ".join(parts[True]), _age(quota, now)]
 
 
-_PLAIN: Final = Printer(_columns("Name", "Age"), lambda obj, now: [_name(obj), _age(obj, now)])
+def _budget(budget: Obj, now: float) -> Cells:
+    spec = budget["spec"]
+    return [
+        _name(budget),
+        str(spec.get("minAvailable", "N/A")),
+        str(spec.get("maxUnavailable", "N/A")),
+        budget["status"]["disruptionsAllowed"],
+        _age(budget, now),
+    ]
+
+
+_PLAIN: Final = Printer(columns("Name", "Age"), lambda obj, now: [_name(obj), _age(obj, now)])
 _NAME_CREATED: Final = Printer(
-    _columns("Name", "Created At"),
+    columns("Name", "Created At"),
     lambda obj, _: [_name(obj), obj["metadata"]["creationTimestamp"]],
 )
 
 _PRINTERS: Final[dict[str, Printer]] = {
     "pods": Printer(
-        _columns(
+        columns(
             "Name",
             "Ready",
             "Status",
@@ -302,10 +252,10 @@ _PRINTERS: Final[dict[str, Printer]] = {
             "(Nominated Node)",
             "(Readiness Gates)",
         ),
-        lambda pod, now: pod_cells(pod, lambda stamp: _since(stamp, now)),
+        lambda pod, now: pod_cells(pod, lambda stamp: since(stamp, now)),
     ),
     "nodes": Printer(
-        _columns(
+        columns(
             "Name",
             "Status",
             "Roles",
@@ -320,7 +270,7 @@ _PRINTERS: Final[dict[str, Printer]] = {
         _node,
     ),
     "events": Printer(
-        _columns(
+        columns(
             "Last Seen",
             "Type",
             "Reason",
@@ -335,11 +285,11 @@ _PRINTERS: Final[dict[str, Printer]] = {
         _event,
     ),
     "namespaces": Printer(
-        _columns("Name", "Status", "Age"),
+        columns("Name", "Status", "Age"),
         lambda obj, now: [_name(obj), obj["status"].get("phase", ""), _age(obj, now)],
     ),
     "configmaps": Printer(
-        _columns("Name", "Data", "Age"),
+        columns("Name", "Data", "Age"),
         lambda obj, now: [
             _name(obj),
             str(len(obj.get("data", {})) + len(obj.get("binaryData", {}))),
@@ -347,11 +297,11 @@ _PRINTERS: Final[dict[str, Printer]] = {
         ],
     ),
     "secrets": Printer(
-        _columns("Name", "Type", "#Data", "Age"),
+        columns("Name", "Type", "#Data", "Age"),
         lambda obj, now: [_name(obj), obj["type"], len(obj.get("data", {})), _age(obj, now)],
     ),
     "persistentvolumeclaims": Printer(
-        _columns(
+        columns(
             "Name",
             "Status",
             "Volume",
@@ -365,7 +315,7 @@ _PRINTERS: Final[dict[str, Printer]] = {
         _claim,
     ),
     "persistentvolumes": Printer(
-        _columns(
+        columns(
             "Name",
             "Capacity",
             "Access Modes",
@@ -381,11 +331,11 @@ _PRINTERS: Final[dict[str, Printer]] = {
         _volume,
     ),
     "services": Printer(
-        _columns("Name", "Type", "Cluster-IP", "External-IP", "Port(s)", "Age", "(Selector)"),
+        columns("Name", "Type", "Cluster-IP", "External-IP", "Port(s)", "Age", "(Selector)"),
         _service,
     ),
     "daemonsets.apps": Printer(
-        _columns(
+        columns(
             "Name",
             "#Desired",
             "#Current",
@@ -400,9 +350,13 @@ _PRINTERS: Final[dict[str, Printer]] = {
         ),
         _daemon_set,
     ),
-    "resourceclaims.resource.k8s.io": Printer(_columns("Name", "State", "Age"), _resource_claim),
+    "resourceclaims.resource.k8s.io": Printer(columns("Name", "State", "Age"), _resource_claim),
+    "resourcequotas": Printer(columns("Name", "Request", "Limit", "Age"), _quota),
+    "poddisruptionbudgets.policy": Printer(
+        columns("Name", "Min Available", "Max Unavailable", "#Allowed Disruptions", "Age"), _budget
+    ),
     "resourceslices.resource.k8s.io": Printer(
-        _columns("Name", "Node", "Driver", "Pool", "Age"),
+        columns("Name", "Node", "Driver", "Pool", "Age"),
         lambda obj, now: [
             _name(obj),
             obj["spec"].get("nodeName", ""),
@@ -412,7 +366,7 @@ _PRINTERS: Final[dict[str, Printer]] = {
         ],
     ),
     "priorityclasses.scheduling.k8s.io": Printer(
-        _columns("Name", "#Value", "Global-Default", "Age", "PreemptionPolicy"),
+        columns("Name", "#Value", "Global-Default", "Age", "PreemptionPolicy"),
         lambda obj, now: [
             _name(obj),
             obj["value"],
@@ -422,7 +376,7 @@ _PRINTERS: Final[dict[str, Printer]] = {
         ],
     ),
     "storageclasses.storage.k8s.io": Printer(
-        _columns(
+        columns(
             "Name",
             "Provisioner",
             "ReclaimPolicy",

@@ -142,7 +142,7 @@ def _covers(rule: Rule, asked: Attributes) -> bool:
 
 
 def _matches(allowed: Sequence[str] | None, wanted: str) -> bool:
-    return bool(allowed) and ("*" in allowed or wanted in allowed)
+    return allowed is not None and ("*" in allowed or wanted in allowed)
 
 
 def _resource_matches(allowed: Sequence[str], asked: Attributes) -> bool:

@@ -22,7 +22,6 @@ from gpu_spawner.sim.api_errors import (
     conflict,
     invalid,
     not_found,
-    not_implemented,
 )
 from gpu_spawner.sim.field_errors import FieldError, invalid_value
 from gpu_spawner.sim.kinds import Resource
@@ -96,8 +95,6 @@ class Registry:
     def create(self, target: Target, obj: Obj) -> Obj:
         """Create an object and return it as stored."""
         resource, strategy = target.resource, strategy_for(target.resource)
-        if resource.missing_controller:
-            raise not_implemented(f"creating {resource.plural}: no {resource.missing_controller}")
         _claim_namespace(target, obj)
         metadata = obj["metadata"]
         if metadata.get("resourceVersion"):

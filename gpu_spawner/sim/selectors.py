@@ -26,6 +26,7 @@ _OPERATORS: Final = {
     ">": "gt",
     "<": "lt",
 }
+_COMMA, _OPEN, _CLOSE = ",", "(", ")"
 _SYMBOLS: Final = frozenset({"==", "!=", "=", "!", "(", ")", ",", "<", ">"})
 
 
@@ -144,7 +145,7 @@ class _LabelParser:
             token = self._take()
             if not token:
                 return found
-            if token != ",":
+            if token != _COMMA:
                 raise ValueError(f"found '{token}', expected: ',' or 'end of string'")
             token = self._peek()
             if not token or token in _SYMBOLS - {"!"}:
@@ -200,7 +201,7 @@ class _LabelParser:
 
     def _value_set(self) -> frozenset[str]:
         token = self._take()
-        if token != "(":  # noqa: S105 - a parenthesis, not a password
+        if token != _OPEN:
             raise ValueError(f"found '{token}' expected: '('")
         if self._peek() in _SYMBOLS - {",", ")"} or not self._peek():
             raise ValueError(f"found '{self._peek()}', expected: ',', ')' or identifier")
@@ -211,7 +212,7 @@ class _LabelParser:
             if token in {",", ")"}:
                 if is_value_due:
                     values.add("")
-                if token == ")":  # noqa: S105 - a parenthesis, not a password
+                if token == _CLOSE:
                     return frozenset(values)
                 is_value_due = True
             elif not token or token in _SYMBOLS:
@@ -250,7 +251,7 @@ def _field_clause(
 ) -> Callable[[Record], bool]:
     if path == "metadata.name":
         return lambda record: (record.name == value) is is_equal
-    if path == "metadata.namespace" and resource.is_namespaced:
+    if path == "metadata.namespace" and (resource.is_namespaced or not resource.fields):
         return lambda record: (record.namespace == value) is is_equal
     if path == "spec.host" and resource.kind == "Pod":
         path = "spec.nodeName"

@@ -5,6 +5,7 @@ hands every request to the layer that decides it. Nothing here knows a kind of o
 """
 
 import asyncio
+import base64
 import logging
 import secrets
 import time
@@ -16,10 +17,10 @@ from urllib.parse import unquote
 import msgspec
 from aiohttp import web
 
-from gpu_spawner.sim import discovery
 from gpu_spawner.sim.access import ADMIN, ANONYMOUS, Authenticator, User, impersonated, named_user
 from gpu_spawner.sim.api_errors import ApiError, not_implemented, unauthorized
 from gpu_spawner.sim.bootstrap import bootstrap
+from gpu_spawner.sim.discovery import find_document
 from gpu_spawner.sim.faults import Fault, FaultHook, RequestFacts
 from gpu_spawner.sim.handlers import ResourceHandlers
 from gpu_spawner.sim.housekeeping import Housekeeping
@@ -30,6 +31,7 @@ from gpu_spawner.sim.rbac import Attributes, Authorizer, denial
 from gpu_spawner.sim.registry import Registry
 from gpu_spawner.sim.routes import Route, UnknownGroupError, parse_route, verb_of
 from gpu_spawner.sim.store import Store
+from gpu_spawner.sim.tls import load_or_create_identity
 
 __all__ = ["ApiServer"]
 
@@ -49,7 +51,7 @@ class ApiServer:
         store: every object; tests may look, but should write over HTTP.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what tests replace are arguments, not branches in the code
         self,
         store: Store | None = None,
         *,
@@ -57,6 +59,7 @@ class ApiServer:
         users: Mapping[str, User | str] | None = None,
         faults: FaultHook | None = None,
         state_dir: Path | None = None,
+        tls: bool = False,
     ) -> None:
         """Prepare a server.
 
@@ -67,6 +70,8 @@ class ApiServer:
                 default one administrator with a random token.
             faults: asked before every answer, for tests.
             state_dir: where the cluster is kept between runs; by default nowhere.
+            tls: speak TLS with a certificate of its own. kubectl needs it: it sends no token over
+                plain HTTP.
         """
         self.store = store if store is not None else Store()
         self._journal = Journal(state_dir) if state_dir is not None else None
@@ -85,6 +90,7 @@ class ApiServer:
             self._journal.follow(self.store)
         bootstrap(registry)
         self._housekeeping.settle()
+        self._identity = load_or_create_identity(state_dir) if tls else None
         self._faults = faults
         self._requests = 0
         self._runner: web.AppRunner | None = None
@@ -111,10 +117,14 @@ class ApiServer:
             KeyError: there is no such user.
         """
         token = self._authenticator.token_of(user)
+        cluster = {"server": self._url}
+        if self._identity is not None:
+            authority = base64.b64encode(self._identity.certificate).decode()
+            cluster["certificate-authority-data"] = authority
         return {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "sim", "cluster": {"server": self._url}}],
+            "clusters": [{"name": "sim", "cluster": cluster}],
             "users": [{"name": user, "user": {"token": token}}],
             "contexts": [{"name": "sim", "context": {"cluster": "sim", "user": user}}],
             "current-context": "sim",
@@ -130,12 +140,14 @@ class ApiServer:
         await runner.setup()
         self._runner = runner
         try:
-            await web.TCPSite(runner, host, port).start()
+            context = self._identity.context() if self._identity is not None else None
+            await web.TCPSite(runner, host, port, ssl_context=context).start()
         except OSError:
             await self.stop()
             raise
         bound_host, bound_port = runner.addresses[0][:2]
-        self._url = f"http://{bound_host}:{bound_port}"
+        scheme = "http" if context is None else "https"
+        self._url = f"{scheme}://{bound_host}:{bound_port}"
 
     async def stop(self) -> None:
         """End every watch, stop listening, and close the state directory."""
@@ -165,6 +177,13 @@ class ApiServer:
                 413, "RequestEntityTooLarge", f"Request entity too large: {limit}", {}
             )
             return _json(too_large.body(), too_large.code)
+        except (ConnectionError, web.HTTPException):
+            raise
+        except Exception:  # noqa: BLE001 - the boundary of one request
+            # A request this server cannot answer must not look like a dead server.
+            _log.exception("%s %s failed", request.method, request.path)
+            failure = ApiError(500, "InternalError", "Internal error occurred", {})
+            return _json(failure.body(), failure.code)
 
     async def _answer(self, request: web.Request, number: int) -> web.StreamResponse:
         user = self._identify(request)
@@ -251,36 +270,14 @@ def _attributes(route: Route | None, verb: str, path: str, method: str) -> Attri
 
 
 def _discover(parts: list[str], host: str) -> web.Response:
-    match parts:
-        case ["version"]:
-            return _json(discovery.VERSION)
-        case [name, *_] if name in _HEALTH_PATHS:
-            return web.Response(text="ok")
-        case ["api"]:
-            return _json(discovery.api_versions(host))
-        case ["apis"]:
-            return _json(discovery.api_groups())
-        case ["api", version]:
-            body = discovery.resource_list("", version)
-        case ["apis", group]:
-            body = discovery.group(group)
-        case ["apis", group, version]:
-            body = discovery.resource_list(group, version)
-            if body is None and is_known_group(group):
-                raise not_implemented(f"the API group {group}")
-        case ["openapi", "v3"]:
-            body = discovery.openapi_index()
-        case ["openapi", "v3", "api", version]:
-            body = discovery.openapi_paths("", version)
-        case ["openapi", "v3", "apis", group, version]:
-            body = discovery.openapi_paths(group, version)
-        case ["openapi", *_]:
-            raise not_implemented("the OpenAPI document of version 2")
-        case _:
-            raise UnknownGroupError
-    if body is None:
-        raise UnknownGroupError
-    return _json(body)
+    if parts[0] in _HEALTH_PATHS:
+        return web.Response(text="ok")
+    body = find_document(parts, host)
+    if body is not None:
+        return _json(body)
+    if len(parts) > 1 and is_known_group(parts[1]):
+        raise not_implemented(f"the API group {parts[1]}")
+    raise UnknownGroupError
 
 
 def _json(body: Obj, code: int = 200) -> web.Response:

@@ -1,6 +1,6 @@
 """Defaults and refusals for Services, and the addresses they get."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Final
 
@@ -81,38 +81,32 @@ def check_service(service: Obj) -> Iterator[FieldError]:
             yield required("spec.externalName")
         for problem in dns_subdomain_problems(name) if name else ():
             yield invalid_value("spec.externalName", name, problem)
-    names: set[str] = set()
-    for index, port in enumerate(ports):
-        here = f"spec.ports[{index}]"
-        yield from _check_port(port, here, must_have_name=len(ports) > 1)
-        if port.get("name") and port["name"] in names:
-            yield duplicate(f"{here}.name", port["name"])
-        names.add(port.get("name", ""))
+    yield from _check_ports(spec, ports)
     yield from check_labels(spec.get("selector", {}), "spec.selector")
     if spec["sessionAffinity"] not in {"ClientIP", "None"}:
         affinity = spec["sessionAffinity"]
         yield not_supported("spec.sessionAffinity", affinity, ("ClientIP", "None"))
     if spec["type"] not in _TYPES:
         yield not_supported("spec.type", spec["type"], _TYPES)
-    if spec["type"] == "ClusterIP":
-        for index, port in enumerate(ports):
-            if port.get("nodePort"):
-                detail = "may not be used when `type` is 'ClusterIP'"
-                yield forbidden_field(f"spec.ports[{index}].nodePort", detail)
-    seen: set[tuple[str, int]] = set()
+
+
+def _check_ports(spec: Obj, ports: Sequence[Obj]) -> Iterator[FieldError]:
+    names: set[str] = set()
+    pairs: set[tuple[str, int]] = set()
     for index, port in enumerate(ports):
+        here = f"spec.ports[{index}]"
+        yield from _check_port(port, here, must_have_name=len(ports) > 1)
+        if port.get("name") and port["name"] in names:
+            yield duplicate(f"{here}.name", port["name"])
+        names.add(port.get("name", ""))
+        if spec["type"] == "ClusterIP" and port.get("nodePort"):
+            detail = "may not be used when `type` is 'ClusterIP'"
+            yield forbidden_field(f"{here}.nodePort", detail)
         pair = (port["protocol"], port["port"])
-        if pair in seen:
-            shown = {
-                "Name": "",
-                "Protocol": pair[0],
-                "AppProtocol": None,
-                "Port": pair[1],
-                "TargetPort": 0,
-                "NodePort": 0,
-            }
-            yield duplicate(f"spec.ports[{index}]", shown)
-        seen.add(pair)
+        if pair in pairs:
+            shown = {"Name": "", "Protocol": pair[0], "AppProtocol": None, "Port": pair[1]}
+            yield duplicate(here, {**shown, "TargetPort": 0, "NodePort": 0})
+        pairs.add(pair)
 
 
 def check_service_update(new: Obj, old: Obj) -> Iterator[FieldError]:

@@ -151,6 +151,10 @@ def _check_device(device: Obj, path: str, *, picks_nodes: bool) -> Iterator[Fiel
         yield from _check_taint(taint, f"{path}.taints[{index}]")
     for index, counters in enumerate(device.get("consumesCounters", ())):
         yield from _check_counters(counters, "counterSet", f"{path}.consumesCounters[{index}]")
+    yield from _check_device_places(device, path, picks_nodes=picks_nodes)
+
+
+def _check_device_places(device: Obj, path: str, *, picks_nodes: bool) -> Iterator[FieldError]:
     chosen = [f"`{key}`" for key in _DEVICE_PLACES if device.get(key)]
     if picks_nodes and not chosen:
         yield required(path, _DEVICE_PLACES_RULE)

@@ -54,7 +54,8 @@ class Record:
         version: the cluster-wide version that wrote it.
         labels: for label selectors.
         fields: values of ``resource.fields``, for field selectors.
-        raw: the JSON a client receives.
+        raw: the JSON a client receives; begins with kind and apiVersion, because lists leave
+            these out of every item by cutting the text there.
     """
 
     resource: Resource
@@ -213,11 +214,7 @@ class Store:
         return newer
 
     def put(self, resource: Resource, obj: dict[str, Any]) -> Change:
-        """Write an object under its own namespace and name, as the next version.
-
-        The object begins with ``kind`` and ``apiVersion``: lists leave these out of every item by
-        cutting the text there.
-        """
+        """Write an object under its own namespace and name, as the next version."""
         version = self._version + 1
         obj["metadata"]["resourceVersion"] = str(version)
         record = _record(resource, obj, version)
@@ -329,7 +326,7 @@ def _record(resource: Resource, obj: dict[str, Any], version: int) -> Record:
         version,
         metadata.get("labels") or {},
         tuple(_field(obj, path) for path in resource.fields),
-        _encode(obj),
+        _encode({"kind": resource.kind, "apiVersion": resource.api_version} | obj),
     )
 
 

@@ -1,6 +1,6 @@
 """What an API server refuses in a pod's volumes and in claims for storage."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from gpu_spawner.core.quantity import parse_nano
@@ -94,65 +94,46 @@ def _check_source(volume: Obj, path: str) -> Iterator[FieldError]:
     for kind in kinds[1:]:
         yield forbidden_field(f"{path}.{kind}", "may not specify more than 1 volume type")
     kind = kinds[0]
-    source, here = volume[kind], f"{path}.{kind}"
-    match kind:
-        case "emptyDir":
-            if parse_nano(source.get("sizeLimit", "0")) < 0:
-                detail = "SizeLimit field must be a valid resource quantity"
-                yield forbidden_field(f"{here}.sizeLimit", detail)
-        case "hostPath":
-            yield from _check_host_path(source, here)
-        case "secret":
-            if not source.get("secretName"):
-                yield required(f"{here}.secretName")
-            yield from _check_files(source, here)
-        case "configMap":
-            if not source.get("name"):
-                yield required(f"{here}.name")
-            yield from _check_files(source, here)
-        case "persistentVolumeClaim":
-            if not source["claimName"]:
-                yield required(f"{here}.claimName")
-        case "nfs":
-            for key in ("server", "path"):
-                if not source[key]:
-                    yield required(f"{here}.{key}")
-            if source["path"] and not source["path"].startswith("/"):
-                yield invalid_value(f"{here}.path", source["path"], "must be an absolute path")
-        case "projected":
-            yield from _check_mode(source, here, "defaultMode")
-            yield from _check_projections(source.get("sources") or (), here)
-        case "ephemeral":
-            if "volumeClaimTemplate" not in source:
-                yield required(f"{here}.volumeClaimTemplate")
-            else:
-                spec = source["volumeClaimTemplate"]["spec"]
-                yield from check_claim_spec(spec, f"{here}.volumeClaimTemplate.spec")
-        case "csi":
-            if not source["driver"]:
-                yield required(f"{here}.driver")
-        case "downwardAPI":
-            yield from _check_mode(source, here, "defaultMode")
+    for key in _NEEDED.get(kind, ()):
+        if not volume[kind].get(key):
+            yield required(f"{path}.{kind}.{key}")
+    check = _CHECKS.get(kind)
+    if check is not None:
+        yield from check(volume[kind], f"{path}.{kind}")
+
+
+def _check_empty_dir(source: Obj, path: str) -> Iterator[FieldError]:
+    if parse_nano(source.get("sizeLimit", "0")) < 0:
+        detail = "SizeLimit field must be a valid resource quantity"
+        yield forbidden_field(f"{path}.sizeLimit", detail)
+
+
+def _check_nfs(source: Obj, path: str) -> Iterator[FieldError]:
+    if source["path"] and not source["path"].startswith("/"):
+        yield invalid_value(f"{path}.path", source["path"], "must be an absolute path")
+
+
+def _check_ephemeral(source: Obj, path: str) -> Iterator[FieldError]:
+    if "volumeClaimTemplate" in source:
+        spec = source["volumeClaimTemplate"]["spec"]
+        yield from check_claim_spec(spec, f"{path}.volumeClaimTemplate.spec")
 
 
 def _check_host_path(source: Obj, path: str) -> Iterator[FieldError]:
-    if not source["path"]:
-        yield required(f"{path}.path")
-        return
     if ".." in source["path"].split("/"):
         yield invalid_value(f"{path}.path", source["path"], "must not contain '..'")
     if source["type"] not in _HOST_PATH_TYPES:
         yield not_supported(f"{path}.type", source["type"], _HOST_PATH_TYPES)
 
 
-def _check_mode(source: Obj, path: str, key: str) -> Iterator[FieldError]:
+def _check_mode(source: Obj, path: str, key: str = "defaultMode") -> Iterator[FieldError]:
     mode = source.get(key)
     if mode is not None and not 0 <= mode <= 0o777:
         yield invalid_value(f"{path}.{key}", mode, _MODE_RULE)
 
 
 def _check_files(source: Obj, path: str) -> Iterator[FieldError]:
-    yield from _check_mode(source, path, "defaultMode")
+    yield from _check_mode(source, path)
     for index, item in enumerate(source.get("items", ())):
         here = f"{path}.items[{index}]"
         for key in ("key", "path"):
@@ -171,8 +152,9 @@ def _check_local_path(text: str, path: str) -> Iterator[FieldError]:
         yield invalid_value(path, text, "must not start with '..'")
 
 
-def _check_projections(sources: Sequence[Obj], path: str) -> Iterator[FieldError]:
-    for index, source in enumerate(sources):
+def _check_projected(projected: Obj, path: str) -> Iterator[FieldError]:
+    yield from _check_mode(projected, path)
+    for index, source in enumerate(projected.get("sources") or ()):
         here = f"{path}.sources[{index}]"
         for kind in ("secret", "configMap"):
             if kind in source:
@@ -190,3 +172,25 @@ def _check_projections(sources: Sequence[Obj], path: str) -> Iterator[FieldError
                 yield required(f"{where}.path")
         if len(source) > 1:
             yield forbidden_field(here, "may not specify more than 1 volume type per source")
+
+
+# What a source of a kind cannot do without.
+_NEEDED: Final[Mapping[str, Sequence[str]]] = {
+    "configMap": ("name",),
+    "csi": ("driver",),
+    "ephemeral": ("volumeClaimTemplate",),
+    "hostPath": ("path",),
+    "nfs": ("server", "path"),
+    "persistentVolumeClaim": ("claimName",),
+    "secret": ("secretName",),
+}
+_CHECKS: Final[Mapping[str, Callable[[Obj, str], Iterator[FieldError]]]] = {
+    "configMap": _check_files,
+    "downwardAPI": _check_mode,
+    "emptyDir": _check_empty_dir,
+    "ephemeral": _check_ephemeral,
+    "hostPath": _check_host_path,
+    "nfs": _check_nfs,
+    "projected": _check_projected,
+    "secret": _check_files,
+}

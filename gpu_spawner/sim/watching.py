@@ -7,6 +7,7 @@ an API server does; it lists again.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -16,10 +17,23 @@ from gpu_spawner.sim.kinds import Resource
 from gpu_spawner.sim.listing import ListOptions, check_version
 from gpu_spawner.sim.store import Change, ChangeKind, HistoryGoneError, Record, Store
 
-__all__ = ["Watch"]
+__all__ = ["Look", "Watch"]
 
 _MAX_BUFFERED_FRAMES: Final = 20_000
 _BOOKMARK_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a watch is written.
+
+    Attributes:
+        bookmark: the empty object of this kind that carries the version in a bookmark.
+        render: writes an object otherwise than as stored (tables).
+    """
+
+    bookmark: dict[str, Any]
+    render: Callable[[Record], bytes] | None = None
 
 
 class Watch:
@@ -34,9 +48,7 @@ class Watch:
         resource: Resource,
         namespace: str | None,
         options: ListOptions,
-        *,
-        bookmark: dict[str, Any],
-        render: Callable[[Record], bytes] | None = None,
+        look: Look,
     ) -> None:
         """Prepare a watch.
 
@@ -45,15 +57,14 @@ class Watch:
             resource: the kind watched.
             namespace: None for all of them.
             options: selectors, version, bookmarks, timeout.
-            bookmark: the empty object of this kind that carries the version in a bookmark.
-            render: writes an object otherwise than as stored (tables).
+            look: how objects and bookmarks are written.
         """
         self._store = store
         self._resource = resource
         self._namespace = namespace
         self._options = options
-        self._bookmark = bookmark
-        self._render = render
+        self._bookmark = look.bookmark
+        self._render = look.render
         self._frames: list[bytes] = []
         self._wake = asyncio.Event()
         self._is_open = True

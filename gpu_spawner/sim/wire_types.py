@@ -35,6 +35,18 @@ __all__ = [
 _GROUPS: Final = {"": "core"}
 _INTEGER_BITS: Final = {"int32": 31, "int64": 63}
 _SCALARS: Final = {"string", "bool", "int32", "int64", "double", "bytes"}
+# What JSON may stand for a scalar, and what Go calls its type.
+_ACCEPTED: Final[dict[str, tuple[tuple[type, ...], str]]] = {
+    "bool": ((bool,), "bool"),
+    "bytes": ((str,), "[]uint8"),
+    "double": ((int, float), "float64"),
+    "int32": ((int,), "int32"),
+    "int64": ((int,), "int64"),
+    "intstr": ((str, int), "intstr.IntOrString"),
+    "microtime": ((str,), "string"),
+    "quantity": ((str, int, float), "resource.Quantity"),
+    "time": ((str,), "string"),
+}
 _ZERO: Final[dict[str, Any]] = {
     "string": "",
     "bool": False,
@@ -209,40 +221,33 @@ def _decode_item(kind: str, value: Any, place: _Place, unknown: list[str]) -> An
 
 
 def _decode_scalar(kind: str, value: Any, place: _Place) -> Any:
+    accepted, go_type = _ACCEPTED.get(kind, ((object,), kind))
+    is_bool = isinstance(value, bool)
+    if not isinstance(value, accepted) or (is_bool and bool not in accepted):
+        raise place.mismatch(value, go_type)
+    return _spell(kind, value, place)
+
+
+def _spell(kind: str, value: Any, place: _Place) -> Any:
+    """Give a scalar of the right type its canonical form."""
     match kind:
-        case "bool":
-            if not isinstance(value, bool):
-                raise place.mismatch(value, "bool")
         case "int32" | "int64":
-            if isinstance(value, bool) or not isinstance(value, int):
+            limit = 1 << _INTEGER_BITS[kind]
+            if not -limit <= value < limit:
                 raise place.mismatch(value, kind)
-            if not -(1 << _INTEGER_BITS[kind]) <= value < 1 << _INTEGER_BITS[kind]:
-                raise place.mismatch(value, kind)
-        case "double":
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise place.mismatch(value, "float64")
         case "quantity":
-            if isinstance(value, bool) or not isinstance(value, str | int | float):
-                raise place.mismatch(value, "resource.Quantity")
             try:
                 return canonical_quantity(value)
             except ValueError as error:
                 raise DecodeError(str(error)) from None
-        case "intstr":
-            if isinstance(value, bool) or not isinstance(value, str | int):
-                raise place.mismatch(value, "intstr.IntOrString")
         case "bytes":
-            return _decode_bytes(value, place)
+            return _decode_bytes(value)
         case "time" | "microtime":
-            if not isinstance(value, str):
-                raise place.mismatch(value, "string")
             return canonical_time(value, is_micro=kind == "microtime")
     return value
 
 
-def _decode_bytes(value: Any, place: _Place) -> str:
-    if not isinstance(value, str):
-        raise place.mismatch(value, "[]uint8")
+def _decode_bytes(value: str) -> str:
     compact = value.replace("\n", "").replace("\r", "")
     try:
         base64.b64decode(compact, validate=True)

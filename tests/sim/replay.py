@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-
 from transcript import Comparison
 
 _PODS = "/api/v1/namespaces/t/pods"

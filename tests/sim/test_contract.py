@@ -12,13 +12,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from replay import Replay
+from transcript import load_steps
 
 from gpu_spawner.sim.client import KubeClient
 from gpu_spawner.sim.kubeconfig import endpoint_of
 from gpu_spawner.sim.scheduler import Scheduler
 from gpu_spawner.sim.server import ApiServer
-from replay import Replay
-from transcript import load_steps
 
 STEPS = load_steps()
 
