@@ -92,16 +92,8 @@ class RunningDemo:
                 return pid
         raise AssertionError("the demo has no hub process")
 
-    def log(self) -> str:
-        """Read what the demo's processes logged, for the message of a failing test."""
-        parts = [f"== {path.name}\n{path.read_text()[-6000:]}" for path in self._logs()]
-        return "\n".join(parts)
-
     def hub_log(self) -> str:
         return (self.state_dir / "logs" / "hub.log").read_text()
-
-    def _logs(self) -> list[Path]:
-        return sorted((self.state_dir / "logs").glob("*.log"))
 
     def is_up(self) -> bool:
         try:
