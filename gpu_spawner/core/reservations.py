@@ -50,6 +50,12 @@ class Reservation:
     node: str = ""
     is_tried: bool = False
 
+    def adopt(self, pod: Pod) -> None:
+        """Go by what the pod asks for in fact: webhooks add sidecars."""
+        if pod.requests != self.request.requests:
+            self.request = msgspec.structs.replace(self.request, requests=pod.requests)
+            self.is_tried = False
+
 
 class ReservationBook:
     """The promises of one hub process, in the order in which they were made.
@@ -140,6 +146,7 @@ class ReservationBook:
                 is_over = held.is_seen or now >= held.expires_at
             else:
                 held.is_seen = True
+                held.adopt(pod)
                 is_over = pod.occupies or pod.is_terminating or pod.phase in _FINISHED
             if is_over:
                 self.release(held.key)
@@ -219,7 +226,7 @@ def _bound(held: Reservation, snapshot: Snapshot) -> Pod:
     """Return the pod as it will be on its node."""
     shown = (snapshot.pods or {}).get(held.key)
     if shown is not None and not shown.occupies and shown.uid != held.earlier_uid:
-        return msgspec.structs.replace(shown, node_name=held.node)
+        return msgspec.structs.replace(shown, node_name=held.node, requests=held.request.requests)
     request = held.request
     namespace, name = held.key
     return Pod(
