@@ -215,19 +215,6 @@ class Profile:
     def __post_init__(self) -> None:
         object.__setattr__(self, "choices", _choices(self.slug, self.gpu))
 
-    @property
-    def default_choice(self) -> Choice:
-        """The choice that is made when nobody says which."""
-        return self.choices[0]
-
-    def choice(self, *, flavor: str, share: str, count: int) -> Choice | None:
-        """Return the choice with these values, or None when this profile does not offer it."""
-        for choice in self.choices:
-            label = choice.share.label if choice.share else ""
-            if (choice.flavor, label, choice.count) == (flavor, share, count):
-                return choice
-        return None
-
 
 def _choices(slug: str, blocks: Iterable[GpuBlock]) -> tuple[Choice, ...]:
     """List every combination of the blocks, "any" first, then flavor by flavor."""

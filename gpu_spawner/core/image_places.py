@@ -35,6 +35,8 @@ def spellings(reference: str) -> Iterator[str]:
     ['docker.io/library/python:3.13', 'library/python:3.13', 'python:3.13']
     >>> list(spellings("quay.io/site/base"))
     ['quay.io/site/base:latest']
+    >>> list(spellings("quay.io/site/base:1@sha256:ab"))
+    ['quay.io/site/base@sha256:ab']
     """
     first, slash, _ = reference.partition("/")
     if not slash:

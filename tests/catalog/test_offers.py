@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 from catalog_builders import catalog_of, documents, make_node, make_pod, select, snapshot_of
 
+from gpu_spawner.core import pools
 from gpu_spawner.core.access import visible_to
 from gpu_spawner.core.availability import Availability, ChoiceOffer, ImageReadiness
 from gpu_spawner.core.catalog import Catalog
+from gpu_spawner.core.cluster_state import ClusterState
+from gpu_spawner.core.objects import node_from_api, pod_from_api
 from gpu_spawner.core.offers import OfferBoard
 from gpu_spawner.core.site_pod import SitePod
 from gpu_spawner.core.snapshot import Snapshot
@@ -127,6 +130,13 @@ class TestSentences:
                 ONE, [make_node("a")], "impossible", "No node has this GPU", id="no such GPU"
             ),
             pytest.param("cpu/cpu", [], "impossible", "There is no node", id="no node"),
+            pytest.param(
+                "cpu/cpu",
+                [make_node("a", resources={"pods": 1}), taken("a")],
+                "busy",
+                "No node has enough places for pods free",
+                id="CPU, all places taken",
+            ),
             pytest.param(
                 ONE,
                 [make_node("a", product="NVIDIA-H100")],
@@ -425,6 +435,92 @@ class TestAlternatives:
 
     def test_of_nothing_there_is_none(self) -> None:
         assert self.nearest("gpus/b200/whole/1", h100("a", 2)) is None
+
+
+class TestFollowing:
+    """One event after the other, as a hub sees them."""
+
+    def start(self, *items: dict[str, Any]) -> tuple[ClusterState, OfferBoard]:
+        state = ClusterState()
+        found = [item["kind"] for item in items]
+        assert set(found) <= {"Node", "Pod"}
+        state.replace_all("nodes", [node_from_api(i) for i in items if i["kind"] == "Node"])
+        state.replace_all("pods", [pod_from_api(i) for i in items if i["kind"] == "Pod"])
+        board = OfferBoard(CATALOG)
+        board.update(state.snapshot(0.0))
+        return state, board
+
+    def said(self, state: ClusterState, board: OfferBoard, key: str = ONE) -> ChoiceOffer:
+        found = board.update(state.snapshot(1.0))[1].choice(key)
+        assert found is not None
+        return found
+
+    def test_a_server_takes_a_seat_and_gives_it_back(self) -> None:
+        state, board = self.start(h100("a", 8), h100("b", 8))
+        pod = pod_from_api(taken("a", 3))
+        for event, free in (("ADDED", 13), ("DELETED", 16), ("ADDED", 13)):
+            state.apply("pods", event, pod)
+            assert self.said(state, board).free == free
+
+    def test_a_pulled_image_makes_a_choice_ready(self) -> None:
+        state, board = self.start(h100("a", 8, images=["x:1"]))
+        assert self.said(state, board).state is Availability.COLD
+        state.apply("nodes", "MODIFIED", node_from_api(h100("a", 8, images=["x:1", TORCH])))
+        assert self.said(state, board).state is Availability.READY
+
+    def test_the_last_report_of_images_goes_with_its_node(self) -> None:
+        state, board = self.start(h100("a", 8), make_node("b", images=["x:1"]))
+        assert self.said(state, board).state is Availability.COLD
+        state.apply("nodes", "DELETED", node_from_api(make_node("b")))
+        assert self.said(state, board).state is Availability.READY
+
+    def test_nodes_come_go_and_are_cordoned(self) -> None:
+        state, board = self.start()
+        for event, node, free in (
+            ("ADDED", h100("a", 8), 8),
+            ("ADDED", h100("b", 4), 12),
+            ("MODIFIED", h100("a", 8, is_cordoned=True), 4),
+            ("MODIFIED", make_node("b"), 0),
+            ("MODIFIED", h100("a", 8), 8),
+            ("DELETED", h100("a", 8), 0),
+        ):
+            state.apply("nodes", event, node_from_api(node))
+            assert self.said(state, board).free == free
+
+    def test_a_pod_that_keeps_others_away_from_a_whole_zone(self) -> None:
+        """What happens on one node then matters on others."""
+        zone = {"topology.kubernetes.io/zone": "z"}
+        state, board = self.start(h100("a", 8, labels=zone), make_node("b", labels=zone))
+        term = {
+            "topologyKey": "topology.kubernetes.io/zone",
+            "labelSelector": {},
+            "namespaces": ["default"],
+        }
+        pod = make_pod("hermit", "b")
+        pod["spec"]["affinity"] = {
+            "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
+        }
+        state.apply("pods", "ADDED", pod_from_api(pod))
+        assert self.said(state, board).free == 0
+        state.apply("pods", "DELETED", pod_from_api(pod))
+        assert self.said(state, board).free == 8
+
+    def test_many_events_are_remembered_up_to_a_limit(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pools, "_MANY", 2)
+        state, board = self.start(h100("a", 8))
+        for number in range(1, 8):
+            state.apply("pods", "ADDED", pod_from_api(make_pod(f"p{number}", "a", **{GPU: 1})))
+            assert self.said(state, board).free == 8 - number
+
+    def test_a_site_that_names_nodes(self) -> None:
+        """Nodes that look alike are told apart where an affinity names them."""
+        field = {"key": "metadata.name", "operator": "In", "values": ["b"]}
+        site = SitePod(settings={"node_affinity_required": [{"matchFields": [field]}]})
+        board = OfferBoard(CATALOG, site)
+        offers = board.update(snapshot_of(h100("a", 8), h100("b", 2)))
+        assert offers[1].flavors[0].total == 2
 
 
 def test_the_age_is_the_snapshots() -> None:
