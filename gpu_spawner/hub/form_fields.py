@@ -6,7 +6,7 @@ REST.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from gpu_spawner.core.errors import OptionError
 from gpu_spawner.core.options import OPTION_KEYS, parse_form_key
@@ -14,7 +14,8 @@ from gpu_spawner.core.wording import quoted
 
 __all__ = ["check_tile", "options_from_fields", "options_from_link"]
 
-OFFER_FIELD = "offer"
+OFFER_FIELD: Final = "offer"
+LINK_PREFIX: Final = "opt-"
 
 
 def options_from_fields(fields: Mapping[str, Any]) -> dict[str, str]:
@@ -43,13 +44,21 @@ def options_from_fields(fields: Mapping[str, Any]) -> dict[str, str]:
 
 
 def options_from_link(query: Mapping[str, Any]) -> dict[str, str]:
-    """Return the options in the query of a link, without their prefix ``opt-``.
+    """Return the options in the query of a link: those that begin with ``opt-``, or else all.
+
+    JupyterHub 6 has taken the prefix off by now, JupyterHub 5 has not.
 
     Raises:
         OptionError: an option came twice.
     """
-    values = {key: _single(query, key) for key in query}
-    return {key: value for key, value in values.items() if value is not None}
+    prefixed = {
+        name.removeprefix(LINK_PREFIX): values
+        for name, values in query.items()
+        if name.startswith(LINK_PREFIX)
+    }
+    named = prefixed or query
+    values = {name: _single(named, name) for name in named}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def check_tile(fields: Mapping[str, Any], key: str) -> None:

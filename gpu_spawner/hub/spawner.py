@@ -34,6 +34,7 @@ __all__ = ["GPUSpawner"]
 
 _MARGIN_SECONDS: Final = 2.0
 """How long before the hub's own timeout a start is given up, so that the reason can be told."""
+_LOOK_SECONDS: Final = 0.5
 
 
 class ShowForm(Exception):  # noqa: N818 - no error: it is how JupyterHub is asked for the form
@@ -50,7 +51,6 @@ class GPUSpawner(Settings, KubeSpawner):
         self._applied = AppliedSettings(self)
         self._place: Place | None = None
         self._accepted: Mapping[str, Any] = dict(self.user_options)
-        self._is_starting = False
 
     @property
     def live(self) -> Live:
@@ -152,13 +152,9 @@ class GPUSpawner(Settings, KubeSpawner):
     async def _start(self) -> Any:
         if not self.has_profiles:
             return await super()._start()
-        began = time.monotonic()
-        self._is_starting = True
         starting = asyncio.ensure_future(super()._start())
         try:
-            await asyncio.wait({starting}, timeout=max(1.0, self.start_timeout - _MARGIN_SECONDS))
-            if not starting.done() and (pod := self._pod()) is not None:
-                raise too_late(pod, self.events, time.monotonic() - began)
+            await self._watch_start(starting)
             return await starting
         except SpawnRefused:
             # A failed pod without containers counts as stopped for KubeSpawner and would stay.
@@ -166,20 +162,34 @@ class GPUSpawner(Settings, KubeSpawner):
             await self.stop(now=True)
             raise
         finally:
-            self._is_starting = False
             await self._abandon(starting)
+
+    async def _watch_start(self, starting: "asyncio.Future[Any]") -> None:
+        """Return when KubeSpawner is done; raise when what it waits for cannot come in time.
+
+        KubeSpawner looks at the pod every few seconds, and takes one that failed for one that may
+        still run.
+        """
+        began = time.monotonic()
+        patience = max(1.0, self.start_timeout - _MARGIN_SECONDS)
+        seen = None
+        while not starting.done():
+            await asyncio.wait({starting}, timeout=_LOOK_SECONDS)
+            pod = self._pod()
+            if starting.done() or pod is None:
+                continue
+            if pod is not seen and (failure := failure_of(pod, self.events)) is not None:
+                raise failure
+            seen = pod
+            waited = time.monotonic() - began
+            if waited >= patience:
+                raise too_late(pod, self.events, waited)
 
     @staticmethod
     async def _abandon(starting: "asyncio.Future[Any]") -> None:
         if not starting.done():
             starting.cancel()
             await asyncio.wait({starting})
-
-    def is_pod_running(self, pod: Mapping[str, Any] | None) -> Any:
-        """Tell whether the pod runs; while it is being started, also end what cannot succeed."""
-        if self._is_starting and (failure := failure_of(pod, self.events)) is not None:
-            raise failure
-        return super().is_pod_running(pod)
 
     def clear_state(self) -> None:
         """Forget the last start: JupyterHub calls this before each one and after each stop."""

@@ -152,10 +152,10 @@ class RunningHub:
         return model
 
     def start(self, name: str, options: Any = None, server: str = "") -> requests.Response:
-        """Start a server of a user over REST."""
+        """Start a server of a user over REST, in the way that both JupyterHubs understand."""
         self.add_user(name)
         path = f"users/{name}/servers/{server}" if server else f"users/{name}/server"
-        return self.rest("POST", path, {"user_options": options} if options is not None else None)
+        return self.rest("POST", path, options)
 
     def stop(self, name: str, server: str = "") -> None:
         """Stop a server and wait until the hub says that it is gone."""

@@ -55,6 +55,10 @@ class TestLink:
             "count": "2",
         }
 
+    def test_the_prefix_is_taken_off_where_the_hub_has_not(self):
+        query = {"opt-profile": ["gpus"], "opt-count": ["2"], "next": ["/elsewhere"]}
+        assert options_from_link(query) == {"profile": "gpus", "count": "2"}
+
     def test_an_option_given_twice_is_refused(self):
         with pytest.raises(OptionError, match="more than once"):
             options_from_link({"profile": ["a", "b"]})

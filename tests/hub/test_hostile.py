@@ -3,6 +3,7 @@
 import html
 import json
 
+import jupyterhub
 import pytest
 from cluster_thread import ClusterThread
 from hostile import bodies, fields
@@ -34,6 +35,9 @@ class TestRest:
         assert cluster.pods(user) == []
         assert hub.user(user)["servers"][""]["user_options"] == {}
 
+    @pytest.mark.skipif(
+        jupyterhub.version_info < (6,), reason="JupyterHub 5 itself answers some of them with 500"
+    )
     @pytest.mark.parametrize(
         "body",
         [
