@@ -29,6 +29,7 @@ MEMORY: Final = "memory"
 EPHEMERAL_STORAGE: Final = "ephemeral-storage"
 PODS: Final = "pods"
 
+_SHOWN: Final = 100  # characters of a hostile name that are repeated
 _PLAIN: Final = frozenset({CPU, MEMORY, EPHEMERAL_STORAGE, PODS})
 
 
@@ -144,9 +145,10 @@ def nano_from_quantities(quantities: Mapping[str, Quantity]) -> dict[str, int]:
         try:
             amount = parse_nano(quantity)
         except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
+            raise ValueError(f"{name[:_SHOWN]}: {error}") from None
         if amount < 0:
-            raise ValueError(f"{name}: {quantity} is less than nothing")
+            shown = str(quantity)[:_SHOWN]
+            raise ValueError(f"{name[:_SHOWN]}: {shown} is less than nothing")
         nano[name] = amount
     return nano
 
