@@ -261,8 +261,6 @@ class Pools:
     def update(self, snapshot: Snapshot) -> None:
         """Follow the cluster to this snapshot."""
         before, self._snapshot = self._snapshot, snapshot
-        if before is snapshot:
-            return
         is_comparable = before is not None and before.nodes is not None
         changed = (
             snapshot.changed_nodes_since(before)

@@ -244,6 +244,47 @@ def test_two_flavors_that_claim_the_same_nodes() -> None:
     ]
 
 
+class TestOtherLabels:
+    """Flavors of other vendors, and of nodes without NVIDIA's labels, are told apart by value."""
+
+    def told(self, labels: dict[str, Any], *nodes: dict[str, Any]) -> list[str]:
+        mapping = documents()
+        mapping["flavors"]["mi300"]["node_labels"] = labels
+        mapping["20-gpus"] |= {
+            "images": ["base"],
+            "gpu": {"flavors": ["mi300"], "share": "whole"},
+        }
+        catalog = read_mapping(mapping, source="profiles")
+        problems = check_against_cluster(catalog, snapshot_of(*healthy(), *nodes))
+        return [str(problem).removeprefix("profiles: ") for problem in problems]
+
+    def amd(self, **labels: str) -> dict[str, Any]:
+        return make_node("amd", resources={"amd.com/gpu": 8}, labels=labels)
+
+    def test_match(self) -> None:
+        assert (
+            self.told({"vendor": "amd", "model": ["a", "b"]}, self.amd(vendor="amd", model="b"))
+            == []
+        )
+
+    def test_are_nowhere(self) -> None:
+        assert self.told({"vendor": "amd"}) == [
+            (
+                "20-gpus: gpu.flavors: flavor 'mi300' matches no node: vendor is to be amd, and nodes "
+                "have no value at all. Correct node_labels of 'mi300' in flavors.yaml."
+            )
+        ]
+
+    def test_are_not_together(self) -> None:
+        nodes = [self.amd(vendor="amd"), make_node("x", labels={"model": "a"})]
+        assert self.told({"vendor": "amd", "model": "a"}, *nodes) == [
+            (
+                "20-gpus: gpu.flavors: flavor 'mi300' matches no node: none has all of its labels. "
+                "Correct node_labels of 'mi300' in flavors.yaml."
+            )
+        ]
+
+
 def test_problems_have_the_line_of_the_block(tmp_path: Path) -> None:
     mapping = documents()
     mapping["20-gpus"]["gpu"] = [
