@@ -270,8 +270,8 @@ class TestOtherLabels:
     def test_are_nowhere(self) -> None:
         assert self.told({"vendor": "amd"}) == [
             (
-                "20-gpus: gpu.flavors: flavor 'mi300' matches no node: vendor is to be amd, and nodes "
-                "have no value at all. Correct node_labels of 'mi300' in flavors.yaml."
+                "20-gpus: gpu.flavors: flavor 'mi300' matches no node: vendor is to be amd, "
+                "and nodes have no value at all. Correct node_labels of 'mi300' in flavors.yaml."
             )
         ]
 
