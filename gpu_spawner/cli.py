@@ -14,10 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpu_spawner.core.snapshot import Snapshot
-
 from gpu_spawner._version import __version__
 from gpu_spawner.core.errors import ConfigError, GpuSpawnerError
+from gpu_spawner.core.snapshot import Snapshot
 
 __all__ = ["main"]
 
@@ -177,7 +176,6 @@ def _shipped_profiles() -> Path:
 def _check(arguments: argparse.Namespace) -> int:
     from gpu_spawner.catalog_files import read_directory
     from gpu_spawner.core.check import check_against_cluster
-
     from gpu_spawner.kube.dump import read_objects
 
     catalog = read_directory(arguments.profiles)
@@ -204,7 +202,6 @@ async def _read_cluster(kubeconfig: Path) -> Snapshot:
 
 def _whatif(arguments: argparse.Namespace) -> int:
     from gpu_spawner.core.whatif import whatif
-
     from gpu_spawner.kube.dump import read_manifest, read_objects
 
     answer = whatif(read_objects(arguments.cluster), read_manifest(arguments.pod, "Pod"))

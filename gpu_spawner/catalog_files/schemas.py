@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import gpu_spawner
 from gpu_spawner.core.schema import render_json_schemas
 
 __all__ = ["render_schema", "schema_directory", "write_schemas"]
@@ -11,7 +10,7 @@ __all__ = ["render_schema", "schema_directory", "write_schemas"]
 
 def schema_directory() -> Path:
     """Return where the package keeps its schemas."""
-    return Path(gpu_spawner.__file__).parent
+    return Path(__file__).parent.parent
 
 
 def render_schema() -> dict[str, str]:
