@@ -1,7 +1,9 @@
-"""What a real kube-scheduler 1.36.2 did in 120 recorded clusters, and what we say of them.
+"""What a real kube-scheduler 1.36.2 did in 380 recorded clusters, and what we say of them.
 
 Each recording is a cluster, a pod, and how many such pods were bound one after another, on which
-nodes, with the message of the first that stayed pending.
+nodes, with the message of the first that stayed pending. The wide recordings add what the others
+lack: Gt and Lt, sidecars of the probe, pod-level resources, host ports, odd quantities, several
+extended resources at once; a probe that still fitted after 24 pods is marked ``capped``.
 """
 
 import gzip
@@ -18,17 +20,24 @@ from gpu_spawner.core.pod_request import request_from_pod
 from gpu_spawner.core.scheduling import Placed, Refused, schedule, scheduler_message
 from gpu_spawner.core.snapshot import Snapshot
 
-RECORDING = Path(__file__).parent.parent / "data" / "scheduler-cases-nodes-and-pods.jsonl.gz"
-
-with gzip.open(RECORDING) as lines:
-    CASES = [json.loads(line) for line in lines]
-
+DATA = Path(__file__).parent.parent / "data"
 Case = dict[str, Any]
+
+
+def read_cases(name: str) -> list[Case]:
+    with gzip.open(DATA / name) as lines:
+        return [json.loads(line) for line in lines]
+
+
+RECORDED = read_cases("scheduler-cases-nodes-and-pods.jsonl.gz")
+WIDE = read_cases("scheduler-cases-wide.jsonl.gz")
+CASES = RECORDED + WIDE
 each_case = pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in CASES])
 
 
 def test_the_recording_is_whole() -> None:
-    assert Counter(case["kind"] for case in CASES) == {"extended": 40, "mig": 40, "shared": 40}
+    assert Counter(case["kind"] for case in RECORDED) == {"extended": 40, "mig": 40, "shared": 40}
+    assert len(WIDE) == 260
 
 
 @each_case
@@ -38,6 +47,11 @@ def test_seats_agree(case: Case) -> None:
     )
 
     found = {name: node.free for name, node in seats.nodes.items() if node.free}
+    if case["expected"]["capped"]:
+        assert seats.free is not None
+        assert seats.free >= case["expected"]["seats"]
+        assert all(found[name] >= count for name, count in case["expected"]["nodes"].items())
+        return
     assert (seats.free, found) == (case["expected"]["seats"], case["expected"]["nodes"])
 
 
@@ -57,6 +71,9 @@ def test_binding_one_after_another_agrees(case: Case) -> None:
         snapshot = snapshot.with_pod(pod_from_api(placed))
         bound[decision.node] += 1
 
+    if case["expected"]["capped"]:
+        assert bound.total() >= case["expected"]["seats"]
+        return
     assert (bound, decision) == (
         case["expected"]["nodes"],
         Refused(message=case["expected"]["message"]),
@@ -69,7 +86,7 @@ def test_waiting_pods_hear_the_same_words(case: Case) -> None:
     waiting = {
         item["metadata"]["name"]: item
         for item in case["cluster"]["items"]
-        if item["kind"] == "Pod" and item["status"].get("conditions")
+        if item["kind"] == "Pod" and "nodeName" not in item["spec"]
     }
 
     assert {
