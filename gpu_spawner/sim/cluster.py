@@ -15,7 +15,7 @@ import contextlib
 import json
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from typing import Any, Self
 
 from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.sim.client import KubeClient
+from gpu_spawner.sim.faults import FaultHook
 from gpu_spawner.sim.fleet import Fleet
 from gpu_spawner.sim.kubeconfig import Endpoint, endpoint_of, read_kubeconfig
 from gpu_spawner.sim.kubelet import Kubelet, KubeletOptions
@@ -54,7 +55,10 @@ class ClusterOptions:
             these start processes: what its own DaemonSets put on our nodes must not.
         backoff: between attempts to pull an image or to restart a container.
         stop_grace_seconds: how long processes get to end when the cluster is left.
-        make_server: makes the embedded API server; tests inject faults here.
+        keeps_objects: whether the embedded cluster is the same again when it is started again with
+            the same state directory; otherwise only volumes and logs are kept.
+        tls: whether the embedded API server speaks TLS, without which kubectl sends no token.
+        faults: asked by the embedded API server before every answer, for tests.
     """
 
     kubeconfig: Path | None = None
@@ -62,7 +66,9 @@ class ClusterOptions:
     namespaces: Sequence[str] = ("gpu-demo",)
     backoff: Backoff = field(default_factory=Backoff)
     stop_grace_seconds: float = 3.0
-    make_server: Callable[[], ApiServer] = ApiServer
+    keeps_objects: bool = False
+    tls: bool = True
+    faults: FaultHook | None = None
 
 
 class Cluster:
@@ -129,6 +135,8 @@ class Cluster:
                 may_run=self._may_run,
             ),
         )
+        if self.server is not None:
+            self.server.log_source = self._kubelet.read_log
         self._run("kubelet", self._kubelet.run())
         await self._wait_unless_failed(self._kubelet.ready.wait())
 
@@ -184,7 +192,11 @@ class Cluster:
         if self.options.kubeconfig is not None:
             self.kubeconfig_path = self.options.kubeconfig
             return read_kubeconfig(self.options.kubeconfig)
-        self.server = self.options.make_server()
+        self.server = ApiServer(
+            state_dir=self.state_dir / "cluster" if self.options.keeps_objects else None,
+            tls=self.options.tls,
+            faults=self.options.faults,
+        )
         await self.server.start(port=self.options.port)
         stack.push_async_callback(self.server.stop)
         config = self.server.kubeconfig()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_spawner.core.errors import ClusterError
+from gpu_spawner.sim.container_logs import log_path, rotate_log
 from gpu_spawner.sim.containers import build_command, build_environment
 from gpu_spawner.sim.images import ImageNotFoundError, image_id
 from gpu_spawner.sim.pod_context import PodContext, VolumeNotReadyError
@@ -224,7 +225,8 @@ class ContainerWorker:
         environment = {**base, **variables, **gpus} if devices else {**base, **gpus, **variables}
         image_command = services.fleet.command_of(self.spec["image"])
         argv = build_command(self.spec, image_command, environment, folders.mounts)
-        log_file = context.log_file(self.record.name)
+        rotate_log(context.log_folder, self.record.name)
+        log_file = log_path(context.log_folder, self.record.name)
         self._event("Normal", "Created", "Container created")
         if not argv or not self._may_run_process():
             return services.runtime.start_simulated(

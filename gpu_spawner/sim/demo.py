@@ -103,7 +103,9 @@ class _Demo:
     async def _serve(self) -> None:
         _say("Starting a simulated GPU cluster and a JupyterHub ...")
         cluster_options = ClusterOptions(
-            kubeconfig=self._options.kubeconfig, namespaces=(_NAMESPACE,)
+            kubeconfig=self._options.kubeconfig,
+            namespaces=(_NAMESPACE,),
+            keeps_objects=self._options.state_dir is not None,
         )
         async with Cluster(
             self._fleet, state_dir=self._state_dir, options=cluster_options

@@ -7,13 +7,14 @@ every pod that is bound to one of them (``pod_worker``). It neither creates nor 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.sim.client import KubeClient
+from gpu_spawner.sim.container_logs import read_container_log
 from gpu_spawner.sim.fleet import Fleet, NodeGroup
 from gpu_spawner.sim.fleet_objects import SIMULATED_ANNOTATION, node_status
 from gpu_spawner.sim.gpus import NodeDevices
@@ -21,6 +22,7 @@ from gpu_spawner.sim.images import NodeImages
 from gpu_spawner.sim.informer import Informer, ObjectKey, key_of
 from gpu_spawner.sim.network import LoopbackNetwork
 from gpu_spawner.sim.pod_context import Backoff, KubeletServices, PodContext, SimulatedNode
+from gpu_spawner.sim.pod_logs import LogRequest
 from gpu_spawner.sim.pod_programs import PodPrograms
 from gpu_spawner.sim.pod_worker import PodWorker
 from gpu_spawner.sim.recorder import EventRecorder
@@ -132,6 +134,11 @@ class Kubelet:
         if uid is None or uid not in self._workers:
             return None
         return self._services.logs / f"{namespace}_{pod}_{uid}" / f"{container}.log"
+
+    def read_log(self, request: LogRequest) -> AsyncIterator[bytes]:
+        """Give a container's output, for the API server's ``pods/NAME/log``."""
+        folder = self._services.logs / f"{request.namespace}_{request.name}_{request.uid}"
+        return read_container_log(folder, request, lambda: request.uid in self._workers)
 
     def _node(self, number: int, name: str, group: NodeGroup) -> SimulatedNode:
         def note_change() -> None:

@@ -116,10 +116,11 @@ class PodContext:
         """The pod as the kubelet's messages name it."""
         return f"{self.pod['metadata']['name']}_{self.namespace}({self.uid})"
 
-    def log_file(self, container: str) -> Path:
-        """Return where a container's output goes."""
+    @property
+    def log_folder(self) -> Path:
+        """Where the output of the pod's containers goes."""
         name = self.pod["metadata"]["name"]
-        return self.services.logs / f"{self.namespace}_{name}_{self.uid}" / f"{container}.log"
+        return self.services.logs / f"{self.namespace}_{name}_{self.uid}"
 
     def event(self, kind: str, reason: str, message: str, *, container: str = "") -> None:
         """Write an event about the pod or one of its containers."""

@@ -87,9 +87,22 @@ async def start_process(
     Raises:
         OSError: the shim could not be started (no such ``cwd``, no more processes).
     """
-    command = [sys.executable, "-I", "-S", _SHIM, str(pid_file), str(log_file), *argv]
+    starting = asyncio.ensure_future(_start(argv, env, cwd, log_file, pid_file))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # A process half started could not be waited for, and so not be ended.
+        process = await starting
+        process.kill()
+        await process.wait()
+        raise
+
+
+async def _start(
+    argv: Sequence[str], env: Mapping[str, str], cwd: Path, log_file: Path, pid_file: Path
+) -> ManagedProcess:
     process = await asyncio.create_subprocess_exec(
-        *command,
+        *[sys.executable, "-I", "-S", _SHIM, str(pid_file), str(log_file), *argv],
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -98,13 +111,8 @@ async def start_process(
         # Ctrl-C in the terminal is for the demo alone, which then ends the others in order.
         start_new_session=True,
     )
-    try:
-        assert process.stdout is not None  # noqa: S101  for the type checker: it is a pipe
-        first_line = await process.stdout.readline()
-    except BaseException:
-        if process.stdin is not None:
-            process.stdin.close()
-        raise
+    assert process.stdout is not None  # noqa: S101  for the type checker: it is a pipe
+    first_line = await process.stdout.readline()
     if not first_line.strip():
         status = await process.wait()
         raise OSError(f"the shim of {argv[0]} ended with status {status}")

@@ -114,6 +114,17 @@ class Pods:
 
         return await self.wait(name, waits, reason)
 
+    async def wait_restarts(self, name: str, count: int) -> Json:
+        """Return the pod once its container runs again after so many restarts."""
+
+        def has_restarted(pod: Json) -> bool:
+            return any(
+                status["restartCount"] >= count and "running" in status["state"]
+                for status in pod["status"].get("containerStatuses", ())
+            )
+
+        return await self.wait(name, has_restarted, f"{count} restarts")
+
     async def wait_gone(self, name: str) -> None:
         async def is_gone() -> bool:
             return await self.get(name) is None
@@ -155,6 +166,7 @@ def cluster_options() -> ClusterOptions:
         namespaces=(NAMESPACE,),
         backoff=Backoff(first_seconds=0.2, longest_seconds=0.5),
         stop_grace_seconds=1.0,
+        keeps_objects=True,
     )
 
 

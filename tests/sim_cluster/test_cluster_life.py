@@ -53,6 +53,31 @@ async def test_leaving_ends_every_process(
     assert not list((tmp_path / "run").iterdir())
 
 
+@pytest.mark.skipif("GPU_SPAWNER_KUBECONFIG" in os.environ, reason="it keeps what it is told")
+async def test_a_cluster_that_is_started_again_brings_its_servers_back(
+    fleet: Fleet, cluster_options: ClusterOptions, tmp_path: Path
+) -> None:
+    script = "echo life >> diary; cat diary; exec sleep 600"
+    async with Cluster(fleet, state_dir=tmp_path, options=cluster_options) as cluster:
+        await Pods(cluster).create("one", "sh", "-c", script, image="small:1")
+        before = await Pods(cluster).wait_phase("one", "Running")
+        log = cluster.kubelet.log_file(NAMESPACE, "one", "main")
+        assert log is not None
+        await until(lambda: log.read_text() == "life\n", "it has written")
+        node = await cluster.client.get("/api/v1/nodes/cpu-1")
+    async with Cluster(fleet, state_dir=tmp_path, options=cluster_options) as cluster:
+        after = await Pods(cluster).wait_restarts("one", 1)
+        log = cluster.kubelet.log_file(NAMESPACE, "one", "main")
+        assert log is not None
+        await until(lambda: log.read_text() == "life\nlife\n", "its files are still there")
+        assert after["metadata"]["uid"] == before["metadata"]["uid"]
+        assert after["status"]["podIP"] == before["status"]["podIP"]
+        again = await cluster.client.get("/api/v1/nodes/cpu-1")
+        assert again["metadata"]["uid"] == node["metadata"]["uid"]
+        names = [each["names"] for each in again["status"]["images"]]
+        assert names == [each["names"] for each in node["status"]["images"]]
+
+
 async def test_names_that_somebody_else_has_are_left_alone(cluster: Cluster, fleet: Fleet) -> None:
     other = Provisioning(cluster.client, fleet, demo_id="other", namespaces=["another"])
     with pytest.raises(NotOursError, match="node gpu-1"):

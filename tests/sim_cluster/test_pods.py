@@ -12,6 +12,24 @@ from waiting import until
 
 from gpu_spawner.sim.cluster import Cluster
 
+
+async def start_kubectl(cluster: Cluster, *arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        Path(sys.executable).parent / "kubectl",
+        f"--kubeconfig={cluster.kubeconfig_path}",
+        f"--namespace={NAMESPACE}",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+    )
+
+
+async def kubectl(cluster: Cluster, *arguments: str) -> str:
+    process = await start_kubectl(cluster, *arguments)
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output.decode()
+
+
 FOREVER = ("sleep", "600")
 # Listens where a notebook server would: on the port named by JUPYTERHUB_SERVICE_URL.
 LISTEN = """
@@ -123,7 +141,9 @@ async def test_a_process_that_dies_is_started_again_and_slower_each_time(pods: P
     assert message.endswith(f"container=main pod=one_{NAMESPACE}({pod['metadata']['uid']})")
     assert pod["status"]["phase"] == "Running"
     again = await pods.wait(
-        "one", lambda pod: pod["status"]["containerStatuses"][0]["restartCount"] >= 3, "3 restarts"
+        "one",
+        lambda pod: pod["status"]["containerStatuses"][0]["restartCount"] >= 3,
+        "three restarts",
     )
     assert again["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 1
 
@@ -254,6 +274,22 @@ async def test_init_containers_run_first_and_one_after_another(
     await until(lambda: log_of(cluster, "one") == "first\nsecond\n", "in this order")
     states = [each["state"] for each in pod["status"]["initContainerStatuses"]]
     assert [state["terminated"]["reason"] for state in states] == ["Completed", "Completed"]
+
+
+@pytest.mark.skipif("GPU_SPAWNER_KUBECONFIG" in os.environ, reason="it cannot reach our kubelet")
+async def test_logs_of_this_run_and_of_the_one_before(cluster: Cluster, pods: Pods) -> None:
+    script = "echo run $(cat n); echo x >> n; [ $(wc -l < n) = 2 ] && exec sleep 600; exit 1"
+    await pods.create("one", "sh", "-c", f"touch n; {script}")
+    await pods.wait_restarts("one", 1)
+    assert await kubectl(cluster, "logs", "one") == "run x\n"
+    assert await kubectl(cluster, "logs", "one", "--previous") == "run\n"
+    assert await kubectl(cluster, "logs", "one", "--tail=0") == ""
+    following = await start_kubectl(cluster, "logs", "one", "--follow")
+    assert following.stdout is not None
+    assert await following.stdout.readline() == b"run x\n"
+    await pods.delete("one", 0)
+    assert await following.stdout.read() == b""
+    assert await following.wait() == 0
 
 
 async def test_readiness_waits_for_the_port(cluster: Cluster, pods: Pods) -> None:
