@@ -1,5 +1,8 @@
 """Render the spawn page's form from its model; what it shows is decided in ``page_layout``."""
 
+import re
+from typing import Final
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gpu_spawner.hub.page_model import Page
@@ -16,6 +19,8 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 
+_INDENTATION: Final = re.compile(r"\s*\n\s*")  # a quarter of the page, and nothing is preformatted
+
 
 def render_form(page: Page, *, css_url: str, js_url: str, stream_url: str) -> str:
     """Return the HTML that goes inside JupyterHub's own form element.
@@ -27,4 +32,5 @@ def render_form(page: Page, *, css_url: str, js_url: str, stream_url: str) -> st
         stream_url: where the script listens for changes.
     """
     template = _ENVIRONMENT.get_template("page.html")
-    return template.render(page=page, css_url=css_url, js_url=js_url, stream_url=stream_url)
+    html = template.render(page=page, css_url=css_url, js_url=js_url, stream_url=stream_url)
+    return _INDENTATION.sub("\n", html)

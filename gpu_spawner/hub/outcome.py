@@ -47,7 +47,6 @@ def _sentences(diagnosis: Diagnosis) -> str:
 def progress_message(
     event: Mapping[str, Any],
     pod: Mapping[str, Any] | None,
-    events: Iterable[Mapping[str, Any]],
     place: Place | None,
 ) -> dict[str, Any]:
     """Say one step of the start in a sentence, with the cluster's own words beneath.
@@ -56,14 +55,14 @@ def progress_message(
         event: what KubeSpawner reports: ``progress``, ``message`` and ``raw_event``, the last
             absent for its reminders that a start takes long.
         pod: the pod as it is now.
-        events: all events of it.
         place: what it was started as; knows the image and how long pulling it should take.
     """
     if "raw_event" not in event:
         return dict(event)
     diagnosis = diagnose(
         pod,
-        events,
+        # This event alone: the log of the start then tells its steps, also when it is told again.
+        [event["raw_event"]],
         image=place.image if place else None,
         pull_seconds=place.pull_seconds if place else None,
     )

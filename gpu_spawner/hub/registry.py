@@ -1,13 +1,19 @@
 """One ``Live`` for each hub: found through the settings that all of a hub's users share."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.settings import HubSettings, read_settings
 
-__all__ = ["ensure_live", "live_of"]
+__all__ = ["ensure_live", "is_live", "live_of"]
 
 _KEY: Final = "gpu_spawner"
+
+
+def is_live(shared: Mapping[str, Any]) -> bool:
+    """Tell whether there is one in these settings."""
+    return _KEY in shared
 
 
 def live_of(spawner: Any) -> Live:
@@ -33,7 +39,7 @@ def ensure_live(shared: dict[str, Any], settings: HubSettings) -> Live:
     Raises:
         ConfigError: the catalog has mistakes.
     """
-    if _KEY not in shared:
+    if not is_live(shared):
         live = Live(settings)
         live.start()
         shared[_KEY] = live

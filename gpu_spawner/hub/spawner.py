@@ -207,7 +207,7 @@ class GPUSpawner(Settings, KubeSpawner):
 
     def _in_words(self, step: dict[str, Any]) -> dict[str, Any]:
         try:
-            return progress_message(step, self._pod(), self.events, self._place)
+            return progress_message(step, self._pod(), self._place)
         except Exception:
             self.log.exception("Could not put the progress of %s into words", self.pod_name)
             return step

@@ -18,7 +18,7 @@ from tornado.web import Application
 from gpu_spawner.core.errors import ConfigError
 from gpu_spawner.hub.handlers import OffersHandler, OffersStreamHandler
 from gpu_spawner.hub.live import Live
-from gpu_spawner.hub.registry import ensure_live
+from gpu_spawner.hub.registry import ensure_live, is_live
 from gpu_spawner.hub.settings import read_settings
 from gpu_spawner.hub.static_files import STATIC_DIRECTORY, StaticFiles
 
@@ -43,12 +43,13 @@ def _begin(loop: asyncio.AbstractEventLoop, hub: Any) -> None:
     if application is None:
         loop.call_later(_LOOK_AGAIN_SECONDS, _begin, loop, hub)
         return
-    if not _is_ours(hub.spawner_class):
+    if not _is_ours(hub.spawner_class) or is_live(hub.tornado_settings):
         return
     settings = read_settings(hub.spawner_class, hub.config, log=hub.log)
     if not settings.has_profiles:
         return
-    if hub.config.KubeSpawner.get("profile_list") or hub.config.GPUSpawner.get("profile_list"):
+    sections = hub.spawner_class.section_names()
+    if any(hub.config.get(section, {}).get("profile_list") for section in sections):
         hub.log.warning(
             "GPUSpawner.profiles are shown; KubeSpawner.profile_list is set as well and is not."
         )

@@ -29,7 +29,8 @@
     dock.append(feedback);
     dock.hidden = false;
     // The dock says it, wherever one has scrolled to.
-    if (find("notice")) find("notice").remove();
+    const notice = find("notice");
+    if (notice) notice.remove();
   }
 
   function icon(state) {
@@ -73,14 +74,13 @@
     const label = find("label", tile).textContent;
     const detail = find("detail", tile).textContent;
     const because = tile.dataset.because || "";
-    const span = document.createElement("span");
-    span.className = "gs-" + state;
     const words = document.createElement("span");
-    words.className = "gs-state d-inline";
-    words.append(icon(state), " ", closed ? label : label + (detail ? ", " : ""));
-    span.append(words, closed ? "" : detail);
-    line.append(span);
-    if (closed && because) line.append(": " + because);
+    words.className = "gs-" + state;
+    const mark = document.createElement("span");
+    mark.className = "gs-state d-inline";
+    mark.append(icon(state), " ", label);
+    words.append(mark, closed ? (because ? ": " + because : "") : ", " + detail);
+    line.append(words);
     const instead = closed && insteadButton(tile.dataset.instead);
     if (instead) line.append(instead);
     const image = imageTitle(card);
@@ -121,7 +121,6 @@
   }
 
   // ---- live numbers ------------------------------------------------------------------------
-  let live = false;
   let age = root.dataset.age === "" ? null : Number(root.dataset.age);
   let heard = Date.now();
 
@@ -186,16 +185,19 @@
     describe();
   }
 
+  let stream = null;
+  let pause = 2000;
+
+  function setLive(value) {
+    root.classList.toggle("gs-live", value);
+    if (value) pause = 2000;
+  }
+
   function connect() {
     const url = new URL(root.dataset.stream, window.location.href);
     const token = window.jhdata && window.jhdata.xsrf_token;
     if (token) url.searchParams.set("_xsrf", token);
-    const stream = new EventSource(url);
-    const setLive = (value) => {
-      live = value;
-      root.classList.toggle("gs-live", value);
-      describe();
-    };
+    stream = new EventSource(url);
     stream.addEventListener("offers", (event) => {
       setLive(true);
       patch(JSON.parse(event.data));
@@ -209,17 +211,24 @@
     stream.addEventListener("catalog", () => {
       stream.close();
       setLive(false);
-      find("age").textContent = "The choices have changed: reload this page to see them";
       clearInterval(clock);
+      find("age").textContent = "The choices have changed: reload this page to see them";
     });
     stream.addEventListener("error", () => {
       setLive(false);
       // The browser reconnects by itself, except after an answer that is not a stream (the hub
       // restarting, a session that ended).
-      if (stream.readyState === EventSource.CLOSED) setTimeout(connect, 5000);
+      if (stream.readyState !== EventSource.CLOSED) return;
+      setTimeout(connect, pause);
+      pause = Math.min(pause * 2, 60000);
     });
-    window.addEventListener("pagehide", () => stream.close());
   }
+
+  window.addEventListener("pagehide", () => { if (stream) stream.close(); });
+  window.addEventListener("pageshow", (event) => {
+    // Back from another page, with this one kept as it was left.
+    if (event.persisted && root.dataset.stream) connect();
+  });
 
   const clock = setInterval(() => { find("age").textContent = ageWords(); }, 1000);
 
