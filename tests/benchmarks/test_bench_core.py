@@ -1,7 +1,7 @@
 """What the core costs at Kubernetes' published limits (DESIGN section 10).
 
-Skipped unless asked for (``make bench``). Each measures CPU time with pytest-benchmark and then
-holds the best round to the promise: the others tell more about the machine than about the code.
+Skipped unless asked for (``make bench``). Each measures CPU time and names its target beside the
+figure; a time is never asserted, because it tells of the machine as much as of the code.
 """
 
 import gc
@@ -21,15 +21,6 @@ from gpu_spawner.core.snapshot import Snapshot
 
 pytestmark = pytest.mark.benchmark(timer=time.thread_time)
 
-MICROSECOND = 1e-6
-MILLISECOND = 1e-3
-
-
-def best_seconds(benchmark: BenchmarkFixture) -> float:
-    assert benchmark.stats is not None
-    found: float = benchmark.stats.stats.min
-    return found
-
 
 @pytest.fixture(scope="module")
 def state() -> ClusterState:
@@ -40,9 +31,7 @@ def state() -> ClusterState:
 
 
 @pytest.mark.benchmark(group="pod event")
-def test_one_pod_event_costs_under_100_microseconds(
-    benchmark: BenchmarkFixture, request: pytest.FixtureRequest
-) -> None:
+def test_one_pod_event(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> None:
     """A pod ends or starts on one node, and a snapshot of the result is taken."""
     state: ClusterState = request.getfixturevalue("state")
     pods = itertools.cycle(
@@ -57,17 +46,17 @@ def test_one_pod_event_costs_under_100_microseconds(
 
     benchmark.pedantic(handle_event, rounds=2000, warmup_rounds=100)
 
-    assert best_seconds(benchmark) < 100 * MICROSECOND
+    benchmark.extra_info["target"] = "100 us"
 
 
 @pytest.mark.benchmark(group="first list")
-def test_decoding_costs_at_most_15_microseconds_a_pod(benchmark: BenchmarkFixture) -> None:
+def test_decoding_a_page_of_500_pods(benchmark: BenchmarkFixture) -> None:
     page = pod_page(0, 500)
     benchmark.extra_info["bytes a pod on the wire"] = len(page) // 500
 
     benchmark(decode_pod_list, page)
 
-    assert best_seconds(benchmark) / 500 <= 15 * MICROSECOND
+    benchmark.extra_info["target"] = "15 us a pod, 7.5 ms a page of 500"
 
 
 @pytest.mark.benchmark(group="first list")
@@ -95,7 +84,7 @@ def test_a_pod_keeps_at_most_700_bytes(benchmark: BenchmarkFixture) -> None:
 
 
 @pytest.mark.benchmark(group="60 requests")
-def test_60_requests_from_scratch_cost_under_20_milliseconds(
+def test_60_requests_from_scratch(
     benchmark: BenchmarkFixture, request: pytest.FixtureRequest
 ) -> None:
     state: ClusterState = request.getfixturevalue("state")
@@ -109,11 +98,11 @@ def test_60_requests_from_scratch_cost_under_20_milliseconds(
 
     benchmark.pedantic(count_all, setup=setup, rounds=30)
 
-    assert best_seconds(benchmark) < 20 * MILLISECOND
+    benchmark.extra_info["target"] = "20 ms"
 
 
 @pytest.mark.benchmark(group="60 requests")
-def test_60_requests_after_an_event_cost_under_1_millisecond(
+def test_60_requests_after_an_event(
     benchmark: BenchmarkFixture, request: pytest.FixtureRequest
 ) -> None:
     state: ClusterState = request.getfixturevalue("state")
@@ -137,7 +126,7 @@ def test_60_requests_after_an_event_cost_under_1_millisecond(
 
     snapshot = state.snapshot(1.0)
     assert follow(snapshot) == [count_seats(snapshot, index.request).free for index in indexes]
-    assert best_seconds(benchmark) < 1 * MILLISECOND
+    benchmark.extra_info["target"] = "1 ms"
 
 
 @pytest.mark.benchmark(group="relist")

