@@ -190,8 +190,8 @@ class Cluster:
 
     async def _connect(self, stack: contextlib.AsyncExitStack) -> Endpoint:
         if self.options.kubeconfig is not None:
-            self.kubeconfig_path = self.options.kubeconfig
-            return read_kubeconfig(self.options.kubeconfig)
+            self.kubeconfig_path = self.options.kubeconfig.absolute()
+            return read_kubeconfig(self.kubeconfig_path)
         self.server = ApiServer(
             state_dir=self.state_dir / "cluster" if self.options.keeps_objects else None,
             tls=self.options.tls,

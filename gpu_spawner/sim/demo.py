@@ -25,7 +25,7 @@ import aiohttp
 from gpu_spawner.catalog_files import read_directory
 from gpu_spawner.core.errors import GpuSpawnerError
 from gpu_spawner.sim.cluster import Cluster, ClusterOptions
-from gpu_spawner.sim.demo_services import DemoSite, free_port, hub_service, proxy_service
+from gpu_spawner.sim.demo_services import DemoSite, hub_service, kept_port, proxy_service
 from gpu_spawner.sim.fleet import Fleet, default_fleet, read_fleet
 from gpu_spawner.sim.supervisor import Supervisor
 
@@ -116,8 +116,8 @@ class _Demo:
                 kubeconfig=cluster.kubeconfig_path.absolute(),
                 namespace=_NAMESPACE,
                 port=self._options.port,
-                hub_port=free_port(),
-                proxy_api_port=free_port(),
+                hub_port=kept_port(self._state_dir / "hub-port"),
+                proxy_api_port=kept_port(self._state_dir / "proxy-port"),
             )
             try:
                 async with asyncio.TaskGroup() as group:

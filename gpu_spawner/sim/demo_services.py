@@ -20,7 +20,7 @@ from gpu_spawner.core.errors import GpuSpawnerError
 from gpu_spawner.sim.provisioner import STORAGE_CLASS
 from gpu_spawner.sim.supervisor import Service
 
-__all__ = ["DemoSite", "free_port", "hub_service", "proxy_service"]
+__all__ = ["DemoSite", "hub_service", "kept_port", "proxy_service"]
 
 _SETTINGS_VARIABLE = "GPU_SPAWNER_DEMO_SETTINGS"
 # Of a hub or a cluster that the demo itself may be running in.
@@ -55,10 +55,23 @@ class DemoSite:
         return self.state_dir / "proxy" / "rules.toml"
 
 
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody uses at the moment."""
+def kept_port(record: Path) -> int:
+    """Return a free port of the loopback interface: the one in ``record`` if there is one.
+
+    Servers that come back with a kept state know the hub by the port it had.
+    """
+    try:
+        port = _free_port(int(record.read_text(encoding="utf-8")))
+    except (OSError, ValueError, OverflowError):
+        port = _free_port(0)
+    record.write_text(str(port), encoding="utf-8")
+    return port
+
+
+def _free_port(wanted: int) -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", wanted))
         port: int = probe.getsockname()[1]
         return port
 
@@ -103,8 +116,10 @@ def proxy_service(site: DemoSite) -> Service:
         ),
         encoding="utf-8",
     )
-    # Traefik does not start to follow a file that is not there.
+    # Traefik does not start to follow a file that is not there; and what a former hub wrote would
+    # keep the present one out. The hub puts the routes of servers that run back by itself.
     site.rules_file.touch(mode=0o600)
+    site.rules_file.write_text("", encoding="utf-8")
     return Service(
         name="proxy",
         argv=[program, "--configfile", str(config)],

@@ -8,6 +8,7 @@ simulated GPUs, and to the system. No variable of the demo's own process gets in
 import json
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,8 +21,10 @@ _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 # As an image would configure its notebook server. In a container root is harmless, and the demo
 # itself may be run as root (in CI, say). The other two keep JupyterLab from asking the internet.
+# A login shell, Jupyter's choice for terminals, would set its own PATH.
+_SHELL = shutil.which("bash", path=_SYSTEM_PATH) or "/bin/sh"
 _JUPYTER_CONFIG = {
-    "ServerApp": {"allow_root": True},
+    "ServerApp": {"allow_root": True, "terminado_settings": {"shell_command": [_SHELL]}},
     "LabApp": {
         "news_url": None,
         "check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
@@ -53,6 +56,6 @@ class PodPrograms:
             "HOME": str(home),
             "HOSTNAME": hostname,
             "LANG": "C.UTF-8",
-            "SHELL": "/bin/sh",
+            "SHELL": _SHELL,
             "JUPYTER_CONFIG_PATH": str(self._config),
         }

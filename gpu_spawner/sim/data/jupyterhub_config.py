@@ -62,3 +62,5 @@ c.JupyterHub.cleanup_servers = False
 c.JupyterHub.db_url = demo["database"]
 c.JupyterHub.cookie_secret_file = demo["cookie_secret_file"]
 c.JupyterHub.upgrade_db = True
+# When everything starts at once, servers come back later than the hub; it need not wait for them.
+c.JupyterHub.init_spawners_timeout = 2
