@@ -14,6 +14,7 @@ from kubespawner.clients import load_config
 
 from gpu_spawner.core.access import visible_to
 from gpu_spawner.core.catalog import Catalog
+from gpu_spawner.core.errors import ConfigError
 from gpu_spawner.core.offers import OfferBoard
 from gpu_spawner.core.reservations import ReservationBook
 from gpu_spawner.core.site_pod import SitePod
@@ -34,12 +35,12 @@ _LONGEST_WAIT_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 30.0
 
 
-_UNREAD: Final = Snapshot(
-    unknown={
-        "nodes": "the hub does not watch the cluster",
-        "pods": "the hub does not watch the cluster",
-    }
-)
+def _unknown(reason: str) -> Snapshot:
+    return Snapshot(unknown={"nodes": reason, "pods": reason})
+
+
+_UNREAD: Final = _unknown("the hub does not watch the cluster")
+_UNCOUNTABLE: Final = _unknown("the settings of this hub have a mistake; see its log")
 _FRESH_SECONDS: Final = 1.0
 """How long a reading is used again while nothing was announced: only its age would differ."""
 
@@ -81,7 +82,7 @@ class Live:
         self._changed = asyncio.Event()
         self._first_reading = asyncio.Event()
         self._reading: _Reading | None = None
-        self._boards: list[tuple[Catalog, SitePod, OfferBoard]] = []
+        self._boards: list[tuple[Catalog, SitePod, tuple[OfferBoard, bool]]] = []
         self._views: dict[tuple[int, frozenset[str]], View] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -157,13 +158,21 @@ class Live:
         kept = [known for known in self._boards if known[0] is catalog]
         found = next((known for known in kept if known[1] == site), None)
         if found is None:
-            found = (catalog, site, OfferBoard(catalog, site))
+            found = (catalog, site, self._new_board(catalog, site))
         else:
             kept.remove(found)
         self._boards = [*kept[1 - _MOST_BOARDS :], found]
-        board = found[2]
-        board.update(self.snapshot())
+        board, is_countable = found[2]
+        board.update(self.snapshot() if is_countable else _UNCOUNTABLE)
         return board
+
+    def _new_board(self, catalog: Catalog, site: SitePod) -> tuple[OfferBoard, bool]:
+        """Make a board; where the site's settings make no pod, one on which all is unknown."""
+        try:
+            return OfferBoard(catalog, site), True
+        except ConfigError as error:
+            self.log.error("KubeSpawner's settings make no valid pod:\n%s", error)  # noqa: TRY400 - the list is the message
+            return OfferBoard(catalog), False
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:

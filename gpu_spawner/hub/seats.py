@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from gpu_spawner.core.catalog import Image, Selection
 from gpu_spawner.core.compile import PodFragment, compile_selection
+from gpu_spawner.core.errors import ConfigError
 from gpu_spawner.core.placement import PodRequest, count_seats
-from gpu_spawner.core.site_pod import request_of
+from gpu_spawner.core.site_pod import SitePod, request_of
 from gpu_spawner.hub.page_words import choice_phrase
 from gpu_spawner.hub.refusal import REASON_CAPACITY, SpawnRefused
 from gpu_spawner.hub.site import placement_site
@@ -24,7 +25,7 @@ class Place:
 
     Attributes:
         fragment: the profile's part of the pod.
-        request: what the pod will ask for.
+        request: what the pod will ask for; None where that cannot be counted.
         pod_key: namespace and name of the pod.
         image: what the catalog knows about its image.
         pull_seconds: how long pulling that is expected to take; None when nobody knows.
@@ -32,7 +33,7 @@ class Place:
 
     live: "Live"
     fragment: PodFragment
-    request: PodRequest
+    request: PodRequest | None
     pod_key: tuple[str, str]
     image: Image
     pull_seconds: float | None
@@ -43,6 +44,8 @@ class Place:
         It cannot be raced: between finding a place and this there is no ``await``.
         """
         live = self.live
+        if self.request is None:
+            return
         live.book.reserve(self.pod_key, self.request, live.snapshot(), time.monotonic())
         live.announce()
 
@@ -76,7 +79,7 @@ class Seats:
         place = Place(
             live=live,
             fragment=fragment,
-            request=request_of(fragment, placement_site(spawner, spawner.site_setting)),
+            request=_request(fragment, placement_site(spawner, spawner.site_setting)),
             pod_key=(spawner.namespace, spawner.pod_name),
             image=live.catalog.images[selection.image],
             pull_seconds=readiness.pull_seconds if readiness else None,
@@ -89,7 +92,8 @@ class Seats:
     def _fits_instead_of_its_old_pod(self, place: Place) -> bool:
         """Tell whether it fits once a pod of the same name is gone: KubeSpawner removes that."""
         snapshot = self._live.snapshot()
-        if snapshot.pods is None or place.pod_key not in snapshot.pods:
+        pods = snapshot.pods
+        if pods is None or place.pod_key not in pods or place.request is None:
             return False
         without = snapshot.without_pod(place.pod_key)
         return count_seats(without, place.request, limit=1).free != 0
@@ -111,6 +115,13 @@ class Seats:
             name = choice_phrase(view.catalog, *instead)
             message += f" Free now: {name}."
         return SpawnRefused(message, reason=REASON_CAPACITY)
+
+
+def _request(fragment: PodFragment, site: SitePod) -> PodRequest | None:
+    try:
+        return request_of(fragment, site)
+    except ConfigError:  # told when the offers were made; Kubernetes will say it again
+        return None
 
 
 def _within_sentence(sentence: str) -> str:

@@ -23,7 +23,7 @@ from gpu_spawner.hub.asked import remember_asked
 from gpu_spawner.hub.form_fields import check_tile, options_from_fields, options_from_link
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.outcome import failure_of, progress_message, too_late
-from gpu_spawner.hub.refusal import SpawnRefused, refuse_option
+from gpu_spawner.hub.refusal import refuse_option
 from gpu_spawner.hub.registry import live_of
 from gpu_spawner.hub.seats import Place
 from gpu_spawner.hub.settings import Settings
@@ -156,11 +156,6 @@ class GPUSpawner(Settings, KubeSpawner):
         try:
             await self._watch_start(starting)
             return await starting
-        except SpawnRefused:
-            # A failed pod without containers counts as stopped for KubeSpawner and would stay.
-            await self._abandon(starting)
-            await self.stop(now=True)
-            raise
         finally:
             await self._abandon(starting)
 
@@ -179,11 +174,21 @@ class GPUSpawner(Settings, KubeSpawner):
             if starting.done() or pod is None:
                 continue
             if pod is not seen and (failure := failure_of(pod, self.events)) is not None:
+                await self._abandon(starting)
+                await self._remove_pod()
                 raise failure
             seen = pod
             waited = time.monotonic() - began
             if waited >= patience:
                 raise too_late(pod, self.events, waited)
+
+    async def _remove_pod(self) -> None:
+        """Remove a pod that failed: without containers KubeSpawner takes it for gone already."""
+        try:
+            await self.stop(now=True)
+        except Exception:
+            # Why the start failed is worth more to the user than that this failed as well.
+            self.log.exception("Could not remove the failed pod %s", self.pod_name)
 
     @staticmethod
     async def _abandon(starting: "asyncio.Future[Any]") -> None:

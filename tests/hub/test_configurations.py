@@ -178,6 +178,16 @@ class TestWithoutNumbers:
         hub.stop("ada")
 
 
+class TestSettingsThatMakeNoPod:
+    def test_the_page_is_there_and_the_log_says_why(self, make_hub: MakeHub) -> None:
+        hub = make_hub(PROFILES + "c.KubeSpawner.extra_resource_limits = {'a.org/b': 'many'}\n")
+        page = Browser(hub, "ada").get("spawn")
+        assert page.status_code == 200
+        assert "the settings of this hub have a mistake" in page.text
+        assert "make no valid pod" in hub.log()
+        assert "many" in hub.log()
+
+
 class TestFailingPods:
     """With starts that may wait, and GPUs that are all somebody else's."""
 

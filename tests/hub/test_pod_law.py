@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from kubernetes_asyncio.client import ApiClient
+from kubernetes_asyncio.client import ApiClient, V1Container, V1ResourceRequirements
 from traitlets.config import Config
 
 from gpu_spawner import GPUSpawner
@@ -51,11 +51,11 @@ LIKE_Z2JH: dict[str, Any] = {
     "scheduler_name": "z2jh-user-scheduler",
     "priority_class_name": "z2jh-default-priority",
     "init_containers": [
-        {
-            "name": "block-cloud-metadata",
-            "image": "example.org/tools:1",
-            "resources": {"requests": {"cpu": "3", "memory": "20Gi"}},
-        }
+        V1Container(  # as zero-to-jupyterhub appends it
+            name="block-cloud-metadata",
+            image="example.org/tools:1",
+            resources=V1ResourceRequirements(requests={"cpu": "3", "memory": "20Gi"}),
+        )
     ],
     "extra_containers": [
         {
