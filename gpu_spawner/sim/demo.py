@@ -32,6 +32,8 @@ from gpu_spawner.sim.supervisor import Supervisor
 __all__ = ["DemoOptions", "run_demo"]
 
 _NAMESPACE = "gpu-demo"
+_STOPPING = "Stopping ..."
+_STOPPING_AS_GUEST = "Stopping, and removing from the cluster what the demo put there ..."
 _POLL_SECONDS = 0.1
 _START_SECONDS = 120.0
 
@@ -88,7 +90,7 @@ class _Demo:
         await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
         if not work.done():
-            _say("Stopping ...")
+            _say(_STOPPING if self._options.kubeconfig is None else _STOPPING_AS_GUEST)
             work.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await work

@@ -51,6 +51,7 @@ class Informer:
         self._query = {"labelSelector": label_selector} if label_selector else {}
         self._objects: dict[ObjectKey, dict[str, Any]] = {}
         self._version = ""
+        self._retry_seconds = _FIRST_RETRY_SECONDS
         self._changed = asyncio.Condition()
         self.synced = asyncio.Event()
 
@@ -74,21 +75,19 @@ class Informer:
 
     async def run(self) -> None:
         """Follow the collection until cancelled."""
-        retry_seconds = _FIRST_RETRY_SECONDS
         while True:
             try:
                 if not self._version:
                     await self._list()
-                retry_seconds = _FIRST_RETRY_SECONDS
                 await self._watch()
             except ClusterError as error:
                 if error.status == 410:
                     _log.debug("%s: version too old, listing again", self._path)
                     self._version = ""
                     continue
-                _log.debug("%s: %s; again in %.1f s", self._path, error, retry_seconds)
-                await asyncio.sleep(retry_seconds)
-                retry_seconds = min(2 * retry_seconds, _LONGEST_RETRY_SECONDS)
+                _log.debug("%s: %s; again in %.1f s", self._path, error, self._retry_seconds)
+                await asyncio.sleep(self._retry_seconds)
+                self._retry_seconds = min(2 * self._retry_seconds, _LONGEST_RETRY_SECONDS)
 
     async def _list(self) -> None:
         answer = await self._client.get(self._path, **self._query)
@@ -113,6 +112,7 @@ class Informer:
         async with contextlib.aclosing(stream):
             async for event, obj in stream:
                 self._version = obj["metadata"]["resourceVersion"]
+                self._retry_seconds = _FIRST_RETRY_SECONDS
                 if event != "BOOKMARK":
                     self._tell(event, obj)
                     await self._notify()

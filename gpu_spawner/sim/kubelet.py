@@ -114,8 +114,7 @@ class Kubelet:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._recorder.run())
                 for name in self._nodes:
-                    await self._restore_images(name)
-                    await self._report_node(name)
+                    await self._introduce(name)
                 group.create_task(self._publish_images())
                 group.create_task(pods.run())
                 if self._options.renews_leases:
@@ -195,6 +194,20 @@ class Kubelet:
         """End containers whose pod went away while no kubelet was running."""
         for uid in self._services.runtime.pod_uids() - set(self._workers):
             await self._services.runtime.remove_pod(uid)
+
+    async def _introduce(self, name: str) -> None:
+        """Report a node for the first time, however long the API server takes to answer."""
+        while True:
+            try:
+                await self._restore_images(name)
+                await self._report_node(name)
+            except ClusterError as error:
+                if 400 <= error.status < 500 and error.status not in (409, 429):
+                    raise
+                _log.debug("node %s not reported: %s", name, error)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
 
     async def _restore_images(self, name: str) -> None:
         """Take up the images the node has pulled in a former life."""
