@@ -38,7 +38,10 @@ class CatalogWatch:
         """Look for changes forever, off the event loop: files may be on a slow network."""
         while True:
             await asyncio.sleep(period_seconds)
-            await self.look()
+            try:
+                await self.look()
+            except Exception:  # noqa: BLE001 - this loop must outlive whatever a file brings about
+                self._log.exception("Could not read the profiles; the last good ones stay in use")
 
     async def look(self) -> None:
         """Read the catalog again if its files have changed since the last look."""

@@ -7,6 +7,7 @@ asks it for a view, which is computed from what is known at that moment and neve
 import asyncio
 import contextlib
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -84,7 +85,7 @@ class Live:
         self._reading: _Reading | None = None
         self._boards: list[tuple[Catalog, SitePod, tuple[OfferBoard, bool]]] = []
         self._views: dict[tuple[int, frozenset[str]], View] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def catalog(self) -> Catalog:
@@ -92,14 +93,25 @@ class Live:
         return self._watch.catalog
 
     def start(self) -> None:
-        """Begin to follow the cluster and the files, in the running event loop."""
-        self._task = asyncio.create_task(self._run(), name="gpu_spawner")
+        """Begin to follow the cluster and the files, in the running event loop.
 
-    async def stop(self) -> None:
-        """End what ``start`` began; JupyterHub does it by cancelling every task at its end."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        JupyterHub ends what this begins by cancelling every task at its end. (No task group: it
+        would cancel a second time, in the middle of the first one's tidying up.)
+        """
+        self._begin(self._follow_cluster(), "gpu_spawner cluster")
+        period_seconds = self.settings.profiles_reload_seconds
+        if period_seconds:
+            self._begin(self._watch.run(period_seconds), "gpu_spawner catalog")
+
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_done)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.log.error("%s failed; restart the hub", task.get_name(), exc_info=error)
 
     def announce(self) -> None:
         """Wake everybody who waits for a change."""
@@ -173,15 +185,6 @@ class Live:
         except ConfigError as error:
             self.log.error("KubeSpawner's settings make no valid pod:\n%s", error)  # noqa: TRY400 - the list is the message
             return OfferBoard(catalog), False
-
-    async def _run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow_cluster(), name="gpu_spawner cluster")
-            if self.settings.profiles_reload_seconds:
-                group.create_task(
-                    self._watch.run(self.settings.profiles_reload_seconds),
-                    name="gpu_spawner catalog",
-                )
 
     async def _follow_cluster(self) -> None:
         if not self.settings.watch_cluster:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from cluster_thread import ClusterThread
-from conftest import PROFILES, MakeHub
 from form_elements import Elements
+from hub_profiles import PROFILES, MakeHub
 from running_hub import Browser, RunningHub, launch, message_on, wait_until
 from test_offers_api import open_stream, stream_url
 from test_refusals import free_now
@@ -163,6 +163,19 @@ class TestElsewhere:
             assert "max-age=" in answer.headers["Cache-Control"]
         with open_stream(browser, stream_url(page)) as answer:
             assert next(answer.iter_lines()) == b"event: offers"
+
+
+class TestEnd:
+    def test_a_hub_ends_without_leftovers(self, make_hub: MakeHub) -> None:
+        hub = make_hub(PROFILES)
+        browser = Browser(hub, "ada")
+        with open_stream(browser, stream_url(browser.get("spawn").text)) as answer:
+            assert next(answer.iter_lines()) == b"event: offers"
+            hub.process.terminate()
+            hub.process.wait(timeout=30)
+        assert "...done" in hub.log()
+        for complaint in ("Unclosed", "was destroyed", "never retrieved", "Traceback"):
+            assert complaint not in hub.log()
 
 
 class TestWithoutNumbers:
