@@ -75,7 +75,7 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--cluster",
         type=_file,
         metavar="FILE",
-        help="the fleet to simulate, as YAML (default: a mixed fleet of 13 nodes)",
+        help="the fleet to simulate, as YAML (default: a mixed fleet of 12 nodes)",
     )
     demo.add_argument(
         "--kubeconfig",

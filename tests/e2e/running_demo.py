@@ -17,9 +17,6 @@ from typing import Any, TypeVar
 READY_SECONDS = 120
 T = TypeVar("T")
 
-# Every process of a demo inherits this variable, so that none can hide from the tests.
-MARK = "GPU_SPAWNER_E2E"
-
 
 def wait_until(condition: Callable[[], T], what: str, seconds: float = 30) -> T:
     """Poll until ``condition`` is true: the demo is a black box that offers nothing to wait on."""
@@ -48,10 +45,12 @@ class RunningDemo:
         self.state_dir = state_dir
 
     def kubectl(self, *arguments: str) -> Any:
+        # With GPU_SPAWNER_KUBECONFIG the demo attaches to that API server and writes none.
+        kubeconfig = os.environ.get("GPU_SPAWNER_KUBECONFIG") or self.state_dir / "kubeconfig"
         completed = subprocess.run(
             [
                 str(Path(sys.executable).parent / "kubectl"),
-                f"--kubeconfig={self.state_dir / 'kubeconfig'}",
+                f"--kubeconfig={kubeconfig}",
                 *arguments,
                 "-o",
                 "json",
@@ -70,25 +69,29 @@ class RunningDemo:
         return [pod for pod in pods if pod["metadata"]["annotations"][key] == username]
 
     def processes(self) -> dict[int, list[str]]:
-        """Map every living process of this demo to its command line."""
-        mark = f"{MARK}={self.state_dir}".encode()
+        """Map every living process of this demo to its command line.
+
+        All of them, notebook servers and their kernels included, know the state directory from
+        an argument or from their environment.
+        """
+        mark = str(self.state_dir).encode()
         found = {}
         for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
                 continue
             try:
-                environment = (entry / "environ").read_bytes().split(b"\0")
-                command = (entry / "cmdline").read_bytes().decode().split("\0")
+                command = (entry / "cmdline").read_bytes()
+                environment = (entry / "environ").read_bytes()
             except OSError:  # it ended while we looked
                 continue
-            if mark in environment:
-                found[int(entry.name)] = command
+            if mark in command or mark in environment:
+                found[int(entry.name)] = command.decode().split("\0")
         return found
 
     def hub_pid(self) -> int:
-        """Find the hub among the demo's processes."""
+        """Find the hub itself, not what supervises it."""
         for pid, command in self.processes().items():
-            if "jupyterhub" in command or any(part.endswith("/jupyterhub") for part in command):
+            if command[1:3] == ["-m", "jupyterhub"]:
                 return pid
         raise AssertionError("the demo has no hub process")
 
@@ -124,7 +127,6 @@ def running_demo(
             f"--state={state_dir}",
             *arguments,
         ],
-        env={**os.environ, MARK: str(state_dir)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
