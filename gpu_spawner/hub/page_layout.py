@@ -129,7 +129,6 @@ def _card(card: _Card) -> Card:
         images=images,
         rows=tuple(replace(row, isolation="") for row in rows) if common else rows,
         isolation=common,
-        is_selected=card.selection is not None,
     )
 
 

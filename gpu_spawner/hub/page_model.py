@@ -91,7 +91,6 @@ class Card:
     images: tuple[ImageView, ...]
     rows: tuple[Row, ...]
     isolation: str
-    is_selected: bool
 
     @property
     def image(self) -> ImageView:
