@@ -93,7 +93,7 @@ def parse_body(content_type: str, raw: bytes, kind: str) -> Any:
     if content_type == _PROTOBUF:
         try:
             return decode_protobuf(raw)
-        except (ProtobufError, UnicodeDecodeError) as error:
+        except ProtobufError as error:
             raise unsupported_media_type(str(error)) from None
     raise unsupported_media_type(_ACCEPTED)
 

@@ -44,8 +44,15 @@ _ROOT_DESCRIPTION: Final = (
 class Housekeeping:
     """Follows every change; ``settle()`` does everything that follows from the changes so far."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, authority: str = "") -> None:
+        """Begin to follow a cluster.
+
+        Args:
+            registry: the cluster.
+            authority: the certificate that pods trust the server by, where it speaks TLS.
+        """
         self._registry = registry
+        self._authority = authority
         self._store = registry.store
         self._garbage = GarbageCollector(registry)
         self._storage = StorageBinder(registry)
@@ -95,8 +102,8 @@ class Housekeeping:
                 "name": _ROOT_CERTIFICATES,
                 "annotations": {"kubernetes.io/description": _ROOT_DESCRIPTION},
             }
-            # The embedded server speaks plain HTTP on the loopback interface: no certificates.
-            self._create(_CONFIG_MAPS, name, {"metadata": metadata, "data": {"ca.crt": ""}})
+            data = {"ca.crt": self._authority}
+            self._create(_CONFIG_MAPS, name, {"metadata": metadata, "data": data})
 
     def _empty_namespace(self, name: str) -> None:
         """Delete the content of a namespace that goes; when there is none, let it go."""

@@ -6,6 +6,7 @@ History is not kept: after a restart every watcher lists again, as after etcd wa
 """
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,8 @@ from gpu_spawner.sim.kinds import RESOURCES, Resource
 from gpu_spawner.sim.store import Change, ChangeKind, Store
 
 __all__ = ["Journal"]
+
+_log = logging.getLogger(__name__)
 
 _FILE: Final = "objects.jsonl"
 _COMPACT_AFTER: Final = 5_000
@@ -40,6 +43,7 @@ class Journal:
             try:
                 entry = msgspec.json.decode(line)
             except msgspec.DecodeError:
+                _log.warning("%s: dropped a line that was not written to its end", self._path)
                 break
             version = max(version, entry["version"])
             resource = _BY_NAME.get(entry["resource"])

@@ -6,7 +6,7 @@ knows directives: ``$patch``, ``$retainKeys``, ``$deleteFromPrimitiveList`` and
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from gpu_spawner.sim.wire_types import Field, fields_of, is_struct
@@ -54,7 +54,7 @@ def _merge_struct(kind: str, target: Obj, patch: Obj) -> Obj:
         return patch
     if directive == "delete":
         return {}
-    if directive not in {None, "merge"}:
+    if directive not in (None, "merge"):
         raise PatchError(f"unknown patch type [{directive}] in map")
     _retain_keys(target, patch)
     orders = {
@@ -113,6 +113,8 @@ def _merge_list(field: Field, items: list[Any], patch: list[Any]) -> tuple[list[
     """Merge two lists; returns the result and the patch without its directives."""
     merge_key = field.merge_key
     if not merge_key:
+        for item in patch:
+            _check_scalar(item)
         return list(dict.fromkeys([*items, *patch])), patch
     plain = [item for item in patch if _directive_of(item, merge_key) is None]
     if any(_directive_of(item, merge_key) == "replace" for item in patch):
@@ -134,11 +136,28 @@ def _directive_of(item: Any, merge_key: str) -> str | None:
     if not isinstance(item, dict):
         raise PatchError(f"expected a map in a list merged by {merge_key}")
     directive = item.get(_DIRECTIVE)
-    if directive not in {None, "delete", "replace"}:
+    if directive not in (None, "delete", "replace"):
         raise PatchError(f"unknown patch type [{directive}] in map")
-    if directive != "replace" and merge_key not in item:
-        raise PatchError(f"map: {_shown(item)} does not contain declared merge key: {merge_key}")
+    if directive != "replace":
+        _key_value(item, merge_key)
     return directive
+
+
+def _key_value(item: Any, merge_key: str) -> Any:
+    """Return what tells an item from its siblings; a scalar tells itself."""
+    if merge_key and isinstance(item, dict):
+        if merge_key not in item:
+            raise PatchError(
+                f"map: {_shown(item)} does not contain declared merge key: {merge_key}"
+            )
+        item = item[merge_key]
+    _check_scalar(item)
+    return item
+
+
+def _check_scalar(item: Any) -> None:
+    if isinstance(item, dict | list):
+        raise PatchError("invalid patch format of primitive list")
 
 
 def _reorder(field: Field, target: Obj, key: str, order: Any) -> None:
@@ -147,17 +166,17 @@ def _reorder(field: Field, target: Obj, key: str, order: Any) -> None:
         target[key] = _in_order(field, items, order, items)
 
 
-def _in_order(
-    field: Field, merged: list[Any], wanted: Sequence[Any], before: list[Any]
-) -> list[Any]:
+def _in_order(field: Field, merged: list[Any], wanted: Any, before: list[Any]) -> list[Any]:
     """Order a merged list: as the patch wants, with what only the server knows in between.
 
     An item that the patch does not mention stays before those that followed it until now.
     """
-    merge_key = field.merge_key
+    if not isinstance(wanted, list):
+        raise PatchError("invalid patch format of setElementOrder list")
+    merge_key = field.merge_key or ""
 
     def key_of(item: Any) -> Any:
-        return item.get(merge_key) if merge_key and isinstance(item, dict) else item
+        return _key_value(item, merge_key)
 
     rank = {key_of(item): index for index, item in enumerate(wanted)}
     old_rank = {key_of(item): index for index, item in enumerate(before)}

@@ -38,10 +38,14 @@ def decode_protobuf(raw: bytes) -> Obj:
     """
     if not raw.startswith(_MAGIC):
         raise ProtobufError("provided data does not appear to be a protobuf message")
-    envelope = dict(_fields(raw[len(_MAGIC) :]))
-    head = {number: value.decode() for number, value in _fields(envelope.get(1, b""))}
-    api_version, kind = head.get(1, ""), head.get(2, "")
-    obj = _decode_message(_type_of(api_version, kind), envelope.get(2, b""))
+    try:
+        envelope = dict(_fields(raw[len(_MAGIC) :]))
+        head = {number: value.decode() for number, value in _fields(envelope.get(1, b""))}
+        api_version, kind = head.get(1, ""), head.get(2, "")
+        obj = _decode_message(_type_of(api_version, kind), envelope.get(2, b""))
+    except (AttributeError, OverflowError, TypeError, UnicodeDecodeError) as error:
+        # A number where text belongs, or the other way round.
+        raise ProtobufError(f"malformed protobuf: {error}") from None
     return {"kind": kind, "apiVersion": api_version, **obj}
 
 

@@ -45,7 +45,7 @@ def canonical_quantity(value: str | float) -> str:
     if found is None or not (found[2] or found[3]):
         is_number = re.match(r"[+-]?[0-9.]+[A-Za-z]*$", text, re.ASCII) and found is None
         raise ValueError(_SUFFIX_RULE if is_number else _FORMAT_RULE)
-    sign, whole, part, binary, decimal, exponent = found.groups()
+    _, whole, part, binary, decimal, exponent = found.groups()
     try:
         nano = parse_nano(text)
     except ValueError:
@@ -57,7 +57,6 @@ def canonical_quantity(value: str | float) -> str:
         return text
     if binary:
         return format_nano(nano, is_binary=True)
-    del sign
     if exponent is not None:
         mantissa, scale = _decimal_parts(nano)
         return f"{mantissa}e{scale}" if scale else str(mantissa)
@@ -76,8 +75,10 @@ def format_nano(nano: int, *, is_binary: bool = False) -> str:
 
 
 def _decimal_parts(nano: int) -> tuple[int, int]:
+    if not nano:
+        return 0, 0
     scale = -9
-    while nano and nano % 1000 == 0 and scale < 18:
+    while nano % 1000 == 0 and scale < 18:
         nano, scale = nano // 1000, scale + 3
     return nano, scale
 

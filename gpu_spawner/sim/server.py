@@ -82,7 +82,9 @@ class ApiServer:
         known = {token: named_user(user) for token, user in given.items()}
         self._authenticator = Authenticator(known, clock)
         self._authorizer = Authorizer(self.store)
-        self._housekeeping = Housekeeping(registry)
+        self._identity = load_or_create_identity(state_dir) if tls else None
+        authority = self._identity.certificate.decode() if self._identity is not None else ""
+        self._housekeeping = Housekeeping(registry, authority)
         self._handlers = ResourceHandlers(
             registry, self._housekeeping, self._authenticator, self._authorizer
         )
@@ -90,7 +92,6 @@ class ApiServer:
             self._journal.follow(self.store)
         bootstrap(registry)
         self._housekeeping.settle()
-        self._identity = load_or_create_identity(state_dir) if tls else None
         self._faults = faults
         self._requests = 0
         self._runner: web.AppRunner | None = None

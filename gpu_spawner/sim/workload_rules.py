@@ -62,9 +62,10 @@ def check_daemon_set(daemon_set: Obj) -> Iterator[FieldError]:
     """Check a DaemonSet."""
     spec = daemon_set["spec"]
     selector, template = spec.get("selector"), spec["template"]
-    yield from check_selector(selector, "spec.selector")
+    problems = list(check_selector(selector, "spec.selector"))
+    yield from problems
     labels = template["metadata"].get("labels", {})
-    if not matches_labels(selector, labels):
+    if not problems and not matches_labels(selector, labels):
         detail = "`selector` does not match template `labels`"
         yield invalid_value("spec.template.metadata.labels", labels or None, detail)
     if selector is not None and not any(selector.values()):

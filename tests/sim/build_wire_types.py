@@ -124,13 +124,18 @@ def _spell(schema: dict[str, Any]) -> tuple[str, str]:
     if kind == "object" and "additionalProperties" in schema:
         inner, referenced = _spell(schema["additionalProperties"])
         return f"map {inner}", referenced
-    if kind == "object" or kind is None:
-        return "any", ""
-    if kind == "string":
-        return ("bytes" if schema.get("format") == "byte" else "string"), ""
-    if kind == "integer":
-        return schema.get("format", "int64"), ""
-    return {"boolean": "bool", "number": "double"}[kind], ""
+    return _spell_scalar(kind, schema.get("format", "")), ""
+
+
+def _spell_scalar(kind: str | None, form: str) -> str:
+    match kind:
+        case "object" | None:
+            return "any"
+        case "string":
+            return "bytes" if form == "byte" else "string"
+        case "integer":
+            return form or "int64"
+    return {"boolean": "bool", "number": "double"}[kind]
 
 
 if __name__ == "__main__":

@@ -179,7 +179,9 @@ async def _create(replay: Replay, path: str, body: dict[str, Any]) -> dict[str, 
 
 async def _until(replay: Replay, path: str, accepts: Callable[[Any], bool]) -> None:
     async with asyncio.timeout(_DEADLINE_SECONDS):
-        while not accepts((await replay.call("GET", path)).body):
+        while True:
+            if accepts((await replay.call("GET", path)).body):
+                return
             await asyncio.sleep(_POLL_SECONDS)
 
 

@@ -1,0 +1,64 @@
+"""Faults on request."""
+
+import asyncio
+
+import aiohttp
+import pytest
+from api_caller import CONFIG_MAPS, PODS, config_map, serving
+
+from gpu_spawner.sim.api_errors import ApiError
+from gpu_spawner.sim.faults import Fault, RequestFacts
+
+
+async def test_the_hook_sees_what_is_asked() -> None:
+    seen: list[RequestFacts] = []
+    async with serving(faults=seen.append) as api:
+        await api.get(PODS)
+        await api.call("GET", f"{PODS}/p/log")
+        await api.call("DELETE", PODS)
+        await api.get("/version")
+    assert [(facts.number, facts.verb, facts.resource, facts.name) for facts in seen] == [
+        (1, "list", "pods", ""),
+        (2, "get", "pods/log", "p"),
+        (3, "deletecollection", "pods", ""),
+        (4, "get", "", ""),
+    ]
+    assert seen[0].namespace == "default"
+
+
+async def test_a_request_can_be_refused() -> None:
+    def refuse_second(facts: RequestFacts) -> Fault | None:
+        return (
+            Fault(error=ApiError(503, "ServiceUnavailable", "later", {}))
+            if (facts.number == 2)
+            else None
+        )
+
+    async with serving(faults=refuse_second) as api:
+        statuses = [(await api.call("GET", PODS)).status for _ in range(3)]
+    assert statuses == [200, 503, 200]
+
+
+async def test_a_connection_can_be_dropped() -> None:
+    async with serving(faults=lambda _: Fault(drops_connection=True)) as api:
+        with pytest.raises(aiohttp.ClientError):
+            await api.call("POST", PODS, {})
+
+
+async def test_an_answer_can_be_delayed() -> None:
+    async with serving(faults=lambda _: Fault(delay_seconds=60)) as api:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await api.get(PODS)
+
+
+async def test_a_watch_can_be_cut() -> None:
+    def cut(facts: RequestFacts) -> Fault | None:
+        return Fault(cuts_watch_after=1) if facts.verb == "watch" else None
+
+    async with serving(faults=cut) as api:
+        await api.create(CONFIG_MAPS, config_map("a"))
+        async with api.watch(f"{CONFIG_MAPS}?watch=1") as frames:
+            assert await frames.seen(2) == [("ADDED", "a"), ("ADDED", "kube-root-ca.crt")]
+            with pytest.raises(aiohttp.ClientError):
+                await frames.rest()
