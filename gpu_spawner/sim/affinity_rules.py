@@ -1,6 +1,6 @@
 """What an API server refuses in affinity, tolerations and spreading.
 
-What they mean is the scheduler's business: :mod:`gpu_spawner.core.selectors`.
+What they mean is the scheduler's business: :mod:`gpu_spawner.core.cluster.selectors`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
