@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from gpu_spawner._version import __version__
+from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.errors import ConfigError, GpuSpawnerError
-from gpu_spawner.core.snapshot import Snapshot
 
 __all__ = ["main"]
 
@@ -175,7 +175,7 @@ def _shipped_profiles() -> Path:
 
 def _check(arguments: argparse.Namespace) -> int:
     from gpu_spawner.catalog_files import read_directory
-    from gpu_spawner.core.check import check_against_cluster
+    from gpu_spawner.core.catalog.check import check_against_cluster
     from gpu_spawner.kube.dump import read_objects
 
     catalog = read_directory(arguments.profiles)
@@ -201,7 +201,7 @@ async def _read_cluster(kubeconfig: Path) -> Snapshot:
 
 
 def _whatif(arguments: argparse.Namespace) -> int:
-    from gpu_spawner.core.whatif import whatif
+    from gpu_spawner.core.placement.whatif import whatif
     from gpu_spawner.kube.dump import read_manifest, read_objects
 
     answer = whatif(read_objects(arguments.cluster), read_manifest(arguments.pod, "Pod"))

@@ -16,8 +16,8 @@ from typing import Any
 
 from gpu_spawner.catalog_files.directory import fingerprint, read_files
 from gpu_spawner.catalog_files.inline import read_entries
-from gpu_spawner.core.building import Sources, build_catalog
-from gpu_spawner.core.catalog import Catalog
+from gpu_spawner.core.catalog.building import Sources, build_catalog
+from gpu_spawner.core.catalog.model import Catalog
 
 __all__ = ["fingerprint", "read_catalog", "read_directory", "read_mapping"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from gpu_spawner.catalog_files.plain_yaml import MAX_FILE_BYTES, read_yaml
-from gpu_spawner.core.building import ProfileDocument, Sources
+from gpu_spawner.core.catalog.building import ProfileDocument, Sources
 from gpu_spawner.core.errors import Problem
 from gpu_spawner.core.wording import nearest, quoted
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from gpu_spawner.catalog_files.directory import NAME_CURE, SLUG_PATTERN
 from gpu_spawner.catalog_files.plain_yaml import MAX_DEPTH, MAX_VALUES
-from gpu_spawner.core.building import ProfileDocument, Sources
-from gpu_spawner.core.documents import Document
+from gpu_spawner.core.catalog.building import ProfileDocument, Sources
+from gpu_spawner.core.catalog.documents import Document
 from gpu_spawner.core.wording import quoted
 
 __all__ = ["read_entries"]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import yaml
 
-from gpu_spawner.core.documents import Document, KeyPath
+from gpu_spawner.core.catalog.documents import Document, KeyPath
 from gpu_spawner.core.errors import Problem
 from gpu_spawner.core.wording import as_sentence, quoted, say_bytes
 

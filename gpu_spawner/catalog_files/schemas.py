@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from gpu_spawner.core.schema import render_json_schemas
+from gpu_spawner.core.catalog.schema import render_json_schemas
 
 __all__ = ["render_schema", "schema_directory", "write_schemas"]
 

@@ -3,7 +3,7 @@
 A :class:`ResourceVector` maps resource names to integers. Units: ``cpu`` in milli-CPU; ``memory``,
 ``ephemeral-storage`` and ``hugepages-*`` in bytes; everything else, ``pods`` and extended resources
 included, in pieces. It does not know of nodes: whether an amount fits is for
-:mod:`gpu_spawner.core.placement`.
+:mod:`gpu_spawner.core.placement.seats`.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_spawner.catalog_files import fingerprint, read_catalog
-from gpu_spawner.core.catalog import Catalog
+from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.errors import ConfigError, Problem
 from gpu_spawner.hub.overrides import find_override_problems
 from gpu_spawner.hub.settings import HubSettings

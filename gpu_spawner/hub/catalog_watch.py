@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from gpu_spawner.core.catalog import Catalog
+from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.errors import ConfigError, Problem
 from gpu_spawner.hub.catalog_source import CatalogSource
 

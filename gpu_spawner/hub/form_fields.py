@@ -1,15 +1,15 @@
 """Read the fields of the spawn form, and the query of a link, into options.
 
 Nothing is validated here beyond what belongs to the transport (every field is a list of texts):
-whether the options exist and are allowed is ``core.options``' part, the same for form, link and
-REST.
+whether the options exist and are allowed is ``core.catalog.options``' part, the same for form, link
+and REST.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gpu_spawner.core.catalog.options import OPTION_KEYS, parse_form_key
 from gpu_spawner.core.errors import OptionError
-from gpu_spawner.core.options import OPTION_KEYS, parse_form_key
 from gpu_spawner.core.wording import quoted
 
 __all__ = ["check_tile", "options_from_fields", "options_from_link"]

@@ -13,13 +13,13 @@ from typing import Any, Final
 
 from kubespawner.clients import load_config
 
-from gpu_spawner.core.access import visible_to
-from gpu_spawner.core.catalog import Catalog
+from gpu_spawner.core.catalog.access import visible_to
+from gpu_spawner.core.catalog.model import Catalog
+from gpu_spawner.core.catalog.site_pod import SitePod
+from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.errors import ConfigError
-from gpu_spawner.core.offers import OfferBoard
-from gpu_spawner.core.reservations import ReservationBook
-from gpu_spawner.core.site_pod import SitePod
-from gpu_spawner.core.snapshot import Snapshot
+from gpu_spawner.core.offers.board import OfferBoard
+from gpu_spawner.core.placement.reservations import ReservationBook
 from gpu_spawner.hub.catalog_source import CatalogSource
 from gpu_spawner.hub.catalog_watch import CatalogWatch
 from gpu_spawner.hub.seats import Seats

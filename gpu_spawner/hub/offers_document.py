@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from gpu_spawner.core.availability import ChoiceOffer, ProfileOffer
-from gpu_spawner.core.catalog import Image, Profile
+from gpu_spawner.core.catalog.model import Image, Profile
+from gpu_spawner.core.offers.availability import ChoiceOffer, ProfileOffer
 from gpu_spawner.hub.page_layout import build_page
 from gpu_spawner.hub.page_model import Page, Row, Tile
 from gpu_spawner.hub.page_words import choice_phrase

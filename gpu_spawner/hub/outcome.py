@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import escape
 
-from gpu_spawner.core.diagnosis import Diagnosis, diagnose
+from gpu_spawner.core.diagnosis.pod_diagnosis import Diagnosis, diagnose
 from gpu_spawner.core.wording import say_duration
 from gpu_spawner.hub.refusal import REASON_POD_FAILED, REASON_WAITED, SpawnRefused
 from gpu_spawner.hub.seats import Place

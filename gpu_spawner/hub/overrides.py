@@ -8,7 +8,7 @@ from typing import Any
 
 from traitlets import HasTraits, TraitError
 
-from gpu_spawner.core.catalog import Catalog
+from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.errors import Problem
 from gpu_spawner.core.wording import did_you_mean, quoted
 

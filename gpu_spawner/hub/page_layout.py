@@ -7,8 +7,8 @@ and every reason comes from the catalog and the offers; the short words from ``p
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from gpu_spawner.core.availability import ChoiceOffer, FlavorCount, ProfileOffer
-from gpu_spawner.core.catalog import ANY, Catalog, Choice, Profile, Selection, Share
+from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection, Share
+from gpu_spawner.core.offers.availability import ChoiceOffer, FlavorCount, ProfileOffer
 from gpu_spawner.core.wording import listed
 from gpu_spawner.hub.page_model import Card, ImageView, Note, Notice, Page, Row, Tile
 from gpu_spawner.hub.page_words import (

@@ -1,14 +1,14 @@
 """The page's short words: titles of tiles, sizes, ages, facts of images and of servers.
 
-Reasons and diagnoses are not made here: they come with the offers, from ``core.sentences``.
+Reasons and diagnoses are not made here: they come with the offers, from ``core.offers.sentences``.
 """
 
 from collections.abc import Callable
 from typing import Final
 
-from gpu_spawner.core.availability import Availability, ChoiceOffer, FlavorCount
-from gpu_spawner.core.catalog import ANY, Amount, Catalog, Choice, Image, Profile
-from gpu_spawner.core.mechanisms import ShareFacts, describe_share
+from gpu_spawner.core.catalog.mechanisms import ShareFacts, describe_share
+from gpu_spawner.core.catalog.model import ANY, Amount, Catalog, Choice, Image, Profile
+from gpu_spawner.core.offers.availability import Availability, ChoiceOffer, FlavorCount
 
 __all__ = [
     "age_words",

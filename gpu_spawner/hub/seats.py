@@ -4,11 +4,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gpu_spawner.core.catalog import Image, Selection
-from gpu_spawner.core.compile import PodFragment, compile_selection
+from gpu_spawner.core.catalog.compile import PodFragment, compile_selection
+from gpu_spawner.core.catalog.model import Image, Selection
+from gpu_spawner.core.catalog.site_pod import SitePod, request_of
 from gpu_spawner.core.errors import ConfigError
-from gpu_spawner.core.placement import PodRequest, count_seats
-from gpu_spawner.core.site_pod import SitePod, request_of
+from gpu_spawner.core.placement.seats import PodRequest, count_seats
 from gpu_spawner.hub.page_words import choice_phrase
 from gpu_spawner.hub.refusal import REASON_CAPACITY, SpawnRefused
 from gpu_spawner.hub.site import placement_site

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
-from gpu_spawner.core.site_pod import SITE_SETTINGS, SitePod
+from gpu_spawner.core.catalog.site_pod import SITE_SETTINGS, SitePod
 
 __all__ = ["placement_site", "site_pod"]
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from tornado.httputil import url_concat
 
-from gpu_spawner.core.catalog import Catalog, Selection
+from gpu_spawner.core.catalog.model import Catalog, Selection
+from gpu_spawner.core.catalog.options import parse_options
 from gpu_spawner.core.errors import OptionError
-from gpu_spawner.core.options import parse_options
 from gpu_spawner.hub.asked import asked
 from gpu_spawner.hub.form import render_form
 from gpu_spawner.hub.offers_document import age_of, page_shape

@@ -13,11 +13,11 @@ from typing import Any, Final
 from kubespawner import KubeSpawner
 from traitlets import default
 
-from gpu_spawner.core.catalog import Selection
-from gpu_spawner.core.compile import PodFragment
+from gpu_spawner.core.catalog.compile import PodFragment
+from gpu_spawner.core.catalog.model import Selection
+from gpu_spawner.core.catalog.options import parse_options
+from gpu_spawner.core.catalog.site_pod import settings_of
 from gpu_spawner.core.errors import OptionError
-from gpu_spawner.core.options import parse_options
-from gpu_spawner.core.site_pod import settings_of
 from gpu_spawner.hub.applied import AppliedSettings
 from gpu_spawner.hub.asked import remember_asked
 from gpu_spawner.hub.form_fields import check_tile, options_from_fields, options_from_link

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from gpu_spawner.core.availability import ChoiceOffer, ProfileOffer
-from gpu_spawner.core.catalog import Catalog, Choice, Profile
+from gpu_spawner.core.catalog.model import Catalog, Choice, Profile
+from gpu_spawner.core.offers.availability import ChoiceOffer, ProfileOffer
 
 __all__ = ["View"]
 

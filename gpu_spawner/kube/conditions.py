@@ -1,6 +1,6 @@
 """What is followed, and the words for how that goes.
 
-To follow one more kind of object: a line in ``KINDS``, and a reader in ``core.decoding``.
+To follow one more kind of object: a line in ``KINDS``, and a reader in ``core.cluster.decoding``.
 """
 
 from dataclasses import dataclass

@@ -99,7 +99,7 @@ def failure_from_response(
 
 
 def malformed(doing: str, message: str) -> ClusterError:
-    """Build the error for a success whose content makes no sense, as ``core.decoding`` does."""
+    """Build the error for a success whose content makes no sense."""
     return ClusterError(doing, status=200, reason="Malformed", message=message)
 
 

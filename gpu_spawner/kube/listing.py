@@ -8,7 +8,7 @@ after a failure, except where paging itself is what failed.
 from dataclasses import dataclass
 from typing import Any
 
-from gpu_spawner.core.decoding import decode_list
+from gpu_spawner.core.cluster.decoding import decode_list
 from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.kube.client import ClusterClient
 from gpu_spawner.kube.conditions import WatchedKind

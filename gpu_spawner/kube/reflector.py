@@ -1,8 +1,8 @@
 """Follow one kind of object: list it in pages, then watch from there, for as long as the hub lives.
 
 Decides when to list again, when to resume and how long to wait. What the bytes mean is for
-``core.decoding``, what is held for the ``Store``, and what others may conclude from the age and
-the condition reported here for ``watcher``.
+``core.cluster.decoding``, what is held for the ``Store``, and what others may conclude from the age
+and the condition reported here for ``watcher``.
 
 ::
 
@@ -23,7 +23,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Never, Protocol
 
-from gpu_spawner.core.decoding import decode_watch_event
+from gpu_spawner.core.cluster.decoding import decode_watch_event
 from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.kube.client import ClusterClient
 from gpu_spawner.kube.conditions import (

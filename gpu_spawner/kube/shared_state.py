@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from gpu_spawner.core.cluster_state import ClusterState
-from gpu_spawner.core.snapshot import Snapshot
+from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.cluster.state import ClusterState
 
 __all__ = ["SharedState"]
 

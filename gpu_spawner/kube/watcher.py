@@ -17,9 +17,9 @@ from typing import Any
 from traitlets import Float, Integer, Unicode
 from traitlets.config import LoggingConfigurable
 
-from gpu_spawner.core.cluster_state import ClusterState
+from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.cluster.state import ClusterState
 from gpu_spawner.core.errors import ClusterError
-from gpu_spawner.core.snapshot import Snapshot
 from gpu_spawner.kube.client import ClusterClient
 from gpu_spawner.kube.conditions import (
     KINDS,

@@ -1,4 +1,4 @@
-"""The scheduler of the embedded cluster: binds waiting pods where ``core.scheduling`` decides.
+"""The scheduler of the embedded cluster: binds waiting pods as ``core.placement`` decides.
 
 An ordinary client. Pods are tried in the order of their priority and age; one that fits nowhere is
 told why, in the words of the real scheduler, and tried again whenever the cluster changes.
@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from gpu_spawner.core.cluster_state import ClusterState
+from gpu_spawner.core.cluster.objects import node_from_api, pod_from_api
+from gpu_spawner.core.cluster.state import ClusterState
 from gpu_spawner.core.errors import ClusterError, ConfigError
-from gpu_spawner.core.objects import node_from_api, pod_from_api
-from gpu_spawner.core.pod_request import PodRequest, request_from_pod
-from gpu_spawner.core.scheduling import Placed, schedule
+from gpu_spawner.core.placement.pod_request import PodRequest, request_from_pod
+from gpu_spawner.core.placement.scheduling import Placed, schedule
 from gpu_spawner.sim.client import KubeClient
 from gpu_spawner.sim.informer import Informer
 from gpu_spawner.sim.recorder import EventRecorder, pod_reference

@@ -8,10 +8,10 @@ import random
 from functools import cache
 from typing import Any
 
-from gpu_spawner.core.objects import Node, Pod
-from gpu_spawner.core.pod_request import PodRequest
+from gpu_spawner.core.cluster.objects import Node, Pod
+from gpu_spawner.core.cluster.selectors import Taint, Toleration
+from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.resources import ResourceVector
-from gpu_spawner.core.selectors import Taint, Toleration
 
 __all__ = ["build_nodes", "build_pods", "build_requests", "pod_page"]
 

@@ -14,10 +14,10 @@ import pytest
 from large_cluster import build_nodes, build_pods, build_requests, pod_page
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from gpu_spawner.core.cluster_state import ClusterState
-from gpu_spawner.core.decoding import decode_pod_list
-from gpu_spawner.core.placement import SeatIndex, count_seats
-from gpu_spawner.core.snapshot import Snapshot
+from gpu_spawner.core.cluster.decoding import decode_pod_list
+from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.cluster.state import ClusterState
+from gpu_spawner.core.placement.seats import SeatIndex, count_seats
 
 pytestmark = pytest.mark.benchmark(timer=time.thread_time)
 

@@ -9,10 +9,10 @@ from large_cluster import MODELS, build_nodes, build_pods
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from gpu_spawner.catalog_files import read_mapping
-from gpu_spawner.core.catalog import Catalog
-from gpu_spawner.core.cluster_state import ClusterState
-from gpu_spawner.core.offers import OfferBoard
-from gpu_spawner.core.snapshot import Snapshot
+from gpu_spawner.core.catalog.model import Catalog
+from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.cluster.state import ClusterState
+from gpu_spawner.core.offers.board import OfferBoard
 
 
 def build_catalog() -> Catalog:

@@ -21,8 +21,8 @@ from kubernetes_asyncio.client import Configuration
 from kubernetes_asyncio.watch import Watch
 from pods_wire import wire_event, wire_list, wire_node, wire_pod
 
-from gpu_spawner.core.cluster_state import ClusterState
-from gpu_spawner.core.decoding import decode_list, decode_watch_event
+from gpu_spawner.core.cluster.decoding import decode_list, decode_watch_event
+from gpu_spawner.core.cluster.state import ClusterState
 from gpu_spawner.kube.client import ClusterClient
 from gpu_spawner.kube.watcher import ClusterWatcher
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from gpu_spawner.catalog_files import read_mapping
-from gpu_spawner.core.catalog import Catalog, Selection
-from gpu_spawner.core.options import parse_options
-from gpu_spawner.core.snapshot import Snapshot
+from gpu_spawner.core.catalog.model import Catalog, Selection
+from gpu_spawner.core.catalog.options import parse_options
+from gpu_spawner.core.cluster.snapshot import Snapshot
 
 __all__ = [
     "GPU_TAINT",

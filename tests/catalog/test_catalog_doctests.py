@@ -7,7 +7,15 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "name", ["image_places", "options", "override", "products", "unschedulable", "wording"]
+    "name",
+    [
+        "catalog.options",
+        "catalog.override",
+        "catalog.products",
+        "diagnosis.unschedulable",
+        "offers.image_places",
+        "wording",
+    ],
 )
 def test_docstring_examples(name: str) -> None:
     module = importlib.import_module(f"gpu_spawner.core.{name}")

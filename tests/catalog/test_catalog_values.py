@@ -6,11 +6,11 @@ import pytest
 from catalog_builders import catalog_of, documents, select
 
 from gpu_spawner.catalog_files import read_mapping, schemas
-from gpu_spawner.core.access import visible_to, without_access_rules
-from gpu_spawner.core.compile import compile_selection
-from gpu_spawner.core.flavors import Toleration
-from gpu_spawner.core.mechanisms import describe_share
-from gpu_spawner.core.products import Product, parse_product
+from gpu_spawner.core.catalog.access import visible_to, without_access_rules
+from gpu_spawner.core.catalog.compile import compile_selection
+from gpu_spawner.core.catalog.flavors import Toleration
+from gpu_spawner.core.catalog.mechanisms import describe_share
+from gpu_spawner.core.catalog.products import Product, parse_product
 from gpu_spawner.core.wording import as_sentence, counted, listed, nearest, quoted, say_bytes
 
 

@@ -8,9 +8,9 @@ import yaml
 from catalog_builders import catalog_of, documents, make_node, snapshot_of
 
 from gpu_spawner.catalog_files import read_directory, read_mapping
-from gpu_spawner.core.check import check_against_cluster
-from gpu_spawner.core.site_pod import SitePod
-from gpu_spawner.core.snapshot import Snapshot
+from gpu_spawner.core.catalog.check import check_against_cluster
+from gpu_spawner.core.catalog.site_pod import SitePod
+from gpu_spawner.core.cluster.snapshot import Snapshot
 
 GPU = "nvidia.com/gpu"
 

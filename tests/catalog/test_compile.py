@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from catalog_builders import catalog_of, documents, make_node, select, snapshot_of
 
-from gpu_spawner.core.catalog import Catalog
-from gpu_spawner.core.compile import compile_selection, variants
-from gpu_spawner.core.placement import count_seats
-from gpu_spawner.core.site_pod import SitePod, request_of, settings_of
+from gpu_spawner.core.catalog.compile import compile_selection, variants
+from gpu_spawner.core.catalog.model import Catalog
+from gpu_spawner.core.catalog.site_pod import SitePod, request_of, settings_of
+from gpu_spawner.core.placement.seats import count_seats
 
 CATALOG = catalog_of()
 

@@ -8,10 +8,10 @@ from kubernetes_asyncio.client import ApiClient
 from kubespawner.objects import make_pod
 
 from gpu_spawner.catalog_files import read_directory
-from gpu_spawner.core.compile import compile_selection
-from gpu_spawner.core.options import parse_form_key, parse_options
-from gpu_spawner.core.pod_request import request_from_pod
-from gpu_spawner.core.site_pod import SitePod, request_of, settings_of
+from gpu_spawner.core.catalog.compile import compile_selection
+from gpu_spawner.core.catalog.options import parse_form_key, parse_options
+from gpu_spawner.core.catalog.site_pod import SitePod, request_of, settings_of
+from gpu_spawner.core.placement.pod_request import request_from_pod
 
 pytestmark = pytest.mark.hosts
 

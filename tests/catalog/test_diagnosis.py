@@ -7,8 +7,8 @@ from catalog_builders import catalog_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_spawner.core.diagnosis import Category, Diagnosis, diagnose
-from gpu_spawner.core.unschedulable import explain_unschedulable
+from gpu_spawner.core.diagnosis.pod_diagnosis import Category, Diagnosis, diagnose
+from gpu_spawner.core.diagnosis.unschedulable import explain_unschedulable
 
 IMAGE = catalog_of().images["torch"]
 

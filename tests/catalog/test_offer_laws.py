@@ -6,11 +6,11 @@ from catalog_builders import GPU_TAINT, catalog_of, make_node, make_pod
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_spawner.core.availability import ProfileOffer
-from gpu_spawner.core.cluster_state import ClusterState
-from gpu_spawner.core.objects import node_from_api, pod_from_api
-from gpu_spawner.core.offers import OfferBoard
-from gpu_spawner.core.snapshot import Snapshot
+from gpu_spawner.core.cluster.objects import node_from_api, pod_from_api
+from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.cluster.state import ClusterState
+from gpu_spawner.core.offers.availability import ProfileOffer
+from gpu_spawner.core.offers.board import OfferBoard
 
 CATALOG = catalog_of()
 GPU = "nvidia.com/gpu"

@@ -5,15 +5,15 @@ from typing import Any
 import pytest
 from catalog_builders import catalog_of, documents, make_node, make_pod, select, snapshot_of
 
-from gpu_spawner.core import pools
-from gpu_spawner.core.access import visible_to
-from gpu_spawner.core.availability import Availability, ChoiceOffer, ImageReadiness
-from gpu_spawner.core.catalog import Catalog
-from gpu_spawner.core.cluster_state import ClusterState
-from gpu_spawner.core.objects import node_from_api, pod_from_api
-from gpu_spawner.core.offers import OfferBoard
-from gpu_spawner.core.site_pod import SitePod
-from gpu_spawner.core.snapshot import Snapshot
+from gpu_spawner.core.catalog.access import visible_to
+from gpu_spawner.core.catalog.model import Catalog
+from gpu_spawner.core.catalog.site_pod import SitePod
+from gpu_spawner.core.cluster.objects import node_from_api, pod_from_api
+from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.cluster.state import ClusterState
+from gpu_spawner.core.offers import pools
+from gpu_spawner.core.offers.availability import Availability, ChoiceOffer, ImageReadiness
+from gpu_spawner.core.offers.board import OfferBoard
 
 CATALOG = catalog_of()
 GPU = "nvidia.com/gpu"

@@ -10,10 +10,10 @@ from catalog_builders import catalog_of, documents, select
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_spawner.core.access import visible_to
-from gpu_spawner.core.catalog import ANY, Catalog, Selection, Share
+from gpu_spawner.core.catalog.access import visible_to
+from gpu_spawner.core.catalog.model import ANY, Catalog, Selection, Share
+from gpu_spawner.core.catalog.options import OPTION_KEYS, parse_form_key, parse_options
 from gpu_spawner.core.errors import OptionError
-from gpu_spawner.core.options import OPTION_KEYS, parse_form_key, parse_options
 
 CATALOG = catalog_of()
 WHOLE = Share(mechanism="whole")

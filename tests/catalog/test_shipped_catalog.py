@@ -15,13 +15,13 @@ from catalog_builders import REPOSITORY, SHIPPED
 
 from gpu_spawner.catalog_files import read_directory, read_mapping
 from gpu_spawner.catalog_files.schemas import render_schema, schema_directory
-from gpu_spawner.core.catalog import Catalog, Profile
-from gpu_spawner.core.check import check_against_cluster
-from gpu_spawner.core.compile import compile_selection
-from gpu_spawner.core.offers import OfferBoard
-from gpu_spawner.core.options import parse_form_key, parse_options
-from gpu_spawner.core.site_pod import SitePod, settings_of
-from gpu_spawner.core.snapshot import Snapshot
+from gpu_spawner.core.catalog.check import check_against_cluster
+from gpu_spawner.core.catalog.compile import compile_selection
+from gpu_spawner.core.catalog.model import Catalog, Profile
+from gpu_spawner.core.catalog.options import parse_form_key, parse_options
+from gpu_spawner.core.catalog.site_pod import SitePod, settings_of
+from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.offers.board import OfferBoard
 
 GOLDEN = REPOSITORY / "tests" / "golden" / "catalog"
 CATALOG = read_directory(SHIPPED)

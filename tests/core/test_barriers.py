@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from raw_objects import container, node, pod
 
-from gpu_spawner.core.fitting import Reason
-from gpu_spawner.core.placement import Seats, count_seats
-from gpu_spawner.core.pod_request import request_from_pod
-from gpu_spawner.core.snapshot import Snapshot
+from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.placement.fitting import Reason
+from gpu_spawner.core.placement.pod_request import request_from_pod
+from gpu_spawner.core.placement.seats import Seats, count_seats
 
 HOST = "kubernetes.io/hostname"
 

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from raw_objects import container, node, pod
 
-from gpu_spawner.core import cluster_state
-from gpu_spawner.core.cluster_state import NOT_READ_YET, ClusterState
-from gpu_spawner.core.objects import Node, Pod, node_from_api, pod_from_api
+from gpu_spawner.core.cluster import state as cluster_state
+from gpu_spawner.core.cluster.objects import Node, Pod, node_from_api, pod_from_api
+from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.cluster.state import NOT_READ_YET, ClusterState
 from gpu_spawner.core.resources import ResourceVector
-from gpu_spawner.core.snapshot import Snapshot
 
 
 def a_node(name: str, **fields: Any) -> Node:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from raw_objects import container, node, pod
 
-from gpu_spawner.core.decoding import (
+from gpu_spawner.core.cluster.decoding import (
     Page,
     WatchEvent,
     decode_list,
@@ -14,8 +14,8 @@ from gpu_spawner.core.decoding import (
     decode_pod_list,
     decode_watch_event,
 )
+from gpu_spawner.core.cluster.objects import node_from_api, pod_from_api
 from gpu_spawner.core.errors import ClusterError
-from gpu_spawner.core.objects import node_from_api, pod_from_api
 
 
 def body(**fields: Any) -> bytes:

@@ -6,7 +6,9 @@ import msgspec
 import pytest
 from raw_objects import container, node, pod
 
-from gpu_spawner.core.fitting import (
+from gpu_spawner.core.cluster.objects import node_from_api, pod_from_api
+from gpu_spawner.core.cluster.snapshot import NodeLoad, NodeState
+from gpu_spawner.core.placement.fitting import (
     NodeSeats,
     Reason,
     Rejection,
@@ -14,9 +16,7 @@ from gpu_spawner.core.fitting import (
     looks_at_names,
     static_keys,
 )
-from gpu_spawner.core.objects import node_from_api, pod_from_api
-from gpu_spawner.core.pod_request import PodRequest, request_from_pod
-from gpu_spawner.core.snapshot import NodeLoad, NodeState
+from gpu_spawner.core.placement.pod_request import PodRequest, request_from_pod
 
 GPU = {"nvidia.com/gpu": "8"}
 GI = 1 << 30

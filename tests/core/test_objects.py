@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from raw_objects import container, node, pod
 
-from gpu_spawner.core import objects, pod_affinity
-from gpu_spawner.core.objects import (
+from gpu_spawner.core.cluster import objects, pod_affinity
+from gpu_spawner.core.cluster.objects import (
     MalformedObjectError,
     Node,
     NodeImage,
@@ -14,8 +14,8 @@ from gpu_spawner.core.objects import (
     node_from_api,
     pod_from_api,
 )
+from gpu_spawner.core.cluster.selectors import Taint
 from gpu_spawner.core.resources import EMPTY, ResourceVector
-from gpu_spawner.core.selectors import Taint
 
 
 def test_a_node_as_the_api_shows_it() -> None:

@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 from raw_objects import container, node, pod
 
-from gpu_spawner.core import node_table, placement
-from gpu_spawner.core.cluster_state import ClusterState
-from gpu_spawner.core.objects import node_from_api, pod_from_api
-from gpu_spawner.core.placement import SeatIndex, Seats, count_seats
-from gpu_spawner.core.pod_request import CLAIMS_NOT_COUNTED, PodRequest, request_from_pod
-from gpu_spawner.core.snapshot import Snapshot
+from gpu_spawner.core.cluster.objects import node_from_api, pod_from_api
+from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.cluster.state import ClusterState
+from gpu_spawner.core.placement import node_table
+from gpu_spawner.core.placement import seats as placement
+from gpu_spawner.core.placement.pod_request import CLAIMS_NOT_COUNTED, PodRequest, request_from_pod
+from gpu_spawner.core.placement.seats import SeatIndex, Seats, count_seats
 
 GPU_TAINT = [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}]
 TOLERATIONS = [{"key": "nvidia.com/gpu", "operator": "Exists"}]

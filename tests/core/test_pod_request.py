@@ -5,21 +5,21 @@ from typing import Any
 import pytest
 from raw_objects import container, pod
 
+from gpu_spawner.core.cluster.pod_affinity import AntiAffinityTerm
+from gpu_spawner.core.cluster.selectors import (
+    LabelSelector,
+    NodeSelectorTerm,
+    Requirement,
+    Toleration,
+)
 from gpu_spawner.core.errors import ConfigError
-from gpu_spawner.core.pod_affinity import AntiAffinityTerm
-from gpu_spawner.core.pod_request import (
+from gpu_spawner.core.placement.pod_request import (
     CLAIMS_NOT_COUNTED,
     PodRequest,
     PreferredTerm,
     request_from_pod,
 )
 from gpu_spawner.core.resources import EMPTY, ResourceVector
-from gpu_spawner.core.selectors import (
-    LabelSelector,
-    NodeSelectorTerm,
-    Requirement,
-    Toleration,
-)
 
 ADDED = (
     Toleration(key="node.kubernetes.io/not-ready", operator="Exists", effect="NoExecute"),

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from raw_objects import container, node, pod
 
-from gpu_spawner.core import pod_resources
-from gpu_spawner.core.objects import MalformedObjectError, node_from_api, pod_from_api
+from gpu_spawner.core.cluster import pod_resources
+from gpu_spawner.core.cluster.objects import MalformedObjectError, node_from_api, pod_from_api
 from gpu_spawner.core.resources import EMPTY, ResourceVector
 
 GI = 1 << 30

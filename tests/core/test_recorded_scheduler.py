@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from gpu_spawner.core.objects import pod_from_api
-from gpu_spawner.core.placement import count_seats
-from gpu_spawner.core.pod_request import request_from_pod
-from gpu_spawner.core.scheduling import Placed, Refused, schedule, scheduler_message
-from gpu_spawner.core.snapshot import Snapshot
+from gpu_spawner.core.cluster.objects import pod_from_api
+from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.placement.pod_request import request_from_pod
+from gpu_spawner.core.placement.scheduling import Placed, Refused, schedule, scheduler_message
+from gpu_spawner.core.placement.seats import count_seats
 
 DATA = Path(__file__).parent.parent / "data"
 Case = dict[str, Any]

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_spawner.core.cluster_state import ClusterState
-from gpu_spawner.core.objects import node_from_api, pod_from_api
-from gpu_spawner.core.placement import count_seats
-from gpu_spawner.core.pod_request import PodRequest, request_from_pod
-from gpu_spawner.core.reservations import Reservation, ReservationBook, apply_pending
-from gpu_spawner.core.snapshot import Snapshot
+from gpu_spawner.core.cluster.objects import node_from_api, pod_from_api
+from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.cluster.state import ClusterState
+from gpu_spawner.core.placement.pod_request import PodRequest, request_from_pod
+from gpu_spawner.core.placement.reservations import Reservation, ReservationBook, apply_pending
+from gpu_spawner.core.placement.seats import count_seats
 
 GPU = "nvidia.com/gpu"
 

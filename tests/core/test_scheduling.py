@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from raw_objects import container, node, pod
 
-from gpu_spawner.core.fitting import Reason, Rejection
-from gpu_spawner.core.objects import pod_from_api
-from gpu_spawner.core.pod_request import request_from_pod
-from gpu_spawner.core.scheduling import (
+from gpu_spawner.core.cluster.objects import pod_from_api
+from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.placement.fitting import Reason, Rejection
+from gpu_spawner.core.placement.pod_request import request_from_pod
+from gpu_spawner.core.placement.scheduling import (
     Placed,
     Refused,
     Scoring,
@@ -16,7 +17,6 @@ from gpu_spawner.core.scheduling import (
     scheduler_message,
     scheduler_words,
 )
-from gpu_spawner.core.snapshot import Snapshot
 
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 NO_VICTIMS = "No preemption victims found for incoming pod"

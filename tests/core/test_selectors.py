@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpu_spawner.core.selectors import (
+from gpu_spawner.core.cluster.selectors import (
     LabelSelector,
     NodeSelectorTerm,
     Requirement,

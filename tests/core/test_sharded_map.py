@@ -1,6 +1,6 @@
 """The map of which changed copies are cheap: a mapping, and never changed by its builder."""
 
-from gpu_spawner.core.sharded_map import ShardedMap, ShardedMapBuilder
+from gpu_spawner.core.cluster.sharded_map import ShardedMap, ShardedMapBuilder
 
 PAIRS = {f"key-{number}": number for number in range(1000)}
 

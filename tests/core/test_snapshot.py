@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from raw_objects import container, node, pod
 
+from gpu_spawner.core.cluster.objects import Node, Pod, node_from_api, pod_from_api
+from gpu_spawner.core.cluster.snapshot import NO_LOAD, Journal, NodeLoad, NodeState, Snapshot
 from gpu_spawner.core.errors import ConfigError
-from gpu_spawner.core.objects import Node, Pod, node_from_api, pod_from_api
 from gpu_spawner.core.resources import EMPTY, ResourceVector
-from gpu_spawner.core.snapshot import NO_LOAD, Journal, NodeLoad, NodeState, Snapshot
 
 
 def a_pod(name: str = "p", **fields: Any) -> Pod:

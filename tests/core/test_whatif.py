@@ -6,7 +6,7 @@ import pytest
 from raw_objects import container, node, pod
 
 from gpu_spawner.core.errors import ConfigError
-from gpu_spawner.core.whatif import whatif
+from gpu_spawner.core.placement.whatif import whatif
 
 
 def probe(**fields: Any) -> dict[str, Any]:

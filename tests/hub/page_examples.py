@@ -2,14 +2,8 @@
 
 from collections.abc import Mapping
 
-from gpu_spawner.core.availability import (
-    Availability,
-    ChoiceOffer,
-    FlavorCount,
-    ImageReadiness,
-    ProfileOffer,
-)
-from gpu_spawner.core.catalog import (
+from gpu_spawner.core.catalog.flavors import Flavor, LabelIn, Sharing
+from gpu_spawner.core.catalog.model import (
     Amount,
     Catalog,
     GpuBlock,
@@ -19,7 +13,13 @@ from gpu_spawner.core.catalog import (
     Selection,
     Share,
 )
-from gpu_spawner.core.flavors import Flavor, LabelIn, Sharing
+from gpu_spawner.core.offers.availability import (
+    Availability,
+    ChoiceOffer,
+    FlavorCount,
+    ImageReadiness,
+    ProfileOffer,
+)
 from gpu_spawner.hub.page_layout import build_page
 from gpu_spawner.hub.page_model import Page, Tile
 

@@ -7,7 +7,7 @@ from page_examples import CATALOG
 
 from gpu_spawner import GPUSpawner
 from gpu_spawner.catalog_files import read_mapping
-from gpu_spawner.core.catalog import Catalog
+from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.hub.overrides import find_override_problems
 
 pytestmark = pytest.mark.hosts

@@ -12,10 +12,10 @@ from traitlets.config import Config
 
 from gpu_spawner import GPUSpawner
 from gpu_spawner.catalog_files import read_directory
-from gpu_spawner.core.catalog import Catalog, Selection
-from gpu_spawner.core.compile import compile_selection, variants
-from gpu_spawner.core.pod_request import PodRequest, request_from_pod
-from gpu_spawner.core.site_pod import request_of, settings_of
+from gpu_spawner.core.catalog.compile import compile_selection, variants
+from gpu_spawner.core.catalog.model import Catalog, Selection
+from gpu_spawner.core.catalog.site_pod import request_of, settings_of
+from gpu_spawner.core.placement.pod_request import PodRequest, request_from_pod
 from gpu_spawner.hub.applied import AppliedSettings
 from gpu_spawner.hub.site import placement_site, site_pod
 

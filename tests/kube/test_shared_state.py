@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gpu_spawner.core.objects import Node, node_from_api
+from gpu_spawner.core.cluster.objects import Node, node_from_api
 from gpu_spawner.kube.shared_state import SharedState
 
 

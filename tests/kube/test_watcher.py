@@ -21,9 +21,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kubernetes_asyncio.client import Configuration
 
+from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.errors import ClusterError, ConfigError
-from gpu_spawner.core.placement import count_seats, request_from_pod
-from gpu_spawner.core.snapshot import Snapshot
+from gpu_spawner.core.placement.seats import count_seats, request_from_pod
 from gpu_spawner.kube.client import ClusterClient
 from gpu_spawner.kube.conditions import Condition
 from gpu_spawner.kube.reflector import Clocks

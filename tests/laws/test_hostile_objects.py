@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_spawner.core.errors import ConfigError
-from gpu_spawner.core.whatif import whatif
+from gpu_spawner.core.placement.whatif import whatif
 
 Raw = dict[str, Any]
 

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference_scheduler import reference_seats
 
-from gpu_spawner.core.cluster_state import ClusterState
-from gpu_spawner.core.objects import node_from_api, pod_from_api
-from gpu_spawner.core.placement import SeatIndex, Seats, count_seats
-from gpu_spawner.core.pod_request import request_from_pod
-from gpu_spawner.core.scheduling import Placed, Refused, schedule
-from gpu_spawner.core.snapshot import Snapshot
+from gpu_spawner.core.cluster.objects import node_from_api, pod_from_api
+from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.cluster.state import ClusterState
+from gpu_spawner.core.placement.pod_request import request_from_pod
+from gpu_spawner.core.placement.scheduling import Placed, Refused, schedule
+from gpu_spawner.core.placement.seats import SeatIndex, Seats, count_seats
 
 Raw = dict[str, Any]
 

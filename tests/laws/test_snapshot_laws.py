@@ -12,10 +12,10 @@ from cluster_strategies import clusters, histories, pods
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_spawner.core.cluster_state import ClusterState
-from gpu_spawner.core.objects import Node, Pod, node_from_api, pod_from_api
+from gpu_spawner.core.cluster.objects import Node, Pod, node_from_api, pod_from_api
+from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.cluster.state import ClusterState
 from gpu_spawner.core.resources import EMPTY
-from gpu_spawner.core.snapshot import Snapshot
 
 Raw = dict[str, Any]
 History = list[tuple[str, str, Raw]]

@@ -1,0 +1,288 @@
+"""Hold a catalog against a cluster: what no node could ever satisfy, however idle.
+
+Finds what an operator should know before a user clicks: flavors that match no node, shares that no
+node offers, counts and amounts that exceed every node, images that no driver can run, taints that
+nobody tolerates, and nodes that two flavors claim. What is merely busy, cordoned or not ready is
+no mistake.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from gpu_spawner.core.catalog.compile import PodFragment, compile_selection
+from gpu_spawner.core.catalog.documents import dotted
+from gpu_spawner.core.catalog.flavors import Flavor, LabelIn
+from gpu_spawner.core.catalog.mechanisms.base import vendor_of
+from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection
+from gpu_spawner.core.catalog.products import PRODUCT_LABEL, parse_product
+from gpu_spawner.core.catalog.site_pod import SitePod, request_of
+from gpu_spawner.core.cluster.objects import Node
+from gpu_spawner.core.cluster.snapshot import NO_LOAD, Snapshot
+from gpu_spawner.core.errors import Problem
+from gpu_spawner.core.placement.fitting import Reason, Rejection, room_beside, static_rejections
+from gpu_spawner.core.placement.pod_request import PodRequest
+from gpu_spawner.core.quantity import format_bytes, format_cpu
+from gpu_spawner.core.resources import CPU, EPHEMERAL_STORAGE, MEMORY
+from gpu_spawner.core.wording import as_sentence, counted, did_you_mean, listed
+
+__all__ = ["check_against_cluster"]
+
+_PASSING: Final = frozenset({Reason.CORDONED, Reason.NOT_READY})
+"""Reasons that go away without anybody changing the configuration."""
+
+
+def check_against_cluster(
+    catalog: Catalog, snapshot: Snapshot, site: SitePod | None = None
+) -> list[Problem]:
+    """Return every problem of a catalog on a cluster, sorted; nothing where all is well.
+
+    Args:
+        catalog: what is offered.
+        snapshot: the cluster; only its nodes matter.
+        site: what every server gets, where that is known.
+    """
+    if snapshot.nodes is None:
+        reason = snapshot.unknown.get("nodes", "nothing was read")
+        return [Problem(file="cluster", message=f"nodes are unknown: {reason}.")]
+    nodes = [state.node for state in snapshot.nodes.values()]
+    problems = set(_contested_nodes(catalog, nodes))
+    for profile in catalog.profiles:
+        for choice in profile.choices:
+            if choice.flavor != ANY:
+                checking = _Checking(catalog, site or SitePod(), profile, choice, nodes)
+                problems.update(checking.problems())
+    return sorted(problems)
+
+
+def _contested_nodes(catalog: Catalog, nodes: Iterable[Node]) -> Iterator[Problem]:
+    """Yield pairs of flavors that claim the same nodes."""
+    shared: dict[tuple[str, str], list[str]] = {}
+    for node in nodes:
+        claims = sorted(name for name, flavor in catalog.flavors.items() if _claims(flavor, node))
+        for position, first in enumerate(claims):
+            for second in claims[position + 1 :]:
+                shared.setdefault((first, second), []).append(node.name)
+    for (first, second), names in shared.items():
+        yield Problem(
+            file=catalog.flavors[second].origin,
+            line=catalog.flavors[second].line,
+            key=second,
+            message=f"'{first}' and '{second}' both claim {_some_nodes(names)}.",
+            cure="Make their node_labels differ: every GPU is counted for one flavor.",
+        )
+
+
+def _claims(flavor: Flavor, node: Node) -> bool:
+    """Tell whether a node has the flavor's GPU, however it hands it out."""
+    for label in flavor.node_labels:
+        found = node.labels.get(label.key)
+        if found is None:
+            return False
+        if label.key == PRODUCT_LABEL:
+            models = {parse_product(value).model for value in label.values}
+            if parse_product(found).model not in models:
+                return False
+        elif found not in label.values:
+            return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Checking:
+    """One choice of one profile on one cluster."""
+
+    catalog: Catalog
+    site: SitePod
+    profile: Profile
+    choice: Choice
+    nodes: list[Node]
+
+    def problems(self) -> Iterator[Problem]:
+        fragment = self._compile(self.profile.images[0])
+        having = [node for node in self.nodes if _has_any(fragment.hardware, node)]
+        if not having:
+            yield self._no_node(fragment)
+            return
+        missing = list(self._wrong_devices(fragment, having))
+        yield from missing
+        for image in self.profile.images:
+            request = request_of(self._compile(image), self.site)
+            usable = [node for node in having if not _lasting(request, node)]
+            if not usable:
+                yield self._all_refused(image, request, having)
+            elif not missing and not any(
+                room_beside(request, node.allocatable, NO_LOAD) for node in usable
+            ):
+                yield self._too_small(request, fragment, usable)
+
+    def _compile(self, image: str) -> PodFragment:
+        choice = self.choice
+        selection = Selection(
+            profile=choice.profile,
+            flavor=choice.flavor,
+            flavors=choice.flavors,
+            share=choice.share,
+            count=choice.count,
+            image=image,
+        )
+        return compile_selection(self.catalog, selection)
+
+    def _tell(self, part: str, message: str, cure: str) -> Problem:
+        """Make a problem of a part of the profile (``gpu.count``), in the block of this choice."""
+        path: tuple[str | int, ...] = tuple(part.split(".")) if part else ()
+        if path[:1] == ("gpu",) and ("gpu", 0) in self.profile.lines:
+            path = ("gpu", self._block, *path[1:])
+        place = path
+        while place and place not in self.profile.lines:
+            place = place[:-1]
+        return Problem(
+            file=self.profile.origin,
+            line=self.profile.lines.get(place, 0),
+            key=dotted(path),
+            message=as_sentence(message),
+            cure=cure,
+        )
+
+    @property
+    def _block(self) -> int:
+        """The index of the ``gpu`` block that offers the choice."""
+        for index, block in enumerate(self.profile.gpu):
+            is_here = self.choice.flavor in block.flavors and self.choice.share in block.shares
+            if is_here and self.choice.count in block.counts:
+                return index
+        return 0
+
+    def _no_node(self, fragment: PodFragment) -> Problem:
+        """Say which label is at fault: the first that no node has with these values."""
+        if not fragment.hardware:
+            return self._tell("", "the cluster has no node", "Add one.")
+        for label in fragment.hardware[0]:
+            found = sorted(
+                {node.labels[label.key] for node in self.nodes if label.key in node.labels}
+            )
+            if not set(label.values) & set(found):
+                has = listed(found) if found else "no value at all"
+                meant = did_you_mean(label.values[0], found).strip()
+                return self._tell(
+                    "gpu.flavors",
+                    f"flavor '{self.choice.flavor}' matches no node: {label.key} is to be "
+                    f"{listed(label.values, word='or')}, and nodes have {has}",
+                    meant or f"Correct node_labels of '{self.choice.flavor}' in flavors.yaml.",
+                )
+        return self._tell(
+            "gpu.flavors",
+            f"flavor '{self.choice.flavor}' matches no node: none has all of its labels",
+            f"Correct node_labels of '{self.choice.flavor}' in flavors.yaml.",
+        )
+
+    def _wrong_devices(self, fragment: PodFragment, having: list[Node]) -> Iterator[Problem]:
+        """Yield devices that no node has, or not so many of."""
+        for resource, count in fragment.extended_resources.items():
+            most = max(node.allocatable.amount(resource) for node in having)
+            if most == 0:
+                vendor = vendor_of(resource)
+                offered = sorted(
+                    {
+                        name
+                        for node in having
+                        for name in node.allocatable
+                        if vendor_of(name) == vendor
+                    }
+                )
+                what = listed(offered) if offered else f"nothing of {vendor}"
+                yield self._tell(
+                    "gpu.share",
+                    f"no node of flavor '{self.choice.flavor}' offers {resource}; "
+                    f"they offer {what}",
+                    "Choose a share that they offer, or configure the nodes' device plugin.",
+                )
+            elif most < count:
+                yield self._tell(
+                    "gpu.count",
+                    f"got {count}, but the largest node of flavor '{self.choice.flavor}' has "
+                    f"{most} of {resource}",
+                    f"Remove {count}: the devices of one server are on one node.",
+                )
+
+    def _all_refused(self, image: str, request: PodRequest, having: list[Node]) -> Problem:
+        """Say why no node that has the hardware would take the pod."""
+        lasting = [_lasting(request, node) for node in having]
+        # The nodes that come nearest tell what is in the way; others may have it and more.
+        fewest = min(len(rejections) for rejections in lasting)
+        nearest = [one for found in lasting if len(found) == fewest for one in found]
+        kind = f" of flavor '{self.choice.flavor}'" if self.choice.flavor else ""
+        for reason, key, words, cure in (
+            (Reason.TAINT, "tolerations", "every node{kind} is tainted {facts}", "Tolerate it."),
+            (
+                Reason.DRIVER,
+                "images",
+                "image '{image}' cannot run on any node{kind}: {facts}",
+                "Use another image, or update the nodes' driver.",
+            ),
+            (
+                Reason.ARCHITECTURE,
+                "images",
+                "image '{image}' cannot run on any node{kind}: {facts}",
+                "Use an image that is built for these nodes.",
+            ),
+        ):
+            details = sorted({one.detail for one in nearest if one.reason is reason})
+            if details:
+                message = words.format(kind=kind, image=image, facts=listed(details[:3]))
+                return self._tell(key, message, cure)
+        return self._tell(
+            "node_selector",
+            f"every node{kind} is excluded: {min(one.detail for one in nearest)}",
+            "Correct node_selector, or the site's node affinity.",
+        )
+
+    def _too_small(self, request: PodRequest, fragment: PodFragment, usable: list[Node]) -> Problem:
+        """Say which amount exceeds what any single node offers."""
+        asked = {
+            name: amount
+            for name, amount in request.requests.items()
+            if name not in fragment.extended_resources
+        }
+        of = f" of flavor '{self.choice.flavor}'" if self.choice.flavor else ""
+        for name, amount in sorted(asked.items()):
+            most = max(node.allocatable.amount(name) for node in usable)
+            if amount > most:
+                return self._tell(
+                    f"resources.{name}" if name in (CPU, MEMORY) else "resources",
+                    f"{_with_count(self.choice.count)} requests {_show(name, amount)} of {name}; "
+                    f"the largest node{of} has {_show(name, most)}",
+                    "Lower the request.",
+                )
+        return self._tell(
+            "resources",
+            f"{_with_count(self.choice.count)} fits no single node{of}: none has enough of "
+            f"{listed(sorted(request.requests))} together",
+            "Lower the requests.",
+        )
+
+
+def _has_any(hardware: tuple[tuple[LabelIn, ...], ...], node: Node) -> bool:
+    return not hardware or any(
+        all(node.labels.get(label.key) in label.values for label in labels) for labels in hardware
+    )
+
+
+def _lasting(request: PodRequest, node: Node) -> list[Rejection]:
+    return [one for one in static_rejections(request, node) if one.reason not in _PASSING]
+
+
+def _some_nodes(names: list[str]) -> str:
+    names = sorted(names)
+    more = f" and {counted(len(names) - 3, 'node')} more" if len(names) > 3 else ""
+    return f"{'nodes' if len(names) > 1 else 'node'} {', '.join(names[:3])}{more}"
+
+
+def _with_count(count: int) -> str:
+    return f"a server with count {count}" if count else "a server"
+
+
+def _show(name: str, amount: int) -> str:
+    if name == CPU:
+        return format_cpu(amount)
+    return format_bytes(amount) if name in (MEMORY, EPHEMERAL_STORAGE) else str(amount)

@@ -1,0 +1,244 @@
+"""The values a catalog file is written in: names, sizes, amounts, labels.
+
+Each type reads one value from configuration into what the core computes with, says what was found
+and what is allowed when it cannot, and tells editors through JSON Schema.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, PlainValidator, StringConstraints, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from gpu_spawner.core.catalog.mechanisms import parse_share, share_json_schema
+from gpu_spawner.core.catalog.model import Share
+from gpu_spawner.core.quantity import parse_bytes, parse_cpu_milli
+from gpu_spawner.core.wording import quoted
+
+__all__ = [
+    "NAME_PATTERN",
+    "Bytes",
+    "Count",
+    "CpuMilli",
+    "CudaVersion",
+    "GroupName",
+    "ImageReference",
+    "LabelKey",
+    "LabelValue",
+    "LongText",
+    "Name",
+    "ResourceName",
+    "Shares",
+    "Text",
+    "check_name",
+    "complain",
+]
+
+NAME_PATTERN: Final = r"^[a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?$"
+"""Names of flavors and images. They end up in pod labels, links and keys."""
+
+_NAME: Final = re.compile(NAME_PATTERN, re.ASCII)
+_NAME_EXPECTED: Final = "a name of at most 40 small letters, digits, dots and dashes is expected"
+_MIN_MEMORY_BYTES: Final = 2**20
+_MAX_COUNT: Final = 128
+_SIZE: Final = re.compile(r"([0-9.]+) ?([kKMGTPE]i?)?B?", re.ASCII)
+_VERSION: Final = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})(\.[0-9]+)*", re.ASCII)
+_LABEL_NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+_DNS_SUBDOMAIN: Final = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+
+# The reference grammar of the OCI distribution spec and github.com/distribution/reference.
+_PATH_PART: Final = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE_PATTERN: Final = (
+    rf"^([A-Za-z0-9.-]+(:[0-9]+)?/)?{_PATH_PART}(/{_PATH_PART})*"
+    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[a-f0-9]{64})?$"
+)
+
+
+def complain(message: str, cure: str = "") -> PydanticCustomError:
+    """Make the error that becomes a ``Problem`` with this message and cure."""
+    return PydanticCustomError("gpu_spawner", "{message}", {"message": message, "cure": cure})
+
+
+def check_name(name: str) -> str | None:
+    """Return why this cannot name a flavor or an image, or None."""
+    if _NAME.fullmatch(name):
+        return None
+    return f"got {quoted(name)}; {_NAME_EXPECTED}"
+
+
+def _checked(check: Callable[[Any], Any]) -> PlainValidator:
+    """Turn a function that raises ValueError into a validator of ours."""
+
+    def validate(value: Any) -> Any:
+        try:
+            return check(value)
+        except ValueError as error:
+            raise complain(str(error)) from error
+
+    return PlainValidator(validate)
+
+
+def _printable(text: str) -> str:
+    if not all(character.isprintable() or character == "\n" for character in text):
+        raise complain(f"got {quoted(text)}, which has control characters", "Remove them.")
+    return text
+
+
+def _matching(pattern: str, what: str, *, max_length: int) -> Callable[[Any], str]:
+    compiled = re.compile(pattern, re.ASCII)
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str):
+            hint = " in quotes" if isinstance(value, (int, float)) else ""
+            raise complain(
+                f"got {quoted(value)}; {what} is expected", f"Write a text{hint}." if hint else ""
+            )
+        if len(value) > max_length or not compiled.fullmatch(value):
+            raise complain(f"got {quoted(value)}; {what} is expected")
+        return value
+
+    return check
+
+
+def _bytes(value: Any) -> int:
+    """Read an amount of memory: Kubernetes' forms, and "80GB" as people write it."""
+    text = value
+    if isinstance(value, str):
+        size = _SIZE.fullmatch(value)
+        if size is not None:
+            # Kubernetes writes a decimal kilo as "k".
+            text = size.group(1) + (size.group(2) or "").replace("K", "k").replace("ki", "Ki")
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise complain(f"got {quoted(value)}; an amount such as 64Gi is expected")
+    try:
+        amount = parse_bytes(text)
+    except (ValueError, OverflowError) as error:
+        raise complain(f"got {quoted(value)}; an amount such as 64Gi is expected") from error
+    if amount < _MIN_MEMORY_BYTES:
+        raise complain(
+            f"got {quoted(value)}, which is {amount} bytes; an amount such as 64Gi is expected",
+            "Add the unit: Mi, Gi or Ti.",
+        )
+    return amount
+
+
+def _cpu_milli(value: Any) -> int:
+    expected = "a number of CPUs such as 8, 0.5 or 500m is expected"
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise complain(f"got {quoted(value)}; {expected}")
+    try:
+        milli = parse_cpu_milli(value)
+    except (ValueError, OverflowError) as error:
+        raise complain(f"got {quoted(value)}; {expected}") from error
+    if not 0 < milli <= 10**7:
+        raise complain(f"got {quoted(value)}; {expected}")
+    return milli
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, float) and 0 < value < 1:
+        raise complain(
+            f"got {value!r}; a device plugin's GPU cannot be asked for in fractions",
+            "For a part of a GPU use share: {mig: [...]} or share: {replica: 1}.",
+        )
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_COUNT:
+        raise complain(f"got {quoted(value)}; a whole number from 1 to {_MAX_COUNT} is expected")
+    return value
+
+
+def _cuda_version(value: Any) -> tuple[int, int]:
+    version = _VERSION.fullmatch(value) if isinstance(value, str) else None
+    if version is None:
+        raise complain(
+            f"got {quoted(value)}; a version such as '12.4' is expected",
+            "" if isinstance(value, str) else "Put it in quotes.",
+        )
+    return int(version.group(1)), int(version.group(2))
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
+LongText = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_printable)]
+
+Name = Annotated[
+    str,
+    PlainValidator(
+        _matching(NAME_PATTERN, _NAME_EXPECTED.removesuffix(" is expected"), max_length=40)
+    ),
+    WithJsonSchema({"type": "string", "pattern": NAME_PATTERN}),
+]
+GroupName = Annotated[
+    str, StringConstraints(min_length=1, max_length=255), AfterValidator(_printable)
+]
+LabelKey = Annotated[
+    str,
+    PlainValidator(
+        _matching(
+            rf"({_DNS_SUBDOMAIN}/)?{_LABEL_NAME}",
+            "a label key such as nvidia.com/gpu.product",
+            max_length=317,
+        )
+    ),
+    WithJsonSchema({"type": "string"}),
+]
+LabelValue = Annotated[
+    str,
+    PlainValidator(
+        _matching(
+            rf"({_LABEL_NAME})?",
+            "a label value (at most 63 letters, digits, '-', '_', '.')",
+            max_length=63,
+        )
+    ),
+    WithJsonSchema({"type": "string", "maxLength": 63}),
+]
+ResourceName = Annotated[
+    str,
+    PlainValidator(
+        _matching(
+            rf"{_DNS_SUBDOMAIN}/{_LABEL_NAME}",
+            "an extended resource such as nvidia.com/gpu",
+            max_length=317,
+        )
+    ),
+    WithJsonSchema({"type": "string", "pattern": "^[^/]+/[^/]+$"}),
+]
+ImageReference = Annotated[
+    str,
+    PlainValidator(
+        _matching(
+            _IMAGE_PATTERN,
+            "an image reference such as quay.io/jupyter/pytorch-notebook:latest",
+            max_length=500,
+        )
+    ),
+    WithJsonSchema({"type": "string"}),
+]
+Bytes = Annotated[
+    int,
+    PlainValidator(_bytes),
+    WithJsonSchema(
+        {
+            "type": ["string", "integer"],
+            "description": "An amount of memory: 64Gi, 512Mi, 9.8GB.",
+        }
+    ),
+]
+CpuMilli = Annotated[
+    int,
+    PlainValidator(_cpu_milli),
+    WithJsonSchema(
+        {"type": ["number", "string"], "description": "A number of CPUs: 8, 0.5, 500m."}
+    ),
+]
+Count = Annotated[
+    int,
+    PlainValidator(_count),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": _MAX_COUNT}),
+]
+CudaVersion = Annotated[
+    tuple[int, int],
+    PlainValidator(_cuda_version),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+\.[0-9]+(\.[0-9]+)*$"}),
+]
+Shares = Annotated[tuple[Share, ...], _checked(parse_share), WithJsonSchema(share_json_schema())]

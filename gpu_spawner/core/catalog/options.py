@@ -1,0 +1,182 @@
+"""Turn what a user sent into a Selection, or refuse it with one sentence.
+
+The only place where options are validated, for the form, links and REST alike. Whatever JSON can
+carry goes in; a ``Selection`` comes out or an ``OptionError`` is raised, nothing else. What is not
+said is filled in:
+
+- nothing at all: the default profile's default choice;
+- only a profile: its default choice and its default image;
+- a part of a choice: the first choice of the profile, in page order, that agrees with that part.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from gpu_spawner.core.catalog.access import visible_to
+from gpu_spawner.core.catalog.model import Catalog, Choice, Profile, Selection
+from gpu_spawner.core.errors import OptionError
+from gpu_spawner.core.wording import did_you_mean, listed, quoted
+
+__all__ = ["OPTION_KEYS", "parse_form_key", "parse_options"]
+
+OPTION_KEYS: Final = ("profile", "flavor", "share", "count", "image")
+"""The keys of ``user_options``, each optional."""
+
+_COUNT: Final = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
+_MAX_KEY_LENGTH: Final = 300
+
+
+def parse_options(catalog: Catalog, raw: Any, *, groups: Collection[str]) -> Selection:
+    """Validate the options a user sent, as one who may see only what these groups may see.
+
+    Args:
+        catalog: everything on offer.
+        raw: any JSON value; an object with the keys ``profile``, ``flavor``, ``share``, ``count``
+            and ``image``, or null. Values are strings; ``count`` may be a number. A key with null
+            counts as not given.
+        groups: the user's groups. An operator's own tools lift the rules with
+            ``without_access_rules(catalog)`` first.
+
+    Raises:
+        OptionError: with the field at fault and a sentence for the user.
+    """
+    given = _given(raw)
+    view = visible_to(catalog, groups)
+    profile = _profile(view, given)
+    choice = _choice(view, profile, given)
+    return Selection(
+        profile=profile.slug,
+        flavor=choice.flavor,
+        flavors=choice.flavors,
+        share=choice.share,
+        count=choice.count,
+        image=_image(profile, given),
+    )
+
+
+def parse_form_key(key: Any) -> dict[str, str]:
+    """Take a choice's key (the value of the form's radio button) apart into options.
+
+    >>> parse_form_key("pytorch-gpus/h100-80gb/whole/2")
+    {'profile': 'pytorch-gpus', 'flavor': 'h100-80gb', 'share': 'whole', 'count': '2'}
+    >>> parse_form_key("data-science/cpu")
+    {'profile': 'data-science'}
+
+    Raises:
+        OptionError: it has not the shape of a key. Whether the choice exists is checked by
+            ``parse_options``.
+    """
+    if isinstance(key, str) and len(key) <= _MAX_KEY_LENGTH:
+        parts = key.split("/")
+        if len(parts) == 2 and parts[1] == "cpu":
+            return {"profile": parts[0]}
+        if len(parts) == 4:
+            return dict(zip(OPTION_KEYS, parts, strict=False))
+    raise OptionError("profile", f"The form sent the choice {quoted(key)}, which cannot be read.")
+
+
+def _given(raw: Any) -> dict[str, Any]:
+    if raw is None:
+        return {}
+    if not isinstance(raw, Mapping):
+        raise OptionError("options", f"The options must be an object, but {quoted(raw)} came.")
+    for key in raw:
+        if key not in OPTION_KEYS:
+            guess = did_you_mean(key, OPTION_KEYS)
+            raise OptionError(
+                "options",
+                f"There is no option {quoted(key)}; there are {listed(OPTION_KEYS)}.{guess}",
+            )
+    given = {key: raw[key] for key in OPTION_KEYS if raw.get(key) is not None}
+    for key, value in given.items():
+        if key != "count" and not isinstance(value, str):
+            raise OptionError(key, f"The {key} must be a name, but {quoted(value)} came.")
+    return given
+
+
+def _profile(view: Catalog, given: Mapping[str, Any]) -> Profile:
+    default = view.default_profile
+    if default is None:
+        raise OptionError(
+            "profile", "No profile is open to you. Ask the administrators of this hub for access."
+        )
+    if "profile" not in given:
+        return default
+    slug = given["profile"]
+    profile = view.profile(slug)
+    if profile is None:
+        slugs = [known.slug for known in view.profiles]
+        raise OptionError(
+            "profile",
+            f"There is no profile {quoted(slug)} for you; there are {listed(slugs)}."
+            f"{did_you_mean(slug, slugs)}",
+        )
+    return profile
+
+
+def _choice(view: Catalog, profile: Profile, given: Mapping[str, Any]) -> Choice:
+    """Narrow the profile's choices by one key after the other; the first that is left wins."""
+    candidates = profile.choices
+    for field in ("flavor", "share", "count"):
+        if field not in given:
+            continue
+        if not profile.gpu:
+            _refuse_gpu_option(view, profile, field, is_chosen="profile" in given)
+        wanted = _count(given[field]) if field == "count" else given[field]
+        fitting = tuple(choice for choice in candidates if _value(choice, field) == wanted)
+        if not fitting:
+            allowed = list(dict.fromkeys(_value(choice, field) for choice in candidates))
+            narrowed = " and ".join(
+                f"{earlier} {quoted(given[earlier])}"
+                for earlier in ("flavor", "share")
+                if earlier in given and OPTION_KEYS.index(earlier) < OPTION_KEYS.index(field)
+            )
+            raise OptionError(
+                field,
+                f"{profile.slug}{f' with {narrowed}' if narrowed else ''} has no {field} "
+                f"{quoted(given[field])}; there is {listed(allowed, word='or')}."
+                f"{did_you_mean(given[field], [str(value) for value in allowed])}",
+            )
+        candidates = fitting
+    return candidates[0]
+
+
+def _value(choice: Choice, field: str) -> str | int:
+    if field == "flavor":
+        return choice.flavor
+    if field == "count":
+        return choice.count
+    return choice.share.label if choice.share else ""
+
+
+def _count(raw: Any) -> int:
+    """Read a count: a whole number, or its digits from a link. True, 2.0, "02" are not counts."""
+    if isinstance(raw, str) and _COUNT.fullmatch(raw):
+        return int(raw)
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        return raw
+    raise OptionError("count", f"The count {quoted(raw)} is not a whole number such as 1 or 2.")
+
+
+def _refuse_gpu_option(view: Catalog, profile: Profile, field: str, *, is_chosen: bool) -> None:
+    with_gpu = [other.slug for other in view.profiles if other.gpu]
+    instead = f" Profiles with GPUs: {listed(with_gpu)}." if with_gpu else ""
+    if is_chosen:
+        message = f"{profile.slug} has no GPU, so there is no {field} to choose.{instead}"
+    else:
+        message = f"The option {field} needs a profile beside it.{instead}"
+    raise OptionError(field, message)
+
+
+def _image(profile: Profile, given: Mapping[str, Any]) -> str:
+    if "image" not in given:
+        return profile.images[0]
+    image = given["image"]
+    if image in profile.images:
+        return str(image)
+    raise OptionError(
+        "image",
+        f"{profile.slug} has no image {quoted(image)}; "
+        f"there is {listed(profile.images, word='or')}.{did_you_mean(image, profile.images)}",
+    )

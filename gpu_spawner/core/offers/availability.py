@@ -1,0 +1,137 @@
+"""What can start now: the values an offer is made of. ``board`` computes them.
+
+Unknown is not a fifth rank of ``Availability``: it is ``None`` with a reason, and every number that
+depends on it is ``None`` too, never zero.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+__all__ = ["Availability", "ChoiceOffer", "FlavorCount", "ImageReadiness", "ProfileOffer"]
+
+
+class Availability(IntEnum):
+    """How soon a choice can start, worst to best; a profile's state is its best choice's."""
+
+    IMPOSSIBLE = 0
+    """No node could run it, even if every node were idle."""
+    BUSY = 1
+    """It would fit if something else finished."""
+    COLD = 2
+    """It fits now; its image must be pulled first."""
+    READY = 3
+    """It fits now, and its image is on a node that has room (or nobody knows that it is not)."""
+
+    @property
+    def word(self) -> str:
+        """The state as one lower-case word for classes, JSON and metrics."""
+        return self.name.lower()
+
+    @property
+    def starts_now(self) -> bool:
+        """Whether a server with this state would be scheduled at once."""
+        return self >= Availability.COLD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageReadiness:
+    """Where an image already is, among the nodes that have room for the choice.
+
+    Attributes:
+        ready_nodes: nodes with room that list the image.
+        fitting_nodes: nodes with room.
+        is_known: whether the nodes' image lists can be trusted to be complete.
+        pull_seconds: expected time to pull it where it is missing; None without facts.
+    """
+
+    ready_nodes: int
+    fitting_nodes: int
+    is_known: bool
+    pull_seconds: float | None = None
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether every node with room must pull the image first."""
+        return self.is_known and self.ready_nodes == 0 and self.fitting_nodes > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceOffer:
+    """What is known about one choice of a profile.
+
+    Attributes:
+        key: the choice's key (``Choice.key``), the value of the form's radio button.
+        state: with the profile's default image; None means unknown.
+        free: seats, that is how many such servers would start now; None means unknown.
+        total: seats if every usable node were empty; None means unknown.
+        because: one sentence, never empty: "8 of 16 free", "All 16 are in use", ...
+        images: readiness of each image of the profile, by name; empty when unknown.
+        as_of: Unix time of the knowledge; None when nothing is known.
+    """
+
+    key: str
+    profile: str
+    flavor: str
+    share: str
+    count: int
+    state: Availability | None
+    free: int | None
+    total: int | None
+    because: str
+    images: Mapping[str, ImageReadiness]
+    as_of: float | None
+
+    @property
+    def images_ready(self) -> tuple[int, int] | None:
+        """(ready, fitting) nodes for the default image; None when unknown."""
+        default = next(iter(self.images.values()), None)
+        if default is None or not default.is_known:
+            return None
+        return (default.ready_nodes, default.fitting_nodes)
+
+    @property
+    def starts_now(self) -> bool:
+        """Whether a server would be scheduled at once; False also when unknown."""
+        return self.state is not None and self.state.starts_now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlavorCount:
+    """How many shares of a flavor are free, for the line under its name.
+
+    ``free`` and ``total`` count GPUs (or slices, or replicas, as ``unit`` says) on nodes that a
+    server could use, whatever cpu and memory are left there; None means unknown.
+    """
+
+    flavor: str
+    share: str
+    unit: str
+    free: int | None
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileOffer:
+    """What is known about one profile.
+
+    Attributes:
+        state: the best of its choices; None where nothing is known of any.
+        because: one sentence, never empty.
+        choices: in page order; the first is the default.
+        flavors: free and total per flavor and share, in page order; empty without GPUs.
+    """
+
+    slug: str
+    state: Availability | None
+    because: str
+    choices: tuple[ChoiceOffer, ...]
+    flavors: tuple[FlavorCount, ...]
+    as_of: float | None
+
+    def choice(self, key: str) -> ChoiceOffer | None:
+        """Return the offer of the choice with this key."""
+        for offer in self.choices:
+            if offer.key == key:
+                return offer
+        return None

@@ -1,0 +1,1 @@
+"""Where a pod would go, and how many like it: the scheduler's rules on a snapshot."""

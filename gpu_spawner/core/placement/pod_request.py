@@ -1,0 +1,212 @@
+"""What a pod that is to be placed asks for, and where it may run.
+
+Decides how a manifest is read: with what the API server would add to it (requests from limits,
+host ports of the host network, the not-ready tolerations of ``DefaultTolerationSeconds``), and
+which features nobody here can judge. A request with such a feature carries the reason in
+``unknown``, and its seats are unknown: an honest gap rather than a wrong number.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from gpu_spawner.core.cluster.objects import HostPort, MalformedObjectError, host_ports, to_json
+from gpu_spawner.core.cluster.pod_affinity import (
+    AntiAffinityTerm,
+    anti_affinity_terms,
+    requirements,
+)
+from gpu_spawner.core.cluster.pod_resources import effective_requests
+from gpu_spawner.core.cluster.selectors import NO_EXECUTE, NodeSelectorTerm, Toleration
+from gpu_spawner.core.cluster.wire import (
+    WireAffinity,
+    WireMeta,
+    WireNodeAffinity,
+    WireNodeSelectorTerm,
+    WireRequest,
+    WireRequestSpec,
+)
+from gpu_spawner.core.errors import ConfigError, Problem
+from gpu_spawner.core.resources import ResourceVector
+
+__all__ = ["CLAIMS_NOT_COUNTED", "PodRequest", "PreferredTerm", "request_from_pod"]
+
+CLAIMS_NOT_COUNTED: Final = "device claims are not counted yet"
+
+_NOTHING: Final = frozenset({b"", b"null", b"{}"})
+_DEVICE_CLASS_PREFIX: Final = "deviceclass.resource.kubernetes.io/"
+_CONDITION_TAINTS: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+
+
+class PreferredTerm(msgspec.Struct, frozen=True, kw_only=True):
+    """A node affinity that only steers the choice among nodes that fit."""
+
+    weight: int
+    term: NodeSelectorTerm
+
+
+class PodRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What one pod asks for; hashable, so that equal requests are counted once.
+
+    Attributes:
+        requests: the effective requests (:mod:`gpu_spawner.core.cluster.pod_resources`).
+        node_selector: labels a node must have, sorted.
+        affinity: terms of which a node must match one; None where there is no required affinity,
+            which is not the same as no terms: those match nothing.
+        preferred: affinity that steers and never refuses.
+        node_name: the one node it may run on; empty for any.
+        namespace: where it will live; anti-affinity of others looks at it.
+        labels: its labels, sorted, for the same purpose.
+        anti_affinity: pods it requires to keep away from.
+        priority: pods below it could be preempted; seats are counted without preempting anybody.
+        may_preempt: False where its preemption policy is ``Never``.
+        gates: names of scheduling gates; with any, it is not scheduled at all.
+        architectures: what its image is built for (``amd64``, ...); empty for no such limit. The
+            scheduler does not look at images, so only callers who know the image set it.
+        min_cuda: the CUDA version its image needs of the node's driver, likewise; None for none.
+        unknown: why its seats cannot be known; empty where they can.
+    """
+
+    requests: ResourceVector
+    node_selector: tuple[tuple[str, str], ...] = ()
+    affinity: tuple[NodeSelectorTerm, ...] | None = None
+    preferred: tuple[PreferredTerm, ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+    node_name: str = ""
+    host_ports: tuple[HostPort, ...] = ()
+    namespace: str = "default"
+    labels: tuple[tuple[str, str], ...] = ()
+    anti_affinity: tuple[AntiAffinityTerm, ...] = ()
+    priority: int = 0
+    may_preempt: bool = True
+    gates: tuple[str, ...] = ()
+    architectures: frozenset[str] = frozenset()
+    min_cuda: tuple[int, int] | None = None
+    unknown: str = ""
+
+
+_decode_request = msgspec.json.Decoder(WireRequest).decode
+_decode_affinity = msgspec.json.Decoder(WireAffinity).decode
+
+
+def request_from_pod(
+    manifest: Mapping[str, Any], *, source: str = "pod", volumes_bind_anywhere: bool = False
+) -> PodRequest:
+    """Read what a pod asks for from its manifest.
+
+    Args:
+        manifest: the pod, as a person writes it or as the API shows it.
+        source: what to call it in an error, such as a file name.
+        volumes_bind_anywhere: whether persistent volumes may be taken to be usable from every node;
+            without that promise, a pod with such volumes has an unknown number of seats.
+
+    Raises:
+        ConfigError: it is not a pod, or a field has the wrong type or an impossible quantity.
+    """
+    try:
+        wire = _decode_request(to_json(manifest))
+        return _build(wire, volumes_bind_anywhere=volumes_bind_anywhere)
+    except (ValueError, MalformedObjectError) as error:
+        raise ConfigError(
+            [
+                Problem(
+                    file=source,
+                    message=f"{error}.",
+                    cure="Write it as kubectl would accept it.",
+                )
+            ]
+        ) from None
+
+
+def _build(wire: WireRequest, *, volumes_bind_anywhere: bool) -> PodRequest:
+    meta = wire.metadata or WireMeta()
+    spec = wire.spec or WireRequestSpec()
+    if not spec.containers:
+        raise ValueError("spec.containers: missing")
+    raw_affinity = bytes(spec.affinity)
+    affinity = WireAffinity() if raw_affinity in _NOTHING else _decode_affinity(raw_affinity)
+    node_affinity = affinity.node_affinity or WireNodeAffinity()
+    requests = effective_requests(spec, None)
+    return PodRequest(
+        requests=requests,
+        node_selector=tuple(sorted((spec.node_selector or {}).items())),
+        affinity=_required_terms(node_affinity),
+        preferred=_preferred_terms(node_affinity),
+        tolerations=_tolerations(spec),
+        node_name=spec.node_name or "",
+        host_ports=host_ports(spec),
+        namespace=meta.namespace or "default",
+        labels=tuple(sorted((meta.labels or {}).items())),
+        anti_affinity=anti_affinity_terms(affinity),
+        priority=spec.priority or 0,
+        may_preempt=spec.preemption_policy != "Never",
+        gates=tuple(gate.name or "" for gate in spec.scheduling_gates or ()),
+        unknown=_what_cannot_be_judged(
+            spec, affinity, requests, volumes_bind_anywhere=volumes_bind_anywhere
+        ),
+    )
+
+
+def _required_terms(affinity: WireNodeAffinity) -> tuple[NodeSelectorTerm, ...] | None:
+    if affinity.required is None:
+        return None
+    return tuple(_term(term) for term in affinity.required.node_selector_terms or ())
+
+
+def _preferred_terms(affinity: WireNodeAffinity) -> tuple[PreferredTerm, ...]:
+    return tuple(
+        PreferredTerm(weight=entry.weight or 0, term=_term(entry.preference))
+        for entry in affinity.preferred or ()
+        if entry.preference is not None
+    )
+
+
+def _term(wire: WireNodeSelectorTerm) -> NodeSelectorTerm:
+    return NodeSelectorTerm(
+        match_expressions=requirements(wire.match_expressions),
+        match_fields=requirements(wire.match_fields),
+    )
+
+
+def _tolerations(spec: WireRequestSpec) -> tuple[Toleration, ...]:
+    """Return the tolerations with those the admission plugin DefaultTolerationSeconds adds."""
+    given = [
+        Toleration(
+            key=entry.key or "",
+            operator=entry.operator or "",
+            value=entry.value or "",
+            effect=entry.effect or "",
+        )
+        for entry in spec.tolerations or ()
+    ]
+    added = [
+        Toleration(key=key, operator="Exists", effect=NO_EXECUTE)
+        for key in _CONDITION_TAINTS
+        if not any(entry.key in ("", key) and entry.effect in ("", NO_EXECUTE) for entry in given)
+    ]
+    return tuple(given + added)
+
+
+def _what_cannot_be_judged(
+    spec: WireRequestSpec,
+    affinity: WireAffinity,
+    requests: ResourceVector,
+    *,
+    volumes_bind_anywhere: bool,
+) -> str:
+    if spec.resource_claims or any(name.startswith(_DEVICE_CLASS_PREFIX) for name in requests):
+        return CLAIMS_NOT_COUNTED
+    if affinity.pod_affinity is not None and affinity.pod_affinity.required:
+        return "required pod affinity is not evaluated"
+    if any(
+        entry.when_unsatisfiable in (None, "DoNotSchedule")
+        for entry in spec.topology_spread_constraints or ()
+    ):
+        return "topology spread constraints that forbid scheduling are not evaluated"
+    if not volumes_bind_anywhere and any(
+        volume.persistent_volume_claim is not None or bytes(volume.ephemeral) not in _NOTHING
+        for volume in spec.volumes or ()
+    ):
+        return "from which nodes the pod's persistent volumes can be used is not evaluated"
+    return ""

@@ -1,0 +1,73 @@
+"""The answer of ``gpu-spawner whatif``: seats of a manifest in a saved cluster, with all reasons.
+
+Decides only how the answer is laid out; what fits is decided in
+``seats``.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.errors import ConfigError, Problem
+from gpu_spawner.core.placement.fitting import Rejection
+from gpu_spawner.core.placement.pod_request import request_from_pod
+from gpu_spawner.core.placement.scheduling import scheduler_words
+from gpu_spawner.core.placement.seats import count_seats
+
+__all__ = ["whatif"]
+
+
+def whatif(
+    items: Sequence[Mapping[str, Any]],
+    pod: Mapping[str, Any],
+    *,
+    cluster_source: str = "cluster",
+    pod_source: str = "pod",
+) -> dict[str, Any]:
+    """Count the seats of a pod in a cluster.
+
+    Args:
+        items: the cluster's objects: the ``items`` of a ``v1`` List as kubectl prints it.
+        pod: the pod's manifest.
+        cluster_source: what to call the cluster in an error, such as a file name.
+        pod_source: the same for the pod.
+
+    Returns:
+        ``{"seats": n, "nodes": {NAME: {"seats": n, "reasons": [...]}}}``, nodes ordered by name.
+        The reasons are those for which the next such pod cannot join, in the scheduler's words.
+        Where the number cannot be known, ``seats`` is None and ``reason`` says why.
+
+    Raises:
+        ConfigError: an object or the pod is not what the API would accept; all of them at once.
+    """
+    problems: list[Problem] = []
+    snapshot = request = None
+    try:
+        snapshot = Snapshot.from_objects(items, source=cluster_source)
+    except ConfigError as error:
+        problems.extend(error.problems)
+    try:
+        request = request_from_pod(pod, source=pod_source)
+    except ConfigError as error:
+        problems.extend(error.problems)
+    if snapshot is None or request is None:
+        raise ConfigError(problems)
+    if not snapshot.nodes:
+        return {"seats": None, "nodes": {}, "reason": f"{cluster_source} lists no nodes"}
+    seats = count_seats(snapshot, request)
+    if seats.free is None:
+        return {"seats": None, "nodes": {}, "reason": seats.unknown}
+    return {
+        "seats": seats.free,
+        "nodes": {
+            name: {
+                "seats": seats.nodes[name].free,
+                "reasons": [_sentence(found) for found in seats.nodes[name].rejections],
+            }
+            for name in sorted(seats.nodes)
+        },
+    }
+
+
+def _sentence(rejection: Rejection) -> str:
+    return f"{scheduler_words(rejection)}: {rejection.detail or rejection.reason}"
