@@ -180,8 +180,9 @@ class Live:
 
     def _new_board(self, catalog: Catalog, site: SitePod) -> tuple[OfferBoard, bool]:
         """Make a board; where the site's settings make no pod, one on which all is unknown."""
+        speed = self.settings.pull_bytes_per_second
         try:
-            return OfferBoard(catalog, site), True
+            return OfferBoard(catalog, site, pull_bytes_per_second=speed), True
         except ConfigError as error:
             self.log.error("KubeSpawner's settings make no valid pod:\n%s", error)  # noqa: TRY400 - the list is the message
             return OfferBoard(catalog), False

@@ -9,6 +9,8 @@ from typing import Any
 from traitlets import Bool, Dict, Float, HasTraits, Unicode
 from traitlets.config import Config, LoggingConfigurable
 
+from gpu_spawner.core.offers.board import PULL_BYTES_PER_SECOND
+
 __all__ = ["HubSettings", "Settings", "read_settings"]
 
 
@@ -93,6 +95,19 @@ class Settings(HasTraits):
         Whether to refuse a start at once, with the reason and the nearest choice that would start,
         when no place is free for it. False creates the pod anyway and lets it wait until
         `start_timeout`.
+        """,
+    )
+
+    pull_bytes_per_second = Float(
+        PULL_BYTES_PER_SECOND,
+        min=1,
+        config=True,
+        help="""
+        How fast a node of this cluster pulls images, in bytes a second. With the `size` of an image
+        it gives the time that the page adds for a node that has not got the image yet.
+
+        The default, 100 MB/s, is what a registry of the same cloud region gives; measure with
+        `kubectl get events --field-selector reason=Pulled`, whose messages tell size and time.
         """,
     )
 

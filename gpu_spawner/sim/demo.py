@@ -120,6 +120,7 @@ class _Demo:
                 port=self._options.port,
                 hub_port=kept_port(self._state_dir / "hub-port"),
                 proxy_api_port=kept_port(self._state_dir / "proxy-port"),
+                pull_bytes_per_second=min(group.pull_bandwidth for group in self._fleet.nodes),
             )
             try:
                 async with asyncio.TaskGroup() as group:

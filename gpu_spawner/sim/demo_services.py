@@ -34,6 +34,7 @@ class DemoSite:
     Attributes:
         port: what the user's browser goes to.
         hub_port, proxy_api_port: only the services themselves use these.
+        pull_bytes_per_second: of the fleet's slowest node; the page's estimates rest on it.
     """
 
     state_dir: Path
@@ -43,6 +44,7 @@ class DemoSite:
     port: int
     hub_port: int
     proxy_api_port: int
+    pull_bytes_per_second: int
 
     @property
     def logs(self) -> Path:
@@ -144,6 +146,7 @@ def hub_service(site: DemoSite) -> Service:
         "database": f"sqlite:///{folder / 'jupyterhub.sqlite'}",
         "cookie_secret_file": str(folder / "cookie_secret"),
         "profiles_dir": str(site.profiles_dir),
+        "pull_bytes_per_second": site.pull_bytes_per_second,
         "namespace": site.namespace,
         "storage_class": STORAGE_CLASS,
     }

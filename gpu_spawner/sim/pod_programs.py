@@ -20,7 +20,8 @@ __all__ = ["PodPrograms"]
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 # As an image would configure its notebook server. In a container root is harmless, and the demo
-# itself may be run as root (in CI, say). The other two keep JupyterLab from asking the internet.
+# itself may be run as root (in CI, say). The rest keeps JupyterLab from asking the internet, and
+# from asking the user whether it may.
 # A login shell, Jupyter's choice for terminals, would set its own PATH.
 _SHELL = shutil.which("bash", path=_SYSTEM_PATH) or "/bin/sh"
 _JUPYTER_CONFIG = {
@@ -30,6 +31,7 @@ _JUPYTER_CONFIG = {
         "check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
     },
 }
+_PAGE_CONFIG = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
 
 
 class PodPrograms:
@@ -42,6 +44,9 @@ class PodPrograms:
         self._config.mkdir(parents=True, exist_ok=True)
         config = self._config / "jupyter_server_config.json"
         config.write_text(json.dumps(_JUPYTER_CONFIG), encoding="utf-8")
+        page_config = self._config / "labconfig" / "page_config.json"
+        page_config.parent.mkdir(exist_ok=True)
+        page_config.write_text(json.dumps(_PAGE_CONFIG), encoding="utf-8")
         wrapper = self._programs / "nvidia-smi"
         script = shlex.join([sys.executable, "-I", "-S", str(Path(nvidia_smi.__file__).resolve())])
         wrapper.write_text(f'#!/bin/sh\nexec {script} "$@"\n', encoding="utf-8")

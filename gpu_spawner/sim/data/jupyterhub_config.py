@@ -14,7 +14,11 @@ c = get_config()  # type: ignore[name-defined]  # noqa: F821  JupyterHub puts it
 demo = json.loads(Path(os.environ["GPU_SPAWNER_DEMO_SETTINGS"]).read_text(encoding="utf-8"))
 
 # The plugin. This, and profiles, is all a site that runs KubeSpawner already would add.
-gpu_spawner.configure(c, profiles_dir=demo["profiles_dir"])
+gpu_spawner.configure(
+    c,
+    profiles_dir=demo["profiles_dir"],
+    pull_bytes_per_second=demo["pull_bytes_per_second"],
+)
 
 # Servers, as with plain KubeSpawner: a home volume for each user, JupyterLab in it.
 c.KubeSpawner.namespace = demo["namespace"]
