@@ -1,10 +1,9 @@
-"""Defaults and refusals for namespaces, nodes, events, quotas and priority classes."""
+"""Defaults and refusals for namespaces, events, quotas, leases and priority classes."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from gpu_spawner.core.quantity import parse_nano
-from gpu_spawner.sim.affinity_rules import TAINT_EFFECTS
 from gpu_spawner.sim.field_errors import (
     FieldError,
     forbidden_field,
@@ -12,26 +11,23 @@ from gpu_spawner.sim.field_errors import (
     not_supported,
     required,
 )
-from gpu_spawner.sim.names import label_value_problems, qualified_name_problems
-from gpu_spawner.sim.resource_rules import check_quantity, is_native
+from gpu_spawner.sim.names import qualified_name_problems
+from gpu_spawner.sim.resource_rules import is_native
 
 __all__ = [
     "check_event",
-    "check_node",
+    "check_lease",
     "check_priority_class",
     "check_priority_class_update",
     "check_quota",
     "default_namespace",
-    "default_node",
     "default_priority_class",
     "prepare_namespace",
-    "prepare_node",
 ]
 
 Obj = Mapping[str, Any]
 
 _NAME_LABEL: Final = "kubernetes.io/metadata.name"
-_NOT_READY: Final = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 _HIGHEST_USER_PRIORITY: Final = 1_000_000_000
 _SYSTEM_PRIORITIES: Final = {
     "system-cluster-critical": 2_000_000_000,
@@ -79,46 +75,6 @@ def prepare_namespace(namespace: dict[str, Any]) -> None:
     default_namespace(namespace)
 
 
-def default_node(node: dict[str, Any]) -> None:
-    """A node gives away all it has, unless it says otherwise."""
-    status = node["status"]
-    if "capacity" in status:
-        status.setdefault("allocatable", dict(status["capacity"]))
-
-
-def prepare_node(node: dict[str, Any]) -> None:
-    """Keep pods off a new node until it has reported that it is ready."""
-    taints = node["spec"].setdefault("taints", [])
-    if not any(taint["key"] == _NOT_READY["key"] for taint in taints):
-        taints.append(dict(_NOT_READY))
-
-
-def check_node(node: Obj) -> Iterator[FieldError]:
-    """Check a Node."""
-    seen: set[tuple[str, str]] = set()
-    for index, taint in enumerate(node["spec"].get("taints", ())):
-        here = f"metadata.taints[{index}]"
-        for problem in qualified_name_problems(taint["key"]):
-            yield invalid_value(f"{here}.key", taint["key"], problem)
-        problems = label_value_problems(taint.get("value", ""))
-        if problems:
-            yield invalid_value(f"{here}.value", taint["value"], ";".join(problems))
-        if not taint["effect"]:
-            yield required(f"{here}.effect")
-        elif taint["effect"] not in TAINT_EFFECTS:
-            yield not_supported(f"{here}.effect", taint["effect"], TAINT_EFFECTS)
-        pair = (taint["key"], taint["effect"])
-        if pair in seen:
-            shown = {"Key": pair[0], "Value": taint.get("value", ""), "Effect": pair[1]}
-            detail = "taints must be unique by key and effect pair"
-            yield invalid_value(here, {**shown, "TimeAdded": None}, detail)
-        seen.add(pair)
-    for key in ("capacity", "allocatable"):
-        amounts = node["status"].get(key, {})
-        for name in sorted(amounts):
-            yield from check_quantity(name, amounts[name], f"status.{key}.{name}")
-
-
 def check_event(event: Obj) -> Iterator[FieldError]:
     """Check an Event; those with an ``eventTime`` are of the newer kind and say more."""
     namespace = event["metadata"].get("namespace", "")
@@ -146,6 +102,20 @@ def check_event(event: Obj) -> Iterator[FieldError]:
             yield required(key)
         if len(value) > limit:
             yield invalid_value(key, "", f"can have at most {limit} characters")
+
+
+def check_lease(lease: Obj) -> Iterator[FieldError]:
+    """Check a Lease."""
+    spec = lease["spec"]
+    seconds, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
+    if seconds is not None and seconds <= 0:
+        yield invalid_value("spec.leaseDurationSeconds", seconds, "must be greater than 0")
+    if transitions is not None and transitions < 0:
+        detail = "must be greater than or equal to 0"
+        yield invalid_value("spec.leaseTransitions", transitions, detail)
+    if spec.get("preferredHolder") and not spec.get("strategy"):
+        detail = "may only be specified if `strategy` is defined"
+        yield forbidden_field("spec.preferredHolder", detail)
 
 
 def check_quota(quota: Obj) -> Iterator[FieldError]:

@@ -61,9 +61,9 @@ def forbidden_field(field: str, detail: str) -> FieldError:
     return _error(field, "Forbidden", "Forbidden", detail)
 
 
-def duplicate(field: str, value: Any) -> FieldError:
+def duplicate(field: str, value: Any, detail: str = "") -> FieldError:
     """Another item has the same key."""
-    return _error(field, "Duplicate", f"Duplicate value: {_shown(value)}", "")
+    return _error(field, "Duplicate", f"Duplicate value: {_shown(value)}", detail)
 
 
 def field_not_found(field: str, value: Any, detail: str = "") -> FieldError:

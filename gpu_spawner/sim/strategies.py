@@ -11,6 +11,7 @@ from gpu_spawner.sim import (
     cluster_rules,
     config_rules,
     device_rules,
+    node_rules,
     pod_defaults,
     pod_rules,
     role_rules,
@@ -149,6 +150,9 @@ _STRATEGIES: Final[dict[str, Strategy]] = {
     ),
     "ingressclasses.networking.k8s.io": _COUNTING,
     "ingresses.networking.k8s.io": _COUNTING,
+    "leases.coordination.k8s.io": Strategy(
+        check=cluster_rules.check_lease, check_update=_again(cluster_rules.check_lease)
+    ),
     "namespaces": Strategy(
         default=cluster_rules.default_namespace,
         prepare=cluster_rules.prepare_namespace,
@@ -156,10 +160,11 @@ _STRATEGIES: Final[dict[str, Strategy]] = {
     ),
     "networkpolicies.networking.k8s.io": _COUNTING,
     "nodes": Strategy(
-        default=cluster_rules.default_node,
-        prepare=cluster_rules.prepare_node,
-        check=cluster_rules.check_node,
-        check_update=_again(cluster_rules.check_node),
+        default=node_rules.default_node,
+        prepare=node_rules.prepare_node,
+        check=node_rules.check_node,
+        check_update=node_rules.check_node_update,
+        check_status_update=node_rules.check_node_update,
         keeps_status=True,
     ),
     "persistentvolumeclaims": Strategy(
