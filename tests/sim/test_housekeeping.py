@@ -146,3 +146,20 @@ async def test_the_spec_of_a_pod_is_settled_but_for_its_images(api: Api) -> None
     images = [{"op": "replace", "path": "/spec/containers/0/image", "value": "i:2"}]
     reply = await api.call("PATCH", f"{PODS}/p", images, "application/json-patch+json")
     assert reply.status == 200
+
+
+async def test_what_identifies_a_node_is_given_once(api: Api) -> None:
+    await api.create("/api/v1/nodes", node("n1"))
+    path = "/api/v1/nodes/n1"
+    given = await api.merge(path, {"spec": {"podCIDR": "10.0.0.0/24", "providerID": "x"}})
+    assert given["spec"]["podCIDRs"] == ["10.0.0.0/24"]
+    for other in ({"providerID": "y"}, {"podCIDR": "10.0.1.0/24", "podCIDRs": None}):
+        refused = await api.call("PATCH", path, {"spec": other}, MERGE)
+        assert refused.status == 422
+        assert 'except from "" to valid' in refused.message
+    half = {"status": {"capacity": {"nvidia.com/gpu": "500m"}}}
+    refused = await api.call("PATCH", f"{path}/status", half, MERGE)
+    assert "status.capacity.nvidia.com/gpu" in refused.message
+    taint = {"key": "a", "effect": "NoSchedule"}
+    twice = await api.call("PATCH", path, {"spec": {"taints": [taint, taint]}}, MERGE)
+    assert "taints must be unique by key and effect pair" in twice.message
