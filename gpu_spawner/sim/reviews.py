@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gpu_spawner.sim.access import Authenticator, User, service_account_user
+from gpu_spawner.sim.access import Authenticator, User
 from gpu_spawner.sim.api_errors import bad_request
 from gpu_spawner.sim.kinds import Resource
 from gpu_spawner.sim.rbac import Attributes, Authorizer
@@ -51,8 +51,7 @@ def request_token(account: Record, request: Obj, authenticator: Authenticator, n
     seconds = spec.get("expirationSeconds", _DEFAULT_TOKEN_SECONDS)
     if seconds < _SHORTEST_TOKEN_SECONDS:
         raise bad_request("may not specify a duration less than 10 minutes")
-    user = service_account_user(account.namespace, account.name, account.uid)
-    token = authenticator.issue(user, seconds)
+    token = authenticator.issue(account.namespace, account.name, account.uid, seconds)
     audiences = spec.get("audiences") or ["https://kubernetes.default.svc.cluster.local"]
     return {
         "kind": "TokenRequest",

@@ -7,7 +7,6 @@ hands every request to the layer that decides it. Nothing here knows a kind of o
 import asyncio
 import base64
 import logging
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,12 +19,13 @@ from aiohttp import web
 from gpu_spawner.sim.access import ADMIN, ANONYMOUS, Authenticator, User, impersonated, named_user
 from gpu_spawner.sim.api_errors import ApiError, not_implemented, unauthorized
 from gpu_spawner.sim.bootstrap import bootstrap
+from gpu_spawner.sim.credentials import load_or_create_credentials
 from gpu_spawner.sim.discovery import find_document
 from gpu_spawner.sim.faults import Fault, FaultHook, RequestFacts
 from gpu_spawner.sim.handlers import ResourceHandlers
 from gpu_spawner.sim.housekeeping import Housekeeping
 from gpu_spawner.sim.journal import Journal
-from gpu_spawner.sim.kinds import is_known_group
+from gpu_spawner.sim.kinds import RESOURCES, is_known_group
 from gpu_spawner.sim.pod_logs import LogSource
 from gpu_spawner.sim.rbac import Attributes, Authorizer, denial
 from gpu_spawner.sim.registry import Registry
@@ -41,6 +41,7 @@ Obj = dict[str, Any]
 
 # What Kubernetes accepts at most.
 _MAX_BODY_BYTES: Final = 3 * 1024 * 1024
+_SERVICE_ACCOUNTS: Final = next(item for item in RESOURCES if item.kind == "ServiceAccount")
 _HEALTH_PATHS: Final = frozenset({"healthz", "livez", "readyz"})
 
 
@@ -78,9 +79,12 @@ class ApiServer:
         if self._journal is not None:
             self._journal.load(self.store)
         registry = Registry(self.store, clock)
-        given = users if users is not None else {secrets.token_urlsafe(24): ADMIN}
+        credentials = load_or_create_credentials(state_dir)
+        given = users if users is not None else {credentials.admin_token: ADMIN}
         known = {token: named_user(user) for token, user in given.items()}
-        self._authenticator = Authenticator(known, clock)
+        self._authenticator = Authenticator(
+            known, clock, credentials.signing_key, self._account_uid
+        )
         self._authorizer = Authorizer(self.store)
         self._identity = load_or_create_identity(state_dir) if tls else None
         authority = self._identity.certificate.decode() if self._identity is not None else ""
@@ -210,6 +214,10 @@ class ApiServer:
         if route is None:
             return _discover(parts, request.host)
         return await self._handlers.answer(request, route, user, fault)
+
+    def _account_uid(self, namespace: str, name: str) -> str:
+        record = self.store.get(_SERVICE_ACCOUNTS, namespace, name)
+        return record.uid if record is not None else ""
 
     def _identify(self, request: web.Request) -> User:
         user = self._authenticator.identify(request.headers)

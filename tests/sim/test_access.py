@@ -129,6 +129,16 @@ async def test_a_service_account_has_a_token_for_a_while() -> None:
         assert (await api.call("GET", PODS, token=token)).status == 401
 
 
+async def test_a_token_is_only_as_good_as_its_account_and_signature(api: Api) -> None:
+    token = await _token(api)
+    assert (await api.call("GET", PODS, token=token)).status == 403
+    other = token[:-2] + ("AA" if token[-2:] != "AA" else "BB")
+    assert (await api.call("GET", PODS, token=other)).status == 401
+    await api.delete(ACCOUNT)
+    await api.create(ACCOUNT.rpartition("/")[0], {"metadata": {"name": "default"}})
+    assert (await api.call("GET", PODS, token=token)).status == 401
+
+
 async def test_a_token_request_is_checked(api: Api) -> None:
     short = await api.call("POST", f"{ACCOUNT}/token", {"spec": {"expirationSeconds": 5}})
     assert short.status == 400

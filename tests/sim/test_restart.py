@@ -77,7 +77,7 @@ async def test_nobody_else_may_read_it(tmp_path: Path) -> None:
     directory = tmp_path / "state"
     async with serving(state_dir=directory, tls=True) as api:
         assert api.server.url.startswith("https://127.0.0.1:")
-        for name in ("objects.jsonl", "apiserver.pem"):
+        for name in ("objects.jsonl", "apiserver.pem", "credentials.json"):
             assert (directory / name).stat().st_mode & 0o777 == 0o600
 
 
@@ -90,6 +90,19 @@ async def test_the_certificate_outlives_the_server(tmp_path: Path) -> None:
         before = authority(api)
     async with serving(state_dir=tmp_path, tls=True) as api:
         assert authority(api) == before
+
+
+async def test_tokens_outlive_the_server(tmp_path: Path) -> None:
+    path = "/api/v1/namespaces/default/serviceaccounts/default/token"
+    async with serving(state_dir=tmp_path) as api:
+        admin = api.token
+        account = (await api.create(path, {}))["status"]["token"]
+    async with serving(state_dir=tmp_path) as api:
+        assert (await api.call("GET", CONFIG_MAPS, token=admin)).status == 200
+        assert (await api.call("GET", CONFIG_MAPS, token=account)).status == 403
+    async with serving() as api:
+        for token in (admin, account):
+            assert (await api.call("GET", CONFIG_MAPS, token=token)).status == 401
 
 
 async def test_owners_are_known_after_a_restart(tmp_path: Path) -> None:
