@@ -372,3 +372,40 @@ def test_the_shipped_catalog_is_read() -> None:
         "gpu-slice",
     ]
     assert catalog.default_profile is catalog.profiles[0]
+
+
+def test_one_mistake_does_not_hide_another(tmp_path: Path) -> None:
+    """Wrong amounts, keys and counts leave what must agree with other files to be checked."""
+    flavors = "h100:\n  display_name: H100\n  node_labels: {gpu: h100}\n"
+    profile = (
+        "images: [bas]\n"
+        "colour: red\n"
+        "gpu:\n"
+        "  - {flavors: [h10], share: whole, count: [0]}\n"
+        "  - {flavors: [h100], share: whole, count: 1}\n"
+        "resources: {cpu: {request: 8, limit: 4}, memory: {request: lots, limit: 1Gi}}\n"
+        "kubespawner_override: {image: x}\n"
+    )
+
+    found = problems_of(write(tmp_path, flavors=flavors, p10_small=profile))
+
+    assert [text.split(": ")[:2] for text in found] == [
+        ["10-small.yaml", "display_name"],
+        ["10-small.yaml:1", "images[0]"],
+        ["10-small.yaml:2", "colour"],
+        ["10-small.yaml:4", "gpu[0].count[0]"],
+        ["10-small.yaml:4", "gpu[0].flavors[0]"],
+        ["10-small.yaml:6", "resources.cpu"],
+        ["10-small.yaml:6", "resources.memory.request"],
+        ["10-small.yaml:7", "kubespawner_override.image"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["gpu: 7\n", "gpu: [[]]\n", "images: 3\n", "gpu: {share: {mig: []}}\n", "7: x\n"]
+)
+def test_nothing_is_told_of_what_stands_in_for_a_mistake(tmp_path: Path, wrong: str) -> None:
+    found = problems_of(write(tmp_path, p10_small=f"display_name: A\n{wrong}"))
+
+    assert found
+    assert not any("'-'" in text for text in found)

@@ -474,3 +474,15 @@ class TestUnschedulable:
     def test_takes_any_text(self, text: str) -> None:
         assert explain_unschedulable(text).summary.startswith("Waiting")
         assert explain_unschedulable(f"0/3 nodes are available: {text}").summary.endswith(".")
+
+
+def test_events_of_one_second_are_read_in_the_course_of_a_start() -> None:
+    """The scheduler writes microseconds, the kubelet whole seconds."""
+    scheduled = event("Scheduled", "Successfully assigned jhub/jupyter-ada to h100-1")
+    scheduled = {**scheduled, "lastTimestamp": None, "eventTime": "2026-11-23T10:00:00.654321Z"}
+    pulling = event("Pulling", 'Pulling image "quay.io/jupyter/pytorch-notebook:cuda13"')
+    pulling = {**pulling, "lastTimestamp": "2026-11-23T10:00:00Z"}
+
+    found = [diagnose(pod(), order) for order in ([scheduled, pulling], [pulling, scheduled])]
+
+    assert [each.category for each in found] == [Category.PULLING, Category.PULLING]

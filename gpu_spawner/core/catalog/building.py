@@ -23,6 +23,7 @@ from gpu_spawner.core.catalog.flavors import Flavor
 from gpu_spawner.core.catalog.model import ANY, Catalog, Image, Profile
 from gpu_spawner.core.catalog.override import find_owned
 from gpu_spawner.core.catalog.reading import flavor_from, image_from, profile_from
+from gpu_spawner.core.catalog.salvage import salvage_model, without_doubtful
 from gpu_spawner.core.catalog.schema import FlavorModel, ImageModel, ProfileModel
 from gpu_spawner.core.errors import ConfigError, Problem
 
@@ -142,8 +143,12 @@ class _Building:
         self._check_uniqueness(source)
         model, found = read_model(document, ProfileModel)
         self.problems.extend(found)
+        doubtful: list[KeyPath] = []
         if model is None:
-            return
+            salvaged = salvage_model(document, ProfileModel)
+            if salvaged is None:
+                return
+            model, doubtful = salvaged
         profile = profile_from(source.slug, source.order, model, document)
         found = [
             *self._wrong_names(document, ("images",), model.images, self.image_names),
@@ -159,8 +164,8 @@ class _Building:
         for override, cure in find_owned(profile.override):
             key = ("kubespawner_override", *override)
             found.append(document.problem(key, "may not be set: the profile owns it", cure))
-        self.problems.extend(found)
-        if not found:
+        self.problems.extend(without_doubtful(document, found, doubtful))
+        if not found and not doubtful:
             self.profiles.append(profile)
 
     def _wrong_names(

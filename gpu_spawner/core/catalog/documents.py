@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from gpu_spawner.core.errors import Problem
 from gpu_spawner.core.wording import as_sentence, did_you_mean, quoted
 
-__all__ = ["Document", "KeyPath", "dotted", "read_model"]
+__all__ = ["Document", "KeyPath", "dotted", "place_of", "read_model"]
 
 KeyPath = tuple[str | int, ...]
 """Where something is inside a document: keys of mappings and indexes of lists."""
@@ -114,11 +114,16 @@ def _problems(
 ) -> Iterator[Problem]:
     for details in error.errors(include_url=False):
         message, cure = _say(model, details)
-        # A wrong key of a mapping is located by pydantic as (mapping, key, "[key]").
-        location = [part for part in details["loc"] if part != "[key]"]
-        place = document.actual_path((*path, *location))
+        place = place_of(document, details, path)
         if not any(place[: len(told)] == told for told in document.told):
             yield document.problem(place, message, cure)
+
+
+def place_of(document: Document, details: ErrorDetails, path: KeyPath = ()) -> KeyPath:
+    """Return where in a document pydantic found a mistake, in a model read at ``path``."""
+    # A wrong key of a mapping is located by pydantic as (mapping, key, "[key]").
+    location = [part for part in details["loc"] if part != "[key]"]
+    return document.actual_path((*path, *location))
 
 
 def _say(model: type[BaseModel], details: ErrorDetails) -> tuple[str, str]:

@@ -26,6 +26,8 @@ NOTEBOOK: Final = "notebook"
 """KubeSpawner's name of the container that is the server."""
 
 _MAX_DETAIL: Final = 300
+_SECONDS_LENGTH: Final = len("2026-01-01T00:00:00")
+_COURSE: Final = ("FailedScheduling", "Scheduled", "Pulling", "Pulled", "Created", "Started")
 
 
 class Category(StrEnum):
@@ -305,8 +307,14 @@ def _own_events(
     return sorted(own, key=_when)
 
 
-def _when(event: Mapping[str, Any]) -> str:
-    """Return when an event last happened; without the Z, texts of any precision sort by time."""
+def _when(event: Mapping[str, Any]) -> tuple[str, int]:
+    """Return in which second an event last happened, and its place in the course of a start.
+
+    The scheduler writes microseconds and the kubelet whole seconds: within one second only the
+    course tells what came first.
+    """
+    reason = event.get("reason")
+    rank = _COURSE.index(reason) if reason in _COURSE else len(_COURSE)
     for value in (
         _mapping(event.get("series")).get("lastObservedTime"),
         event.get("lastTimestamp"),
@@ -315,8 +323,8 @@ def _when(event: Mapping[str, Any]) -> str:
         _mapping(event.get("metadata")).get("creationTimestamp"),
     ):
         if value:
-            return str(value).rstrip("Z")
-    return ""
+            return str(value)[:_SECONDS_LENGTH], rank
+    return "", rank
 
 
 def _last(story: list[Mapping[str, Any]], *reasons: str) -> Mapping[str, Any] | None:
