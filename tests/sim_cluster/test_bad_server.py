@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import Pods
+from lab_pods import Pods
 from waiting import until
 
 from gpu_spawner.sim.api_errors import ApiError

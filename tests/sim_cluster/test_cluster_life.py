@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import NAMESPACE, Pods
+from lab_pods import NAMESPACE, Pods
 from waiting import until
 
 from gpu_spawner.core.errors import ClusterError

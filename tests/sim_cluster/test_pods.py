@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import NAMESPACE, Pods
+from lab_pods import NAMESPACE, Pods
 from waiting import until
 
 from gpu_spawner.sim.cluster import Cluster

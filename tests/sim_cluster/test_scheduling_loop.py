@@ -2,7 +2,7 @@
 
 import asyncio
 
-from conftest import NAMESPACE, Pods
+from lab_pods import NAMESPACE, Pods
 
 from gpu_spawner.sim.cluster import Cluster
 
