@@ -22,19 +22,19 @@ from types import TracebackType
 from typing import Any, Self
 
 from gpu_spawner.core.errors import ClusterError
+from gpu_spawner.sim.apiserver.faults import FaultHook
+from gpu_spawner.sim.apiserver.server import ApiServer
 from gpu_spawner.sim.client import KubeClient
-from gpu_spawner.sim.faults import FaultHook
 from gpu_spawner.sim.fleet import Fleet
 from gpu_spawner.sim.kubeconfig import Endpoint, endpoint_of, read_kubeconfig
-from gpu_spawner.sim.kubelet import Kubelet, KubeletOptions
-from gpu_spawner.sim.network import LoopbackNetwork
+from gpu_spawner.sim.node.kubelet import Kubelet, KubeletOptions
+from gpu_spawner.sim.node.network import LoopbackNetwork
+from gpu_spawner.sim.node.pod_context import Backoff
+from gpu_spawner.sim.node.runtime import ContainerRuntime
 from gpu_spawner.sim.node_lifecycle import NodeLifecycle
-from gpu_spawner.sim.pod_context import Backoff
 from gpu_spawner.sim.provisioner import VolumeProvisioner
 from gpu_spawner.sim.provisioning import Provisioning
-from gpu_spawner.sim.runtime import ContainerRuntime
 from gpu_spawner.sim.scheduler import Scheduler
-from gpu_spawner.sim.server import ApiServer
 
 __all__ = ["Cluster", "ClusterOptions"]
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from gpu_spawner.sim.fleet import NodeGroup, Taint, Tenant, TenantPod
-from gpu_spawner.sim.gfd import extended_resources, gpu_labels
+from gpu_spawner.sim.node.gfd import extended_resources, gpu_labels
 from gpu_spawner.sim.times import time_text
 
 __all__ = [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_spawner.core.errors import GpuSpawnerError
-from gpu_spawner.sim.processes import ManagedProcess, start_process
+from gpu_spawner.sim.node.processes import ManagedProcess, start_process
 
 __all__ = ["ProcessKeepsFailingError", "Service", "Supervisor"]
 

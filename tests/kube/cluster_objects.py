@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from gpu_spawner.sim.kinds import Resource, find_resource
-from gpu_spawner.sim.server import ApiServer
+from gpu_spawner.sim.apiserver.kinds import Resource, find_resource
+from gpu_spawner.sim.apiserver.server import ApiServer
 
 
 class Objects:

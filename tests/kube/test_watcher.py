@@ -28,7 +28,7 @@ from gpu_spawner.kube.client import ClusterClient
 from gpu_spawner.kube.conditions import Condition
 from gpu_spawner.kube.reflector import Clocks
 from gpu_spawner.kube.watcher import ClusterWatcher, read_once
-from gpu_spawner.sim.server import ApiServer
+from gpu_spawner.sim.apiserver.server import ApiServer
 
 DEADLINE_SECONDS = 20.0
 TOKEN = "secret-token"

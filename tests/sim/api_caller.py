@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDictProxy
 
-from gpu_spawner.sim.server import ApiServer
+from gpu_spawner.sim.apiserver.server import ApiServer
 
 CORE = "/api/v1"
 PODS = "/api/v1/namespaces/default/pods"

@@ -11,7 +11,7 @@ from typing import Any
 
 from wire_facts import ALWAYS, KEPT, NOT_ALWAYS, parse_facts
 
-from gpu_spawner.sim.kinds import RESOURCES
+from gpu_spawner.sim.apiserver.kinds import RESOURCES
 
 TARGET = Path(__file__).parents[2] / "gpu_spawner" / "sim" / "data" / "wire-types.json"
 VERSION = "v1.36.0-local"

@@ -15,10 +15,10 @@ import pytest
 from replay import Replay
 from transcript import load_steps
 
+from gpu_spawner.sim.apiserver.server import ApiServer
 from gpu_spawner.sim.client import KubeClient
 from gpu_spawner.sim.kubeconfig import endpoint_of
 from gpu_spawner.sim.scheduler import Scheduler
-from gpu_spawner.sim.server import ApiServer
 
 STEPS = load_steps()
 

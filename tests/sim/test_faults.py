@@ -6,8 +6,8 @@ import aiohttp
 import pytest
 from api_caller import CONFIG_MAPS, PODS, config_map, serving
 
-from gpu_spawner.sim.api_errors import ApiError
-from gpu_spawner.sim.faults import Fault, RequestFacts
+from gpu_spawner.sim.apiserver.api_errors import ApiError
+from gpu_spawner.sim.apiserver.faults import Fault, RequestFacts
 
 
 async def test_the_hook_sees_what_is_asked() -> None:

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from transcript import load_steps
 from wild_objects import wild
 
-from gpu_spawner.sim.api_errors import ApiError
-from gpu_spawner.sim.bootstrap import bootstrap
-from gpu_spawner.sim.codec import Strictness, decode_body
-from gpu_spawner.sim.deletion import DeleteOptions, delete
-from gpu_spawner.sim.housekeeping import Housekeeping
-from gpu_spawner.sim.kinds import RESOURCES, Resource, resource_for_kind
-from gpu_spawner.sim.patching import parse_patch
-from gpu_spawner.sim.printers import printer_for
-from gpu_spawner.sim.registry import Registry, Target
-from gpu_spawner.sim.store import Store
-from gpu_spawner.sim.wire_types import type_name
+from gpu_spawner.sim.apiserver.api_errors import ApiError
+from gpu_spawner.sim.apiserver.bootstrap import bootstrap
+from gpu_spawner.sim.apiserver.deletion import DeleteOptions, delete
+from gpu_spawner.sim.apiserver.housekeeping import Housekeeping
+from gpu_spawner.sim.apiserver.kinds import RESOURCES, Resource, resource_for_kind
+from gpu_spawner.sim.apiserver.registry import Registry, Target
+from gpu_spawner.sim.apiserver.store import Store
+from gpu_spawner.sim.apiserver.wire.codec import Strictness, decode_body
+from gpu_spawner.sim.apiserver.wire.patching import parse_patch
+from gpu_spawner.sim.apiserver.wire.printers import printer_for
+from gpu_spawner.sim.apiserver.wire.wire_types import type_name
 
 STORED = [item for item in RESOURCES if item.is_stored]
 NOW = 1_700_000_000.0

@@ -17,9 +17,9 @@ import pytest
 import yaml
 from api_caller import node, pod
 
-from gpu_spawner.sim.kinds import RESOURCES
-from gpu_spawner.sim.pod_logs import LogRequest
-from gpu_spawner.sim.server import ApiServer
+from gpu_spawner.sim.apiserver.kinds import RESOURCES
+from gpu_spawner.sim.apiserver.pod_logs import LogRequest
+from gpu_spawner.sim.apiserver.server import ApiServer
 
 _SECONDS = 30.0
 _KINDS = {item.kind: item for item in RESOURCES}

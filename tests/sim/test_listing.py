@@ -5,7 +5,7 @@ from api_caller import PODS, Api, config_map, node, pod
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_spawner.sim.selectors import parse_labels
+from gpu_spawner.sim.apiserver.selectors import parse_labels
 
 SYSTEM = "/api/v1/namespaces/kube-system/configmaps"
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_spawner.sim.json_patch import (
+from gpu_spawner.sim.apiserver.wire.json_patch import (
     JsonPatchError,
     PatchFormatError,
     apply_json_patch,
     check_operations,
 )
-from gpu_spawner.sim.patches import PatchError, merge_patch, strategic_merge_patch
+from gpu_spawner.sim.apiserver.wire.patches import PatchError, merge_patch, strategic_merge_patch
 
 KEYS = st.sampled_from(["a", "b", "c~d/e", ""])
 SCALARS = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["", "x"])

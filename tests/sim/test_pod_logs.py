@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from api_caller import PODS, Api, node, pod
 
-from gpu_spawner.sim.pod_logs import LogRequest, LogUnavailableError
+from gpu_spawner.sim.apiserver.pod_logs import LogRequest, LogUnavailableError
 
 
 async def _make(api: Api, *containers: str) -> None:

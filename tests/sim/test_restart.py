@@ -62,7 +62,7 @@ async def test_a_line_cut_off_by_a_crash_is_dropped(
 async def test_the_file_is_written_anew_now_and_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gpu_spawner.sim.journal._COMPACT_AFTER", 10)
+    monkeypatch.setattr("gpu_spawner.sim.apiserver.journal._COMPACT_AFTER", 10)
     async with serving(state_dir=tmp_path) as api:
         await api.create(CONFIG_MAPS, config_map("a"))
         objects = len(api.server.store.records())

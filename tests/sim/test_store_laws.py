@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_spawner.sim.kinds import RESOURCES
-from gpu_spawner.sim.listing import ListOptions, list_page
-from gpu_spawner.sim.store import Change, ChangeKind, HistoryGoneError, Record, Store
+from gpu_spawner.sim.apiserver.kinds import RESOURCES
+from gpu_spawner.sim.apiserver.listing import ListOptions, list_page
+from gpu_spawner.sim.apiserver.store import Change, ChangeKind, HistoryGoneError, Record, Store
 
 KINDS = {item.kind: item for item in RESOURCES}
 STEPS = st.lists(

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from api_caller import CONFIG_MAPS, PODS, Api, config_map, node, pod, serving
 
-from gpu_spawner.sim.kinds import RESOURCES
-from gpu_spawner.sim.store import Store
+from gpu_spawner.sim.apiserver.kinds import RESOURCES
+from gpu_spawner.sim.apiserver.store import Store
 
 MAPS = next(item for item in RESOURCES if item.kind == "ConfigMap")
 
@@ -73,7 +73,7 @@ async def test_initial_events_end_with_a_bookmark(api: Api) -> None:
 
 
 async def test_bookmarks_come_only_to_who_asked(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpu_spawner.sim.watching._BOOKMARK_SECONDS", 0.01)
+    monkeypatch.setattr("gpu_spawner.sim.apiserver.watching._BOOKMARK_SECONDS", 0.01)
     version = await _version(api)
     path = f"{CONFIG_MAPS}?watch=1&resourceVersion={version}"
     async with api.watch(f"{path}&allowWatchBookmarks=true") as frames:
@@ -166,7 +166,7 @@ async def test_a_watch_may_be_a_table(api: Api) -> None:
 async def test_a_watcher_that_reads_too_slowly_is_cut_off(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gpu_spawner.sim.watching._MAX_BUFFERED_FRAMES", 3)
+    monkeypatch.setattr("gpu_spawner.sim.apiserver.watching._MAX_BUFFERED_FRAMES", 3)
     version = await _version(api)
     path = f"{CONFIG_MAPS}?watch=1&resourceVersion={version}"
     async with api.watch(path) as frames:

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_spawner.core.quantity import parse_nano
-from gpu_spawner.sim.cel_syntax import cel_problem
-from gpu_spawner.sim.go_json import DuplicateKeys, GoJsonError, parse_json
-from gpu_spawner.sim.protobuf import ProtobufError, decode_protobuf
-from gpu_spawner.sim.quantities import canonical_quantity, format_nano
+from gpu_spawner.sim.apiserver.rules.cel_syntax import cel_problem
+from gpu_spawner.sim.apiserver.wire.go_json import DuplicateKeys, GoJsonError, parse_json
+from gpu_spawner.sim.apiserver.wire.protobuf import ProtobufError, decode_protobuf
+from gpu_spawner.sim.apiserver.wire.quantities import canonical_quantity, format_nano
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -4,8 +4,14 @@ from typing import Any
 
 import pytest
 
-from gpu_spawner.sim.kinds import RESOURCES
-from gpu_spawner.sim.wire_types import DecodeError, decode, fields_of, is_struct, type_name
+from gpu_spawner.sim.apiserver.kinds import RESOURCES
+from gpu_spawner.sim.apiserver.wire.wire_types import (
+    DecodeError,
+    decode,
+    fields_of,
+    is_struct,
+    type_name,
+)
 
 
 def test_the_table_is_what_the_sources_say() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from gpu_spawner.sim.wire_types import Field, fields_of, is_struct
+from gpu_spawner.sim.apiserver.wire.wire_types import Field, fields_of, is_struct
 
 _MAX_DEPTH = 7
 # Words that mean something somewhere, and words that are wrong nearly everywhere.

@@ -16,7 +16,7 @@ from lab_pods import NAMESPACE, Pods
 
 from gpu_spawner.sim.cluster import Cluster, ClusterOptions
 from gpu_spawner.sim.fleet import Fleet, parse_fleet
-from gpu_spawner.sim.pod_context import Backoff
+from gpu_spawner.sim.node.pod_context import Backoff
 
 FLEET = """
 images:

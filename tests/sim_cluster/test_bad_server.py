@@ -9,14 +9,14 @@ import pytest
 from lab_pods import Pods
 from waiting import until
 
-from gpu_spawner.sim.api_errors import ApiError
+from gpu_spawner.sim.apiserver.api_errors import ApiError
+from gpu_spawner.sim.apiserver.faults import Fault, RequestFacts
+from gpu_spawner.sim.apiserver.server import ApiServer
 from gpu_spawner.sim.client import KubeClient
 from gpu_spawner.sim.cluster import Cluster, ClusterOptions
-from gpu_spawner.sim.faults import Fault, RequestFacts
 from gpu_spawner.sim.fleet import Fleet
 from gpu_spawner.sim.informer import Informer
 from gpu_spawner.sim.kubeconfig import endpoint_of
-from gpu_spawner.sim.server import ApiServer
 
 pytestmark = pytest.mark.skipif(
     "GPU_SPAWNER_KUBECONFIG" in os.environ, reason="faults are the embedded server's"

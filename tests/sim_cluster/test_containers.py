@@ -5,7 +5,12 @@ from typing import Any
 
 import pytest
 
-from gpu_spawner.sim.containers import ContainerSources, Mounts, build_command, build_environment
+from gpu_spawner.sim.node.containers import (
+    ContainerSources,
+    Mounts,
+    build_command,
+    build_environment,
+)
 
 POD: dict[str, Any] = {
     "metadata": {

@@ -5,13 +5,13 @@ import json
 import pytest
 
 from gpu_spawner.sim.fleet import default_fleet
-from gpu_spawner.sim.gpus import (
+from gpu_spawner.sim.node.gpus import (
     SIMULATED_GPUS_VARIABLE,
     DevicesUnavailableError,
     NodeDevices,
     device_requests,
 )
-from gpu_spawner.sim.nvidia_smi import render
+from gpu_spawner.sim.node.nvidia_smi import render
 
 
 def devices_of(group: str) -> NodeDevices:

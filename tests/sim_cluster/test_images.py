@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gpu_spawner.sim.fleet import ImageFacts
-from gpu_spawner.sim.images import ImageNotFoundError, NodeImages
+from gpu_spawner.sim.node.images import ImageNotFoundError, NodeImages
 
 MEGABYTE = 1_000_000
 SIZES = {"big": 4 * MEGABYTE, "small": MEGABYTE}

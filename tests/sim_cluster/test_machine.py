@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gpu_spawner.sim.network import LoopbackNetwork, NetworkUnavailableError
+from gpu_spawner.sim.node.network import LoopbackNetwork, NetworkUnavailableError
+from gpu_spawner.sim.node.volumes import VolumeFolders
 from gpu_spawner.sim.times import go_duration
-from gpu_spawner.sim.volumes import VolumeFolders
 
 POD: dict[str, Any] = {
     "metadata": {"name": "p", "namespace": "n", "uid": "u1"},

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gpu_spawner.sim.pod_status import (
+from gpu_spawner.sim.node.pod_status import (
     ContainerRecord,
     PodFacts,
     Running,

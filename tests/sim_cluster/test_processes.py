@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from waiting import until
 
-from gpu_spawner.sim import shim
-from gpu_spawner.sim.processes import ManagedProcess, kill_leftovers, start_process
+from gpu_spawner.sim.node import shim
+from gpu_spawner.sim.node.processes import ManagedProcess, kill_leftovers, start_process
 
 ENV = {"PATH": os.environ["PATH"]}
 
@@ -99,7 +99,7 @@ async def test_daemonised_grandchildren_end_with_the_program(tmp_path: Path) -> 
 OWNER = """
 import asyncio, os, sys
 from pathlib import Path
-from gpu_spawner.sim.processes import start_process
+from gpu_spawner.sim.node.processes import start_process
 async def main():
     folder = Path(sys.argv[1])
     process = await start_process(

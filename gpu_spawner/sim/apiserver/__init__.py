@@ -1,0 +1,1 @@
+"""The API server of the embedded cluster: what is kept, who may do what, and how it answers."""

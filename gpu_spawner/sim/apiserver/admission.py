@@ -1,0 +1,135 @@
+"""The admission plugins an API server has on by default, as far as they matter here.
+
+They look at more than the object itself: whether its namespace is there, which priority its class
+has, which storage class is the default, what a quota leaves.
+"""
+
+from typing import Any, Final
+
+from gpu_spawner.sim.apiserver.api_errors import forbidden, not_found
+from gpu_spawner.sim.apiserver.kinds import RESOURCES, Resource
+from gpu_spawner.sim.apiserver.quotas import QUOTAS, quota_complaint
+from gpu_spawner.sim.apiserver.rules.pod_defaults import tolerate_by_default
+from gpu_spawner.sim.apiserver.rules.service_rules import allocate_address
+from gpu_spawner.sim.apiserver.store import Store
+
+__all__ = ["Admission"]
+
+Obj = dict[str, Any]
+
+_BY_KIND: Final = {item.kind: item for item in RESOURCES}
+_NAMESPACES: Final = _BY_KIND["Namespace"]
+_PRIORITY_CLASSES: Final = _BY_KIND["PriorityClass"]
+_RUNTIME_CLASSES: Final = _BY_KIND["RuntimeClass"]
+_STORAGE_CLASSES: Final = _BY_KIND["StorageClass"]
+_DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
+
+
+class Admission:
+    """Complete new objects from what else is in the cluster, or refuse them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
+        """Refuse an object whose namespace is missing or going away."""
+        if not resource.is_namespaced:
+            return
+        record = self._store.get(_NAMESPACES, "", namespace)
+        if record is None:
+            raise not_found(_NAMESPACES, namespace)
+        if record.fields[0] != "Terminating":
+            return
+        error = forbidden(
+            resource,
+            name,
+            f"unable to create new content in namespace {namespace} because it is being terminated",
+        )
+        cause = {
+            "reason": "NamespaceTerminating",
+            "message": f"namespace {namespace} is being terminated",
+            "field": "metadata.namespace",
+        }
+        error.details = {**(error.details or {}), "causes": [cause]}
+        raise error
+
+    def complete(self, resource: Resource, obj: Obj) -> None:
+        """Fill in what depends on other objects."""
+        if resource.kind == "Pod":
+            self._set_priority(resource, obj)
+            self._apply_runtime_class(resource, obj)
+            tolerate_by_default(obj["spec"])
+        elif resource.kind == "PersistentVolumeClaim":
+            self._choose_storage_class(obj["spec"])
+        elif resource.kind == "Service":
+            others = (record.decode() for record in self._store.list_records(resource))
+            allocate_address(obj, others)
+
+    def check_quota(self, resource: Resource, new: Obj, old: Obj | None = None) -> None:
+        """Refuse an object that exceeds a quota of its namespace."""
+        if not resource.is_namespaced:
+            return
+        namespace = new["metadata"]["namespace"]
+        quotas = self._store.list_records(QUOTAS, namespace)
+        complaint = quota_complaint(quotas, resource, new, old) if quotas else ""
+        if complaint:
+            raise forbidden(resource, new["metadata"]["name"], complaint)
+
+    def _set_priority(self, resource: Resource, pod: Obj) -> None:
+        spec, name = pod["spec"], pod["metadata"].get("name", "")
+        class_name = spec.get("priorityClassName", "")
+        classes = [record.decode() for record in self._store.list_records(_PRIORITY_CLASSES)]
+        chosen: Obj = {"value": 0}
+        if class_name:
+            found = [item for item in classes if item["metadata"]["name"] == class_name]
+            if not found:
+                why = f"no PriorityClass with name {class_name} was found"
+                raise forbidden(resource, name, why)
+            chosen = found[0]
+        else:
+            defaults = [item for item in classes if item.get("globalDefault")]
+            if defaults:
+                chosen = min(defaults, key=lambda item: item["value"])
+                spec["priorityClassName"] = chosen["metadata"]["name"]
+        value = chosen["value"]
+        if spec.get("priority", value) != value:
+            why = (
+                f"the integer value of priority ({spec['priority']}) must not be provided in pod "
+                f"spec; priority admission controller computed {value} from the given "
+                "PriorityClass name"
+            )
+            raise forbidden(resource, name, why)
+        spec["priority"] = value
+        spec.setdefault("preemptionPolicy", chosen.get("preemptionPolicy", "PreemptLowerPriority"))
+
+    def _apply_runtime_class(self, resource: Resource, pod: Obj) -> None:
+        spec = pod["spec"]
+        class_name = spec.get("runtimeClassName", "")
+        if not class_name:
+            return
+        record = self._store.get(_RUNTIME_CLASSES, "", class_name)
+        if record is None:
+            why = f'pod rejected: RuntimeClass "{class_name}" not found'
+            raise forbidden(resource, pod["metadata"].get("name", ""), why)
+        runtime_class = record.decode()
+        overhead = runtime_class.get("overhead", {}).get("podFixed")
+        if overhead:
+            spec["overhead"] = overhead
+        scheduling = runtime_class.get("scheduling", {})
+        if "nodeSelector" in scheduling:
+            spec["nodeSelector"] = {**scheduling["nodeSelector"], **spec.get("nodeSelector", {})}
+        if "tolerations" in scheduling:
+            spec["tolerations"] = [*spec.get("tolerations", ()), *scheduling["tolerations"]]
+
+    def _choose_storage_class(self, spec: Obj) -> None:
+        if "storageClassName" in spec:
+            return
+        classes = [record.decode() for record in self._store.list_records(_STORAGE_CLASSES)]
+        defaults = [
+            item["metadata"]
+            for item in classes
+            if item["metadata"].get("annotations", {}).get(_DEFAULT_CLASS) == "true"
+        ]
+        if defaults:
+            newest = max(defaults, key=lambda item: (item["creationTimestamp"], item["name"]))
+            spec["storageClassName"] = newest["name"]

@@ -1,0 +1,53 @@
+"""Faults on request, for tests of everything that must survive a bad API server.
+
+The server asks its hook before it answers each request; the hook may let it pass, refuse it, delay
+it, drop the connection, or cut a watch after some frames. Nothing here decides when: that is the
+test's business.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gpu_spawner.sim.apiserver.api_errors import ApiError
+
+__all__ = ["Fault", "FaultHook", "RequestFacts"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFacts:
+    """What a hook may look at.
+
+    Attributes:
+        number: counts requests from 1, over the server's life.
+        verb: as RBAC names it (``list``, ``watch``, ``create``, ...), or ``get`` for discovery.
+        resource: plural, with the subresource after a slash; empty for discovery.
+    """
+
+    number: int
+    method: str
+    path: str
+    verb: str = ""
+    resource: str = ""
+    namespace: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What to do to a request.
+
+    Attributes:
+        delay_seconds: wait first.
+        error: answer with this failure.
+        drops_connection: close the connection without an answer.
+        cuts_watch_after: end a watch in the middle of nowhere after so many writes.
+    """
+
+    delay_seconds: float = 0.0
+    error: ApiError | None = None
+    drops_connection: bool = False
+    cuts_watch_after: int | None = None
+
+
+FaultHook = Callable[[RequestFacts], Fault | None]
+"""Called before each answer; None lets the request pass."""

@@ -1,0 +1,1 @@
+"""What an API server fills in and refuses, kind by kind."""

@@ -1,0 +1,1 @@
+"""From bytes to objects and back: codecs, patches, quantities, printed tables."""
