@@ -181,7 +181,9 @@ def _check(arguments: argparse.Namespace) -> int:
     catalog = read_directory(arguments.profiles)
     snapshot: Snapshot | None = None
     if arguments.cluster:
-        snapshot = Snapshot.from_objects(read_objects(arguments.cluster))
+        snapshot = Snapshot.from_objects(
+            read_objects(arguments.cluster), source=str(arguments.cluster)
+        )
     elif arguments.kubeconfig:
         snapshot = asyncio.run(_read_cluster(arguments.kubeconfig))
     problems = check_against_cluster(catalog, snapshot) if snapshot else []
@@ -204,7 +206,12 @@ def _whatif(arguments: argparse.Namespace) -> int:
     from gpu_spawner.core.placement.whatif import whatif
     from gpu_spawner.kube.dump import read_manifest, read_objects
 
-    answer = whatif(read_objects(arguments.cluster), read_manifest(arguments.pod, "Pod"))
+    answer = whatif(
+        read_objects(arguments.cluster),
+        read_manifest(arguments.pod, "Pod"),
+        cluster_source=str(arguments.cluster),
+        pod_source=str(arguments.pod),
+    )
     if arguments.json:
         print(json.dumps(answer, indent=2))
     else:
