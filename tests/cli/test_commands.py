@@ -102,7 +102,7 @@ class TestWhatif:
             ("[1]", "expected a Kubernetes object"),
             ('{"kind": "List", "items": [{"kind": "Node"}]}', "metadata.name"),
             (
-                '{"kind": "Node", "metadata": {"name": "a"}, "status": {"allocatable": {"cpu": "many"}}}',
+                "{kind: Node, metadata: {name: a}, status: {allocatable: {cpu: many}}}",
                 "'many' is not a quantity",
             ),
         ],
