@@ -1,4 +1,4 @@
-"""What the core costs at Kubernetes' published limits (DESIGN section 10).
+"""What the core costs at Kubernetes' published limits.
 
 Skipped unless asked for (``make bench``). Each measures CPU time and names its target beside the
 figure; a time is never asserted, because it tells of the machine as much as of the code.

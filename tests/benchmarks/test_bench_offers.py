@@ -1,4 +1,4 @@
-"""What offers cost at Kubernetes' published limits: 20 profiles, 60 choices (DESIGN section 10)."""
+"""What offers cost at Kubernetes' published limits: 20 profiles, 60 choices."""
 
 import itertools
 from typing import Any
