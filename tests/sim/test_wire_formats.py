@@ -14,7 +14,11 @@ from gpu_spawner.sim.apiserver.wire.protobuf import ProtobufError, decode_protob
 from gpu_spawner.sim.apiserver.wire.quantities import canonical_quantity, format_nano
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
