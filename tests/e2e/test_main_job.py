@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from running_demo import RunningDemo, wait_until
 from spawn_page import EIGHT_H100, ONE_H100, TWO_H100, radio, seats_free, start, tile
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.hosts, pytest.mark.timeout(300)]
 
 SPAWN_MILLISECONDS = 90_000
 

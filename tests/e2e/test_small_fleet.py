@@ -8,7 +8,7 @@ from playwright.sync_api import Page
 from running_demo import RunningDemo, running_demo, wait_until
 from spawn_page import TWO_H100, seats_free, start, tile
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.hosts, pytest.mark.timeout(300)]
 
 FLEET = Path(__file__).with_name("small_fleet.yaml")
 
