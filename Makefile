@@ -46,8 +46,10 @@ $(VENV)/.test: setup.cfg pyproject.toml
 	$(BIN)/python $(PIP) --editable '.[test]'
 	@touch $@ $(VENV)/.demo
 
-# The CPU build comes from an index that is already configured, else from PyTorch's own.
+# The CPU build comes from an index that is already configured, else from PyTorch's own; without
+# NumPy it complains at import.
 $(VENV)/.torch: $(VENV)/.demo
+	$(BIN)/python $(PIP) numpy
 	$(BIN)/python $(PIP) 'torch==2.13.0+cpu' 2>/dev/null || \
 	$(BIN)/python $(PIP) --index-url https://download.pytorch.org/whl/cpu 'torch==2.13.0'
 	@touch $@
