@@ -5,8 +5,9 @@ import signal
 import time
 
 import pytest
+from other_process import wait_until
 from playwright.sync_api import Page, expect
-from running_demo import RunningDemo, wait_until
+from running_demo import RunningDemo
 from spawn_page import EIGHT_H100, ONE_H100, TWO_H100, radio, seats_free, start, tile
 
 pytestmark = [pytest.mark.browser, pytest.mark.hosts, pytest.mark.timeout(300)]

@@ -10,8 +10,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from other_process import wait_until
 from requests import Session
-from running_demo import running_demo, wait_until
+from running_demo import running_demo
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from other_process import wait_until
 from playwright.sync_api import Page
-from running_demo import RunningDemo, running_demo, wait_until
+from running_demo import RunningDemo, running_demo
 from spawn_page import TWO_H100, seats_free, start, tile
 
 pytestmark = [pytest.mark.browser, pytest.mark.hosts, pytest.mark.timeout(300)]

@@ -3,18 +3,15 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
-
-T = TypeVar("T")
+from other_process import free_port, wait_until
 
 TOKEN = "a-token-of-the-tests"
 HERE = Path(__file__).parent
@@ -44,23 +41,6 @@ c.KubeSpawner.namespace = "gpu-demo"
 c.KubeSpawner.start_timeout = 60
 c.KubeSpawner.delete_grace_period = 1
 """
-
-
-def wait_until(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
-    """Poll until ``condition`` is true: a hub in another process has nothing to wait on."""
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.05)
-    return result
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Browser:

@@ -7,7 +7,8 @@ import pytest
 from cluster_thread import ClusterThread
 from form_elements import Elements
 from hub_profiles import PROFILES, MakeHub
-from running_hub import Browser, RunningHub, launch, message_on, wait_until
+from other_process import wait_until
+from running_hub import Browser, RunningHub, launch, message_on
 from test_offers_api import open_stream, stream_url
 from test_refusals import free_now
 

@@ -8,7 +8,8 @@ import pytest
 import requests
 from cluster_thread import ClusterThread
 from form_elements import Elements
-from running_hub import Browser, RunningHub, named_events_of, wait_until
+from other_process import wait_until
+from running_hub import Browser, RunningHub, named_events_of
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(180)]
 

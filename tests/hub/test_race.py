@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cluster_thread import ClusterThread
-from running_hub import RunningHub, wait_until
+from other_process import wait_until
+from running_hub import RunningHub
 from test_refusals import free_now
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(180)]

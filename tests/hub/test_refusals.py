@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 from cluster_thread import ClusterThread
 from form_elements import Elements
-from running_hub import Browser, RunningHub, message_on, wait_until
+from other_process import wait_until
+from running_hub import Browser, RunningHub, message_on
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(180)]
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from cluster_thread import ClusterThread
-from running_hub import Browser, RunningHub, wait_until
+from other_process import wait_until
+from running_hub import Browser, RunningHub
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(180)]
 

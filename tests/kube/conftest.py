@@ -65,7 +65,7 @@ class Following:
     async def until_pauses(self, count: int) -> None:
         """Wait until so many pauses were made; they are no changes, so they are polled."""
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while len(self.haste.pauses) < count:  # noqa: ASYNC110
+            while len(self.haste.pauses) < count:  # noqa: ASYNC110 - see above
                 await asyncio.sleep(0.001)
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from other_process import free_port
 from waiting import until
 
 from gpu_spawner.core.errors import ConfigError, GpuSpawnerError
@@ -23,13 +24,6 @@ from gpu_spawner.sim.demo import DemoOptions, run_demo
 profiles, state, port = sys.argv[1:]
 sys.exit(run_demo(DemoOptions(profiles_dir=Path(profiles), state_dir=Path(state), port=int(port))))
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def processes_of(state_dir: Path) -> dict[int, str]:

@@ -1,7 +1,6 @@
 """The answer of ``gpu-spawner whatif``: seats of a manifest in a saved cluster, with all reasons.
 
-Decides only how the answer is laid out; what fits is decided in
-``seats``.
+Decides only how the answer is laid out; what fits is decided in ``seats``.
 """
 
 from collections.abc import Mapping, Sequence

@@ -63,7 +63,7 @@ def fingerprint(pid: int) -> str:
             # Field 22 of proc_pid_stat(5), counted after the command's closing parenthesis: the
             # command may itself contain blanks and parentheses.
             started = file.read().rpartition(b")")[2].split()[19].decode()
-        with open("/proc/sys/kernel/random/boot_id") as file:  # noqa: PTH123
+        with open("/proc/sys/kernel/random/boot_id") as file:  # noqa: PTH123  see main()
             return f"{file.read().strip()}/{started}"
     except (OSError, IndexError):
         return ""
@@ -89,7 +89,7 @@ def _record(pid_file: str, child: int) -> None:
     partial = f"{pid_file}.{os.getpid()}"
     with open(partial, "w") as file:  # noqa: PTH123  see main()
         json.dump({"pid": child, "fingerprint": fingerprint(child)}, file)
-    os.replace(partial, pid_file)  # noqa: PTH105
+    os.replace(partial, pid_file)  # noqa: PTH105  see main()
 
 
 def _watch(child: int, wakeup: int) -> int:
@@ -144,7 +144,7 @@ def _descendants() -> Iterator[int]:
             if name.isdigit():
                 with (
                     contextlib.suppress(OSError, IndexError, ValueError),
-                    open(f"/proc/{name}/stat", "rb") as file,  # noqa: PTH123
+                    open(f"/proc/{name}/stat", "rb") as file,  # noqa: PTH123  see main()
                 ):
                     parent = int(file.read().rpartition(b")")[2].split()[1])
                     parents.setdefault(parent, []).append(int(name))
