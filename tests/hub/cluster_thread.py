@@ -68,7 +68,12 @@ class ClusterThread:
         ]
 
     def occupy(self, node: str, gpus: int, name: str) -> None:
-        """Have somebody else's pod take GPUs of a node."""
+        """Have somebody else's pod take GPUs of a node.
+
+        It is deleted gracefully: a pod deleted at once leaves the API before the kubelet has given
+        its GPUs back, and the kubelet refuses the next pod that is bound to them, as a real one
+        does.
+        """
         container = {
             "name": "busy",
             "image": "example.org/busy:1",
@@ -82,7 +87,7 @@ class ClusterThread:
                 "nodeName": node,
                 "containers": [container],
                 "tolerations": [{"operator": "Exists"}],
-                "terminationGracePeriodSeconds": 0,
+                "terminationGracePeriodSeconds": 5,
             },
         }
         self.call(self.cluster.client.create("/api/v1/namespaces/default/pods", pod))
