@@ -1,0 +1,39 @@
+"""What arguments of several commands are: files, directories, ports, the shipped catalog."""
+
+import argparse
+import sys
+from pathlib import Path
+
+__all__ = ["Commands", "directory", "file", "port", "shipped_profiles"]
+
+Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no public name for it
+
+
+def port(text: str) -> int:
+    """Read a TCP port, 1 to 65535."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 1 to 65535")
+    return int(text)
+
+
+def file(text: str) -> Path:
+    """Read the path of a file that is there; ``-`` is standard input."""
+    path = Path(text)
+    if text != "-" and not path.is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a file")
+    return path
+
+
+def directory(text: str) -> Path:
+    """Read the path of a directory that is there."""
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a directory")
+    return path
+
+
+def shipped_profiles() -> Path:
+    """Find the example catalog: beside the package in a checkout, under share/ when installed."""
+    checkout = Path(__file__).resolve().parents[2] / "profiles"
+    installed = Path(sys.prefix) / "share" / "gpu-spawner" / "profiles"
+    return checkout if checkout.is_dir() else installed
