@@ -3,10 +3,12 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TypeAlias
 
 __all__ = ["Commands", "directory", "file", "port", "shipped_profiles"]
 
-Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no public name for it
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse has no public name for it
+"""Where subcommands are added. Only type checkers know that it is generic."""
 
 
 def port(text: str) -> int:
