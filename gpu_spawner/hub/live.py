@@ -17,7 +17,8 @@ from gpu_spawner.core.catalog.access import visible_to
 from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.catalog.site_pod import SitePod
 from gpu_spawner.core.cluster.snapshot import Snapshot
-from gpu_spawner.core.errors import ConfigError
+from gpu_spawner.core.errors import ConfigError, Problem
+from gpu_spawner.core.offers.availability import ProfileOffer
 from gpu_spawner.core.offers.board import OfferBoard
 from gpu_spawner.core.placement.reservations import ReservationBook
 from gpu_spawner.hub.catalog_source import CatalogSource
@@ -26,6 +27,7 @@ from gpu_spawner.hub.seats import Seats
 from gpu_spawner.hub.settings import HubSettings
 from gpu_spawner.hub.site import placement_site
 from gpu_spawner.hub.view import View
+from gpu_spawner.kube.conditions import ReflectorStatus
 from gpu_spawner.kube.watcher import ClusterWatcher
 
 __all__ = ["Live"]
@@ -91,6 +93,26 @@ class Live:
     def catalog(self) -> Catalog:
         """The last good catalog."""
         return self._watch.catalog
+
+    @property
+    def catalog_problems(self) -> tuple[Problem, ...]:
+        """What is wrong with the profiles as they are on disk now; empty while all is well."""
+        return self._watch.problems
+
+    def watch_status(self) -> tuple[ReflectorStatus, ...]:
+        """Report how the following of each kind of object goes; empty where nothing is watched."""
+        return self._watcher.status() if self._watcher is not None else ()
+
+    def latest_offers(self) -> tuple[ProfileOffer, ...]:
+        """Return the whole catalog's offers, with the settings of the spawner that asked last.
+
+        Empty until a first spawner has asked: what a server needs beside its GPUs is known only
+        from one.
+        """
+        for catalog, _, (board, is_countable) in reversed(self._boards):
+            if catalog is self.catalog:
+                return board.update(self.snapshot() if is_countable else _UNCOUNTABLE)
+        return ()
 
     def start(self) -> None:
         """Begin to follow the cluster and the files, in the running event loop.

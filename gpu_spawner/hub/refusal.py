@@ -14,6 +14,7 @@ from markupsafe import escape
 from tornado import web
 
 from gpu_spawner.core.errors import OptionError
+from gpu_spawner.hub.metrics import STARTS_REFUSED
 
 __all__ = [
     "REASON_CAPACITY",
@@ -42,7 +43,8 @@ class SpawnRefused(_BASE):
 
     Attributes:
         jupyterhub_message: the sentence that the form, the progress page and REST show.
-        reason: the label in ``jupyterhub_server_spawn_duration_seconds`` (hub 6).
+        metric_reason: the label in our metrics, and in hub 6's
+            ``jupyterhub_server_spawn_duration_seconds``.
     """
 
     def __init__(self, message: str, *, reason: str, status_code: int = 409) -> None:
@@ -51,6 +53,8 @@ class SpawnRefused(_BASE):
         else:
             super().__init__(status_code, message)
         self.jupyterhub_message = message
+        # JupyterHub 5 has an attribute "reason" for the HTTP status line.
+        self.metric_reason = reason
 
     @property
     def jupyterhub_html_message(self) -> str:
@@ -60,4 +64,5 @@ class SpawnRefused(_BASE):
 
 def refuse_option(error: OptionError) -> SpawnRefused:
     """Turn an invalid choice into the answer 400."""
+    STARTS_REFUSED.labels("", REASON_OPTIONS).inc()
     return SpawnRefused(error.message, reason=REASON_OPTIONS, status_code=400)

@@ -9,6 +9,7 @@ from gpu_spawner.core.catalog.model import Image, Selection
 from gpu_spawner.core.catalog.site_pod import SitePod, request_of
 from gpu_spawner.core.errors import ConfigError
 from gpu_spawner.core.placement.seats import PodRequest, count_seats
+from gpu_spawner.hub.metrics import STARTS_REFUSED
 from gpu_spawner.hub.page_words import choice_phrase
 from gpu_spawner.hub.refusal import REASON_CAPACITY, SpawnRefused
 from gpu_spawner.hub.site import placement_site
@@ -29,6 +30,7 @@ class Place:
         pod_key: namespace and name of the pod.
         image: what the catalog knows about its image.
         pull_seconds: how long pulling that is expected to take; None when nobody knows.
+        is_cold: whether every node with room must pull the image first; None when nobody knows.
     """
 
     live: "Live"
@@ -37,6 +39,7 @@ class Place:
     pod_key: tuple[str, str]
     image: Image
     pull_seconds: float | None
+    is_cold: bool | None
 
     def hold(self) -> None:
         """Count the seat as taken.
@@ -83,9 +86,11 @@ class Seats:
             pod_key=(spawner.namespace, spawner.pod_name),
             image=live.catalog.images[selection.image],
             pull_seconds=readiness.pull_seconds if readiness else None,
+            is_cold=readiness.is_cold if readiness and readiness.is_known else None,
         )
         is_full = offer.free == 0 and not self._fits_instead_of_its_old_pod(place)
         if is_full and live.settings.refuse_when_full:
+            STARTS_REFUSED.labels(selection.profile, REASON_CAPACITY).inc()
             raise self._refusal(spawner, selection)
         return place
 

@@ -22,6 +22,7 @@ from gpu_spawner.hub.applied import AppliedSettings
 from gpu_spawner.hub.asked import remember_asked
 from gpu_spawner.hub.form_fields import check_tile, options_from_fields, options_from_link
 from gpu_spawner.hub.live import Live
+from gpu_spawner.hub.measure import measured_start
 from gpu_spawner.hub.outcome import failure_of, progress_message, too_late
 from gpu_spawner.hub.refusal import refuse_option
 from gpu_spawner.hub.registry import live_of
@@ -153,11 +154,14 @@ class GPUSpawner(Settings, KubeSpawner):
         if not self.has_profiles:
             return await super()._start()
         starting = asyncio.ensure_future(super()._start())
-        try:
-            await self._watch_start(starting)
-            return await starting
-        finally:
-            await self._abandon(starting)
+        with measured_start(self._place) as measure:
+            try:
+                await self._watch_start(starting)
+                address = await starting
+            finally:
+                await self._abandon(starting)
+            measure.succeeded(self._pod())
+        return address
 
     async def _watch_start(self, starting: "asyncio.Future[Any]") -> None:
         """Return when KubeSpawner is done; raise when what it waits for cannot come in time.

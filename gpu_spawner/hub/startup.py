@@ -13,11 +13,13 @@ from typing import Any, Final
 
 from jupyterhub.app import JupyterHub
 from jupyterhub.utils import url_path_join
+from prometheus_client import REGISTRY
 from tornado.web import Application
 
 from gpu_spawner.core.errors import ConfigError
 from gpu_spawner.hub.handlers import OffersHandler, OffersStreamHandler
 from gpu_spawner.hub.live import Live
+from gpu_spawner.hub.metrics import LiveCollector
 from gpu_spawner.hub.registry import ensure_live, is_live
 from gpu_spawner.hub.settings import read_settings
 from gpu_spawner.hub.static_files import STATIC_DIRECTORY, StaticFiles
@@ -62,6 +64,7 @@ def _begin(loop: asyncio.AbstractEventLoop, hub: Any) -> None:
         # As JupyterHub itself ends from inside its loop (consecutive_failure_limit).
         sys.exit(1)
     add_routes(application, hub.hub_prefix, live)
+    REGISTRY.register(LiveCollector(live))
 
 
 def _is_ours(spawner_class: type) -> bool:

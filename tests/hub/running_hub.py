@@ -35,7 +35,8 @@ c.JupyterHub.load_groups = {{"research": {{"users": ["rosalind"]}}}}
 c.JupyterHub.services = [{{"name": "tests", "api_token": {token!r}}}]
 c.JupyterHub.load_roles = [
     {{"name": "tests", "services": ["tests"],
-      "scopes": ["admin:users", "admin:servers", "list:users", "access:servers"]}},
+      "scopes": ["admin:users", "admin:servers", "list:users", "access:servers",
+                 "read:metrics"]}},
 ]
 c.KubeSpawner.namespace = "gpu-demo"
 c.KubeSpawner.start_timeout = 60

@@ -1,0 +1,166 @@
+"""What the hub knows of its GPUs and its starts, on the hub's own ``/hub/metrics``.
+
+Gauges are read from what the hub knows at the moment Prometheus asks; counters and histograms grow
+as starts go by. Labels come from the catalog, never from what a user sent, so that their number is
+bounded. What is unknown has no sample: a gap in a graph is honest, a zero would not be.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from gpu_spawner.core.offers.availability import Availability, ProfileOffer
+from gpu_spawner.kube.conditions import Condition, ReflectorStatus
+
+if TYPE_CHECKING:
+    from gpu_spawner.hub.live import Live
+
+__all__ = [
+    "STARTS_FAILED",
+    "STARTS_REFUSED",
+    "START_SECONDS",
+    "WAIT_SECONDS",
+    "LiveCollector",
+    "image_label",
+]
+
+_BUCKETS: Final = (2.5, 5, 10, 20, 30, 60, 120, 180, 300, 600, 900, 1800, 3600)
+"""Seconds. A start with the image on the node takes under 20; a cold one some minutes."""
+
+STARTS_REFUSED: Final = Counter(
+    "gpu_spawner_starts_refused",
+    "Starts that were refused before a pod was made, by reason (the label of JupyterHub's own "
+    "spawn metric). An option that names no profile has an empty profile.",
+    ["profile", "reason"],
+)
+STARTS_FAILED: Final = Counter(
+    "gpu_spawner_starts_failed",
+    "Starts that failed after their pod was made, by reason.",
+    ["profile", "reason"],
+)
+START_SECONDS: Final = Histogram(
+    "gpu_spawner_start_duration_seconds",
+    "Time from the start to the running pod of starts that succeeded; image tells whether a node "
+    "with room had the image already (warm), none had (cold), or nobody knew (unknown).",
+    ["profile", "image"],
+    buckets=_BUCKETS,
+)
+WAIT_SECONDS: Final = Histogram(
+    "gpu_spawner_scheduling_wait_seconds",
+    "Time a pod of a start that succeeded waited for its node.",
+    ["profile"],
+    buckets=(1, *_BUCKETS),
+)
+
+
+def image_label(*, is_cold: bool | None) -> str:
+    """Return the value of the label ``image``."""
+    if is_cold is None:
+        return "unknown"
+    return "cold" if is_cold else "warm"
+
+
+class LiveCollector(Collector):
+    """The gauges of one hub, read when they are asked for."""
+
+    def __init__(self, live: "Live") -> None:
+        self._live = live
+
+    def describe(self) -> Iterable[Metric]:
+        """Name nothing beforehand: registering must not read a cluster that is not watched yet."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every gauge."""
+        live = self._live
+        yield GaugeMetricFamily(
+            "gpu_spawner_profiles",
+            "Profiles of the catalog in use.",
+            value=len(live.catalog.profiles),
+        )
+        yield GaugeMetricFamily(
+            "gpu_spawner_catalog_problems",
+            "Mistakes in the profiles as they are on disk now; while there are any, the last good "
+            "catalog stays in use.",
+            value=len(live.catalog_problems),
+        )
+        yield GaugeMetricFamily(
+            "gpu_spawner_seats_promised",
+            "Starts that were told yes and whose pod has no node yet.",
+            value=len(live.book),
+        )
+        yield from _watched(live.watch_status())
+        yield from _offered(live.latest_offers())
+
+
+def _watched(status: Iterable[ReflectorStatus]) -> Iterator[Metric]:
+    condition = GaugeMetricFamily(
+        "gpu_spawner_watch_condition",
+        "1 for how the following of a kind of object goes, 0 for the other conditions.",
+        labels=["kind", "condition"],
+    )
+    age = GaugeMetricFamily(
+        "gpu_spawner_watch_age_seconds",
+        "Age of what is known of a kind; absent while nothing is known.",
+        labels=["kind"],
+    )
+    events = GaugeMetricFamily(
+        "gpu_spawner_watch_events",
+        "Changes taken from the watches of a kind since the hub started.",
+        labels=["kind"],
+    )
+    failures = GaugeMetricFamily(
+        "gpu_spawner_watch_failures",
+        "Failed calls for a kind since the hub started.",
+        labels=["kind"],
+    )
+    for each in status:
+        for one in Condition:
+            condition.add_metric([each.kind, one.value], float(each.condition is one))
+        if each.age_seconds is not None:
+            age.add_metric([each.kind], each.age_seconds)
+        events.add_metric([each.kind], each.events)
+        failures.add_metric([each.kind], each.failures)
+    yield from (condition, age, events, failures)
+
+
+def _offered(offers: Iterable[ProfileOffer]) -> Iterator[Metric]:
+    seats = GaugeMetricFamily(
+        "gpu_spawner_seats",
+        "Servers of a choice that would start now (free), and that would if every usable node "
+        "were empty (total).",
+        labels=["profile", "choice", "state"],
+    )
+    state = GaugeMetricFamily(
+        "gpu_spawner_choice_state",
+        "1 for how soon a choice can start, 0 for the other states; absent where it is unknown.",
+        labels=["profile", "choice", "state"],
+    )
+    devices = GaugeMetricFamily(
+        "gpu_spawner_devices",
+        "GPUs (or slices, or replicas, as share says) of a flavor on nodes that servers can use.",
+        labels=["flavor", "share", "state"],
+    )
+    counted: dict[tuple[str, str], tuple[int, int]] = {}
+    for profile in offers:
+        for choice in profile.choices:
+            for name, number in (("free", choice.free), ("total", choice.total)):
+                if number is not None:
+                    seats.add_metric([profile.slug, choice.key, name], number)
+            if choice.state is not None:
+                for one in Availability:
+                    is_it = float(choice.state is one)
+                    state.add_metric([profile.slug, choice.key, one.word], is_it)
+        for count in profile.flavors:
+            if count.free is not None and count.total is not None:
+                # Profiles differ in the nodes they may use: the widest view counts.
+                key, found = (count.flavor, count.share), (count.total, count.free)
+                counted[key] = max(counted.get(key, found), found)
+    for (flavor, share), (total, free) in counted.items():
+        devices.add_metric([flavor, share, "free"], free)
+        devices.add_metric([flavor, share, "used"], max(0, total - free))
+    yield from (seats, state, devices)
