@@ -1,0 +1,181 @@
+"""Every layer of helm-values is what the chart takes, and makes a hub that starts.
+
+The chart's own schema and the configuration that its hub is left with were recorded from charts 4.4
+and 5.0-dev; without those recordings these tests skip. With ``Z2JH_CHART`` naming a packaged chart
+and ``helm`` on the PATH, the layers are rendered with real Helm as well.
+"""
+
+import configparser
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from traitlets.config import Config
+
+from gpu_spawner import GPUSpawner
+from gpu_spawner.core.catalog.model import Catalog
+from gpu_spawner.hub.catalog_source import CatalogSource
+from gpu_spawner.hub.settings import read_settings
+
+HERE = Path(__file__).parents[2]
+LAYERS = HERE / "helm-values"
+RECORDED = HERE.parent / "shared" / "data" / "z2jh"
+CHARTS = ("4.4.0", "5.0.0-dev")
+
+pytestmark = [
+    pytest.mark.hosts,
+    pytest.mark.skipif(
+        not RECORDED.is_dir(), reason="the recordings of the chart, ../shared/data/z2jh, are absent"
+    ),
+]
+
+WITH_PROFILES = {
+    "cpu-only": {"data-science-cpu", "data-science-large"},
+    "whole-gpu": {"pytorch-gpus"},
+    "mig": {"gpu-slice"},
+    "time-sliced": {"shared-gpu"},
+}
+"""What each layer that brings profiles brings, on top of ``common``."""
+WITHOUT_PROFILES = {"common", "install-init-container", "profiles-from-files"}
+
+COMBINATIONS: tuple[tuple[str, ...], ...] = (
+    ("common",),
+    *(("common", layer) for layer in WITH_PROFILES),
+    ("common", "profiles-from-files"),
+    ("common", "install-init-container", "whole-gpu"),
+    ("common", *WITH_PROFILES),
+)
+
+
+def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge values as Helm does: mappings deeply, everything else by replacing."""
+    result = dict(first)
+    for key, value in second.items():
+        old = result.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(old, value) if both else value
+    return result
+
+
+def layer(name: str) -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load((LAYERS / f"{name}.yaml").read_text())
+    return values
+
+
+def values_of(names: Sequence[str], start: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    values = dict(start or {})
+    for name in names:
+        values = merged(values, layer(name))
+    return values
+
+
+@cache
+def _chart(version: str, what: str) -> Any:
+    text = (RECORDED / version / what).read_text()
+    return json.loads(text) if what.endswith(".json") else yaml.safe_load(text)
+
+
+def hub_config(version: str, names: Sequence[str]) -> Config:
+    """Return what the chart's hub would be configured with: its defaults, then ``hub.config``."""
+    recorded = _chart(version, "hub-config-chart-defaults.json")
+    return Config(merged(recorded, values_of(names)["hub"]["config"]))
+
+
+def catalog_of(version: str, names: Sequence[str]) -> Catalog:
+    return CatalogSource(read_settings(GPUSpawner, hub_config(version, names))).read()
+
+
+def test_every_layer_is_tested() -> None:
+    found = {path.stem for path in LAYERS.glob("*.yaml")}
+    assert found == set(WITH_PROFILES) | WITHOUT_PROFILES
+
+
+@pytest.mark.parametrize("version", CHARTS)
+@pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)
+class TestChart:
+    def test_its_schema_takes_the_values(self, version: str, names: tuple[str, ...]) -> None:
+        values = values_of(names, _chart(version, "values.yaml"))
+        validator = jsonschema.Draft7Validator(_chart(version, "values.schema.json"))
+        assert [error.message for error in validator.iter_errors(values)] == []
+
+    def test_the_hub_spawns_with_our_class(self, version: str, names: tuple[str, ...]) -> None:
+        assert hub_config(version, names)["JupyterHub"]["spawner_class"] == "gpu"
+
+
+@pytest.mark.parametrize("version", CHARTS)
+class TestCatalog:
+    @pytest.mark.parametrize("name", WITH_PROFILES)
+    def test_each_layer_has_its_profiles(self, version: str, name: str) -> None:
+        catalog = catalog_of(version, ("common", name))
+        assert {profile.slug for profile in catalog.profiles} == WITH_PROFILES[name]
+
+    def test_layers_add_up(self, version: str) -> None:
+        catalog = catalog_of(version, ("common", *WITH_PROFILES))
+        expected = set().union(*WITH_PROFILES.values())
+        assert {profile.slug for profile in catalog.profiles} == expected
+
+
+IN_THE_HUB_IMAGE = {
+    "aiohttp",
+    "jinja2",
+    "jupyterhub",
+    "jupyterhub-kubespawner",
+    "kubernetes_asyncio",
+    "prometheus_client",
+    "pydantic",
+    "pyyaml",
+    "traitlets",
+}
+"""Of what we require, what the chart's hub image has: JupyterHub's and KubeSpawner's own needs."""
+
+
+def test_the_init_container_installs_what_the_image_lacks() -> None:
+    (container,) = layer("install-init-container")["hub"]["initContainers"]
+    command = container["command"]
+    installed = set(command[command.index("--no-deps") + 1 :])
+    settings = configparser.ConfigParser()
+    settings.read(HERE / "setup.cfg")
+    lines = settings["options"]["install_requires"].splitlines()
+    ours = [line for line in lines if line and not line.startswith("#")]
+    names = {re.split(r"[ <>=!~;(]", one)[0].lower() for one in ours}
+    assert installed == names - IN_THE_HUB_IMAGE | {"jupyterhub-gpuspawner"}
+
+
+@pytest.fixture(scope="module")
+def packaged_chart() -> str:
+    chart = os.environ.get("Z2JH_CHART", "")
+    if not chart:
+        pytest.skip("Z2JH_CHART names no packaged chart (jupyterhub-<version>.tgz)")
+    if shutil.which("helm") is None:
+        pytest.skip("Z2JH_CHART is set, but there is no helm on the PATH")
+    return chart
+
+
+@pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)
+def test_helm_renders_them(packaged_chart: str, names: tuple[str, ...]) -> None:
+    files = [text for name in names for text in ("-f", str(LAYERS / f"{name}.yaml"))]
+    command = ["helm", "template", "jhub", packaged_chart, "-n", "jhub", *files]
+    if "profiles-from-files" in names:
+        for key, file in (
+            ("gpu-flavors", "flavors"),
+            ("gpu-images", "images"),
+            ("gpu-pytorch", "20-pytorch-gpus"),
+        ):
+            command += [
+                "--set-file",
+                f"hub.extraFiles.{key}.stringData={HERE / 'profiles' / f'{file}.yaml'}",
+            ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rendered = [one for one in yaml.safe_load_all(done.stdout) if one]
+    assert {"Deployment", "Secret", "ConfigMap"} <= {one["kind"] for one in rendered}
+    assert not any(one["kind"] == "DaemonSet" for one in rendered), "the chart's pullers are off"
