@@ -9,6 +9,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +21,7 @@ from gpu_spawner._version import __version__
 from gpu_spawner.kube.configuration import load_configuration
 from gpu_spawner.kube.failures import failure_from_response, translated_failures
 
-__all__ = ["ClusterClient"]
+__all__ = ["ClusterClient", "Request"]
 
 _CONNECT_SECONDS = 10.0
 _LONGEST_ERROR_BODY_BYTES = 64 * 1024
@@ -29,6 +30,23 @@ _LONGEST_ERROR_BODY_BYTES = 64 * 1024
 # after 10 + 3 * 5 seconds. The Go client has HTTP/2 pings for the same purpose:
 # https://github.com/kubernetes/kubernetes/pull/95981
 _KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request to the API server.
+
+    Attributes:
+        path: the path on the API server.
+        body: the JSON to send; None sends none.
+        content_type: of the body; it decides what kind of patch a patch is.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+    content_type: str = "application/json"
 
 
 class ClusterClient:
@@ -82,9 +100,28 @@ class ClusterClient:
         """
         timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=_CONNECT_SECONDS)
         with translated_failures(doing):
-            async with self._get(path, query, timeout, doing) as response:
+            async with self._answer(Request("GET", path, query), timeout, doing) as response:
                 # Not response.read(), which keeps a copy: the client holds on to its last
                 # response, and a page of pods has megabytes.
+                return await response.content.read()
+
+    async def send(self, request: Request, *, doing: str, timeout_seconds: float) -> bytes:
+        """Return the body of the answer to a request that changes something.
+
+        Nothing is sent twice: whether that would be safe is the caller's knowledge.
+
+        Args:
+            request: what to send.
+            doing: what this is for, as a gerund phrase, for the error.
+            timeout_seconds: from connecting to the last byte.
+
+        Raises:
+            ClusterError: anything but a success. With status 0 it is not known whether the server
+                did what it was asked.
+        """
+        timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=_CONNECT_SECONDS)
+        with translated_failures(doing):
+            async with self._answer(request, timeout, doing) as response:
                 return await response.content.read()
 
     @asynccontextmanager
@@ -110,23 +147,26 @@ class ClusterClient:
             total=None, sock_connect=_CONNECT_SECONDS, sock_read=silence_seconds
         )
         with translated_failures(doing):
-            async with self._get(path, query, timeout, doing) as response:
+            async with self._answer(Request("GET", path, query), timeout, doing) as response:
                 _keep_alive(response)
                 yield response.content.iter_any()
 
     @asynccontextmanager
-    async def _get(
+    async def _answer(
         self,
-        path: str,
-        query: Mapping[str, str],
+        request: Request,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own, several limits in one
         doing: str,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        headers = {"Accept": "application/json"}
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
         response: Any = await self.api.call_api(
-            path,
-            "GET",
-            query_params=list(query.items()),
-            header_params={"Accept": "application/json"},
+            request.path,
+            request.method,
+            query_params=list(request.query.items()),
+            header_params=headers,
+            body=request.body,
             auth_settings=["BearerToken"],
             _preload_content=False,
             _request_timeout=timeout,
