@@ -100,12 +100,14 @@ def test_pods_nobody_may_read_leave_the_total() -> None:
 
 
 def test_what_a_request_cannot_say_is_unknown() -> None:
-    request = request_from_pod(pod(resourceClaims=[{"name": "gpu"}]))
+    request = request_from_pod(
+        pod(resourceClaims=[{"name": "gpu", "resourceClaimTemplateName": "one"}])
+    )
 
     assert numbers(count_seats(Snapshot.from_objects(cluster()), request)) == (
         None,
         None,
-        CLAIMS_NOT_COUNTED,
+        "the resource claim template one is not known",
     )
 
 

@@ -170,7 +170,10 @@ BESIDE = {
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ({"resourceClaims": [{"name": "gpu"}]}, CLAIMS_NOT_COUNTED),
+        (
+            {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one"}]},
+            "the resource claim template one is not known",
+        ),
         ({"affinity": BESIDE}, "required pod affinity"),
         ({"topologySpreadConstraints": HARD_SPREAD}, "topology spread"),
         ({"topologySpreadConstraints": [{}]}, "topology spread"),

@@ -200,7 +200,12 @@ def test_what_is_unknown_stays_unknown():
 
 def test_a_request_nobody_can_judge_takes_no_seat():
     cluster, book = see(make_node("n", 2)), ReservationBook()
-    book.reserve(ALICE, ask(1, resourceClaims=[{"name": "gpu"}]), cluster, 0)
+    book.reserve(
+        ALICE,
+        ask(1, resourceClaims=[{"name": "gpu", "resourceClaimTemplateName": "one"}]),
+        cluster,
+        0,
+    )
     assert free(book.apply(cluster, 0), 2) == 1
 
 

@@ -205,10 +205,12 @@ def test_gates_come_before_everything() -> None:
 
 
 def test_what_cannot_be_judged_is_not_placed() -> None:
-    request = request_from_pod(pod(resourceClaims=[{"name": "gpu"}]))
+    request = request_from_pod(
+        pod(resourceClaims=[{"name": "gpu", "resourceClaimTemplateName": "one"}])
+    )
 
     assert schedule(Snapshot.from_objects([node()]), request) == Refused(
-        message="device claims are not counted yet"
+        message="the resource claim template one is not known"
     )
 
 

@@ -51,7 +51,11 @@ def test_a_reason_that_looks_beyond_the_node() -> None:
     [
         ([], {}, "dump.json lists no nodes"),
         ([pod()], {}, "dump.json lists no nodes"),
-        ([node()], {"resourceClaims": [{"name": "x"}]}, "device claims are not counted yet"),
+        (
+            [node()],
+            {"resourceClaims": [{"name": "x", "resourceClaimTemplateName": "one"}]},
+            "the resource claim template one is not known",
+        ),
     ],
 )
 def test_what_cannot_be_known_is_null_with_a_reason(

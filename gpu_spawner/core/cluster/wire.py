@@ -13,6 +13,8 @@ import msgspec
 __all__ = [
     "ABSENT",
     "WireAffinity",
+    "WireClaimReference",
+    "WireClaimStatusReference",
     "WireCondition",
     "WireContainer",
     "WireContainerStatus",
@@ -244,6 +246,21 @@ class WireVolume(_Wire):
     ephemeral: msgspec.Raw = ABSENT
 
 
+class WireClaimReference(_Wire):
+    """An entry of ``spec.resourceClaims``."""
+
+    name: str | None = None
+    resource_claim_name: str | None = None
+    resource_claim_template_name: str | None = None
+
+
+class WireClaimStatusReference(_Wire):
+    """An entry of ``status.resourceClaimStatuses``."""
+
+    name: str | None = None
+    resource_claim_name: str | None = None
+
+
 class WirePodSpec(_Wire):
     """``spec`` of a pod that is placed or running."""
 
@@ -265,7 +282,7 @@ class WireRequestSpec(WirePodSpec):
     node_selector: dict[str, str] | None = None
     tolerations: list[WireToleration] | None = None
     preemption_policy: str | None = None
-    resource_claims: list[msgspec.Raw] | None = None
+    resource_claims: list[WireClaimReference] | None = None
     topology_spread_constraints: list[WireSpread] | None = None
     volumes: list[WireVolume] | None = None
 
@@ -298,9 +315,15 @@ class WirePod(_Wire):
     status: WirePodStatus | None = None
 
 
+class WireRequestStatus(_Wire):
+    """``status`` of a pod that is to be placed: the claims that were made for it."""
+
+    resource_claim_statuses: list[WireClaimStatusReference] | None = None
+
+
 class WireRequest(_Wire):
     """A pod manifest whose seats are counted."""
 
     metadata: WireMeta | None = None
     spec: WireRequestSpec | None = None
-    status: WirePodStatus | None = None
+    status: WireRequestStatus | None = None

@@ -7,21 +7,16 @@ Source: k8s.io/dynamic-resource-allocation ``cel/compile.go`` (1.36).
 
 import msgspec
 
+from gpu_spawner.core.cluster.device_objects import AttributeValue, SemanticVersion
+
 __all__ = ["AttributeValue", "DeviceFacts", "SemanticVersion", "qualified"]
-
-
-class SemanticVersion(msgspec.Struct, frozen=True):
-    """The value of an attribute of type ``version``, as it was written."""
-
-    text: str
-
-
-AttributeValue = bool | int | str | SemanticVersion
-"""The value of an attribute; a bool is its own type, not an int."""
 
 
 class DeviceFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A device as CEL sees it.
+
+    Facts that differ only in ``True`` and ``1`` are equal to Python and not to CEL: who keeps
+    results by facts must keep the types too.
 
     Attributes:
         driver: the driver's name.

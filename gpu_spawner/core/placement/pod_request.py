@@ -26,8 +26,10 @@ from gpu_spawner.core.cluster.wire import (
     WireNodeSelectorTerm,
     WireRequest,
     WireRequestSpec,
+    WireRequestStatus,
 )
 from gpu_spawner.core.errors import ConfigError, Problem
+from gpu_spawner.core.placement.claim_wishes import ClaimWish, claim_wishes
 from gpu_spawner.core.resources import ResourceVector
 
 __all__ = ["CLAIMS_NOT_COUNTED", "PodRequest", "PreferredTerm", "request_from_pod"]
@@ -65,6 +67,7 @@ class PodRequest(msgspec.Struct, frozen=True, kw_only=True):
         architectures: what its image is built for (``amd64``, ...); empty for no such limit. The
             scheduler does not look at images, so only callers who know the image set it.
         min_cuda: the CUDA version its image needs of the node's driver, likewise; None for none.
+        claims: the device claims it needs.
         unknown: why its seats cannot be known; empty where they can.
     """
 
@@ -83,6 +86,7 @@ class PodRequest(msgspec.Struct, frozen=True, kw_only=True):
     gates: tuple[str, ...] = ()
     architectures: frozenset[str] = frozenset()
     min_cuda: tuple[int, int] | None = None
+    claims: tuple[ClaimWish, ...] = ()
     unknown: str = ""
 
 
@@ -91,7 +95,11 @@ _decode_affinity = msgspec.json.Decoder(WireAffinity).decode
 
 
 def request_from_pod(
-    manifest: Mapping[str, Any], *, source: str = "pod", volumes_bind_anywhere: bool = False
+    manifest: Mapping[str, Any],
+    *,
+    source: str = "pod",
+    volumes_bind_anywhere: bool = False,
+    claim_specs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> PodRequest:
     """Read what a pod asks for from its manifest.
 
@@ -100,13 +108,15 @@ def request_from_pod(
         source: what to call it in an error, such as a file name.
         volumes_bind_anywhere: whether persistent volumes may be taken to be usable from every node;
             without that promise, a pod with such volumes has an unknown number of seats.
+        claim_specs: the ResourceClaimSpec (``spec.spec``) of the resource claim templates in its
+            namespace, by name; with a template that is not among them its seats are unknown.
 
     Raises:
         ConfigError: it is not a pod, or a field has the wrong type or an impossible quantity.
     """
     try:
         wire = _decode_request(to_json(manifest))
-        return _build(wire, volumes_bind_anywhere=volumes_bind_anywhere)
+        return _build(wire, claim_specs or {}, volumes_bind_anywhere=volumes_bind_anywhere)
     except (ValueError, MalformedObjectError) as error:
         raise ConfigError(
             [
@@ -119,7 +129,12 @@ def request_from_pod(
         ) from None
 
 
-def _build(wire: WireRequest, *, volumes_bind_anywhere: bool) -> PodRequest:
+def _build(
+    wire: WireRequest,
+    claim_specs: Mapping[str, Mapping[str, Any]],
+    *,
+    volumes_bind_anywhere: bool,
+) -> PodRequest:
     meta = wire.metadata or WireMeta()
     spec = wire.spec or WireRequestSpec()
     if not spec.containers:
@@ -128,6 +143,10 @@ def _build(wire: WireRequest, *, volumes_bind_anywhere: bool) -> PodRequest:
     affinity = WireAffinity() if raw_affinity in _NOTHING else _decode_affinity(raw_affinity)
     node_affinity = affinity.node_affinity or WireNodeAffinity()
     requests = effective_requests(spec, None)
+    status = wire.status or WireRequestStatus()
+    claims, unknown = claim_wishes(
+        spec.resource_claims or (), status.resource_claim_statuses or (), claim_specs
+    )
     return PodRequest(
         requests=requests,
         node_selector=tuple(sorted((spec.node_selector or {}).items())),
@@ -142,7 +161,9 @@ def _build(wire: WireRequest, *, volumes_bind_anywhere: bool) -> PodRequest:
         priority=spec.priority or 0,
         may_preempt=spec.preemption_policy != "Never",
         gates=tuple(gate.name or "" for gate in spec.scheduling_gates or ()),
-        unknown=_what_cannot_be_judged(
+        claims=claims,
+        unknown=unknown
+        or _what_cannot_be_judged(
             spec, affinity, requests, volumes_bind_anywhere=volumes_bind_anywhere
         ),
     )
@@ -195,7 +216,7 @@ def _what_cannot_be_judged(
     *,
     volumes_bind_anywhere: bool,
 ) -> str:
-    if spec.resource_claims or any(name.startswith(_DEVICE_CLASS_PREFIX) for name in requests):
+    if any(name.startswith(_DEVICE_CLASS_PREFIX) for name in requests):
         return CLAIMS_NOT_COUNTED
     if affinity.pod_affinity is not None and affinity.pod_affinity.required:
         return "required pod affinity is not evaluated"

@@ -10,7 +10,7 @@ wins, so that the same input gives the same answer.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -66,9 +66,15 @@ class Scoring(StrEnum):
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
-    """The pod goes to this node."""
+    """The pod goes to this node.
+
+    Attributes:
+        claims: what to write as ``status.allocation`` of every claim that is allocated with it, by
+            the name the pod's ``resourceClaims`` has for it.
+    """
 
     node: str
+    claims: Mapping[str, Mapping[str, Any]] = {}
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):

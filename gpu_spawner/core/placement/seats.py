@@ -212,7 +212,7 @@ def _why_unknown(snapshot: Snapshot, request: PodRequest) -> str:
         return request.unknown
     if snapshot.nodes is None:
         return f"nodes: {snapshot.unknown.get('nodes', 'unknown')}"
-    if any(name in snapshot.claimable for name in request.requests):
+    if request.claims or any(name in snapshot.claimable for name in request.requests):
         return CLAIMS_NOT_COUNTED
     return ""
 
