@@ -5,12 +5,14 @@ and 5.0-dev; without those recordings these tests skip. With ``Z2JH_CHART`` nami
 and ``helm`` on the PATH, the layers are rendered with real Helm as well.
 """
 
+import base64
 import configparser
 import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -45,7 +47,8 @@ WITH_PROFILES = {
     "time-sliced": {"shared-gpu"},
 }
 """What each layer that brings profiles brings, on top of ``common``."""
-WITHOUT_PROFILES = {"common", "install-init-container", "profiles-from-files"}
+FROM_FILES = {"profiles-from-files"}
+WITHOUT_PROFILES = {"common", "install-init-container"}
 
 COMBINATIONS: tuple[tuple[str, ...], ...] = (
     ("common",),
@@ -96,7 +99,7 @@ def catalog_of(version: str, names: Sequence[str]) -> Catalog:
 
 def test_every_layer_is_tested() -> None:
     found = {path.stem for path in LAYERS.glob("*.yaml")}
-    assert found == set(WITH_PROFILES) | WITHOUT_PROFILES
+    assert found == set(WITH_PROFILES) | FROM_FILES | WITHOUT_PROFILES
 
 
 @pytest.mark.parametrize("version", CHARTS)
@@ -160,22 +163,90 @@ def packaged_chart() -> str:
     return chart
 
 
-@pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)
-def test_helm_renders_them(packaged_chart: str, names: tuple[str, ...]) -> None:
+def rendered(chart: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what Helm makes of the layers."""
     files = [text for name in names for text in ("-f", str(LAYERS / f"{name}.yaml"))]
-    command = ["helm", "template", "jhub", packaged_chart, "-n", "jhub", *files]
-    if "profiles-from-files" in names:
-        for key, file in (
-            ("gpu-flavors", "flavors"),
-            ("gpu-images", "images"),
-            ("gpu-pytorch", "20-pytorch-gpus"),
-        ):
-            command += [
-                "--set-file",
-                f"hub.extraFiles.{key}.stringData={HERE / 'profiles' / f'{file}.yaml'}",
-            ]
+    command = ["helm", "template", "jhub", chart, "-n", "jhub", *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    rendered = [one for one in yaml.safe_load_all(done.stdout) if one]
-    assert {"Deployment", "Secret", "ConfigMap"} <= {one["kind"] for one in rendered}
-    assert not any(one["kind"] == "DaemonSet" for one in rendered), "the chart's pullers are off"
+    return [one for one in yaml.safe_load_all(done.stdout) if one]
+
+
+LOAD = """
+import sys
+from pathlib import Path
+from gpu_spawner.hub.catalog_source import CatalogSource
+from gpu_spawner.hub.settings import read_settings
+from jupyterhub.app import JupyterHub
+
+hub = JupyterHub()
+hub.load_config_file(sys.argv[1])
+settings = read_settings(hub.spawner_class, hub.config)
+place = str(Path(sys.argv[1]).parent)
+settings.profiles_dir = settings.profiles_dir.replace("/usr/local/etc/jupyterhub", place)
+print(hub.spawner_class.__name__)
+print(*[profile.slug for profile in CatalogSource(settings).read().profiles])
+"""
+
+
+def loaded(objects: Sequence[Mapping[str, Any]], folder: Path) -> list[str]:
+    """Run the chart's own configuration, mounted as in the hub's pod.
+
+    Returns:
+        The name of the spawner class, and the slugs of its profiles.
+    """
+    hub = {one["kind"]: one for one in objects if one["metadata"]["name"] == "hub"}
+    place = folder / "jupyterhub"
+    for part, kind in (("config", "ConfigMap"), ("secret", "Secret")):
+        (place / part).mkdir(parents=True)
+        for key, text in (hub[kind].get("data") or {}).items():
+            content = base64.b64decode(text) if kind == "Secret" else text.encode()
+            (place / part / key).write_bytes(content)
+        for key, text in (hub[kind].get("stringData") or {}).items():
+            (place / part / key).write_text(text)
+    (container,) = hub["Deployment"]["spec"]["template"]["spec"]["containers"]
+    for mount in container["volumeMounts"]:
+        if "/gpu-profiles/" in mount["mountPath"]:
+            target = Path(mount["mountPath"].replace("/usr/local/etc/jupyterhub", str(place)))
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes((place / "secret" / mount["subPath"]).read_bytes())
+    for name in ("jupyterhub_config.py", "z2jh.py"):
+        text = (place / "config" / name).read_text()
+        text = text.replace("/usr/local/etc/jupyterhub", str(place))
+        # libcurl only makes the hub's own requests faster, and need not be installed here.
+        (place / name).write_text(text.replace("AsyncHTTPClient.configure(", "str("))
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, str(place / "jupyterhub_config.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(HERE),
+            "PROXY_API_SERVICE_PORT": "8001",
+            "PROXY_PUBLIC_SERVICE_PORT": "80",
+            "HUB_SERVICE_PORT": "8081",
+            "POD_NAMESPACE": "jhub",
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-2:]
+
+
+@pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)
+def test_helm_renders_them(packaged_chart: str, names: tuple[str, ...]) -> None:
+    kinds = {one["kind"] for one in rendered(packaged_chart, names)}
+    assert {"Deployment", "Secret", "ConfigMap"} <= kinds
+    assert "DaemonSet" not in kinds, "the chart's image pullers are off"
+
+
+@pytest.mark.parametrize("names", COMBINATIONS[1:], ids="+".join)
+def test_the_charts_own_hub_loads_them(
+    packaged_chart: str, names: tuple[str, ...], tmp_path: Path
+) -> None:
+    brings = {**WITH_PROFILES, "profiles-from-files": {"pytorch-gpus"}}
+    expected = set().union(*(brings.get(name, set()) for name in names))
+    spawner, slugs = loaded(rendered(packaged_chart, names), tmp_path)
+    assert spawner == "GPUSpawner"
+    assert set(slugs.split()) == expected
