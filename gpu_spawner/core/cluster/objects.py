@@ -12,6 +12,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from gpu_spawner.core.cluster.card_annotations import card_registers, held_share
+from gpu_spawner.core.cluster.card_shares import CardRegister, HeldShare
 from gpu_spawner.core.cluster.pod_affinity import AntiAffinityTerm, anti_affinity_from_raw
 from gpu_spawner.core.cluster.pod_resources import effective_requests, vector_from_raw
 from gpu_spawner.core.cluster.selectors import Taint
@@ -94,6 +96,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
             and so does placement.
         allocatable: what pods may use, never the capacity: unhealthy devices lower it.
         images: at most the fifty largest, as the kubelet reports them.
+        card_registers: the cards that HAMi and Volcano divide, one entry a scheduler.
     """
 
     name: str
@@ -105,6 +108,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     allocatable: ResourceVector
     images: tuple[NodeImage, ...] = ()
     architecture: str = ""
+    card_registers: tuple[CardRegister, ...] = ()
 
     def has_image(self, name: str) -> bool:
         """Tell whether the kubelet lists an image under exactly this name."""
@@ -123,6 +127,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         created: unix seconds, 0 where the object has no time yet.
         nominated_node: where the scheduler is making room for it by preemption; else empty.
         unschedulable_message: the scheduler's reason while it waits; else empty.
+        held_share: what it holds of divided cards; None for nearly all pods.
     """
 
     namespace: str
@@ -143,6 +148,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unschedulable_message: str = ""
     host_ports: tuple[HostPort, ...] = ()
     anti_affinity: tuple[AntiAffinityTerm, ...] = ()
+    held_share: HeldShare | None = None
 
     @property
     def key(self) -> PodKey:
@@ -225,6 +231,7 @@ def build_node(wire: WireNode) -> Node:
         allocatable=_allocatable(status),
         images=tuple(_image(image) for image in status.images or ()),
         architecture=(status.node_info.architecture if status.node_info else None) or "",
+        card_registers=card_registers(meta.annotations),
     )
 
 
@@ -258,6 +265,7 @@ def build_pod(wire: WirePod) -> Pod:
         unschedulable_message=_unschedulable_message(status.conditions),
         host_ports=host_ports(spec),
         anti_affinity=anti_affinity_from_raw(bytes(spec.affinity)),
+        held_share=held_share(meta, len(spec.init_containers or ())),
     )
 
 

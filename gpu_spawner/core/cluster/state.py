@@ -212,6 +212,7 @@ def _weighs_the_same(known: Pod, pod: Pod) -> bool:
         known.requests == pod.requests
         and known.host_ports == pod.host_ports
         and known.anti_affinity == pod.anti_affinity
+        and known.held_share == pod.held_share
         and known.labels == pod.labels
         and known.priority == pod.priority
         and known.occupies == pod.occupies

@@ -39,10 +39,21 @@ class _Wire(msgspec.Struct, kw_only=True, rename="camel", gc=False):
 
 
 class WireAnnotations(_Wire):
-    """The annotations KubeSpawner writes that tell whose server a pod is."""
+    """The annotations that are read: KubeSpawner's, and those by which cards are divided.
+
+    Of nodes these are what HAMi and Volcano register there, of pods what they and KAI gave.
+    """
 
     username: str | None = msgspec.field(name="hub.jupyter.org/username", default=None)
     servername: str | None = msgspec.field(name="hub.jupyter.org/servername", default=None)
+    hami_register: str | None = msgspec.field(name="hami.io/node-nvidia-register", default=None)
+    hami_cordon: str | None = msgspec.field(name="hami.io/device-cordon", default=None)
+    hami_held: str | None = msgspec.field(name="hami.io/vgpu-devices-allocated", default=None)
+    hami_mig: str | None = msgspec.field(name="hami.io/vgpu-mig-allocations", default=None)
+    volcano_register: str | None = msgspec.field(name="volcano.sh/node-vgpu-register", default=None)
+    volcano_held: str | None = msgspec.field(name="volcano.sh/vgpu-ids-new", default=None)
+    gpu_fraction: str | None = msgspec.field(name="gpu-fraction", default=None)
+    gpu_memory: str | None = msgspec.field(name="gpu-memory", default=None)
 
 
 class WireMeta(_Wire):
