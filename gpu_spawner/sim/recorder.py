@@ -16,7 +16,7 @@ from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.sim.client import KubeClient
 from gpu_spawner.sim.times import micro_time, now_utc, time_text
 
-__all__ = ["EventRecorder", "pod_reference"]
+__all__ = ["EventRecorder", "object_reference", "pod_reference"]
 
 _log = logging.getLogger(__name__)
 _MOST_REMEMBERED = 4096
@@ -24,18 +24,23 @@ _MOST_REMEMBERED = 4096
 
 def pod_reference(pod: Mapping[str, Any], container: str = "") -> dict[str, Any]:
     """Return the ``involvedObject`` of an event about ``pod`` or one of its containers."""
-    metadata = pod["metadata"]
-    reference = {
-        "kind": "Pod",
-        "namespace": metadata["namespace"],
-        "name": metadata["name"],
-        "uid": metadata["uid"],
-        "apiVersion": "v1",
-        "resourceVersion": metadata["resourceVersion"],
-    }
+    reference = object_reference("v1", "Pod", pod)
     if container:
         reference["fieldPath"] = f"spec.containers{{{container}}}"
     return reference
+
+
+def object_reference(api_version: str, kind: str, obj: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``involvedObject`` of an event about any namespaced object."""
+    metadata = obj["metadata"]
+    return {
+        "kind": kind,
+        "namespace": metadata["namespace"],
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+        "apiVersion": api_version,
+        "resourceVersion": metadata["resourceVersion"],
+    }
 
 
 class EventRecorder:
@@ -55,14 +60,17 @@ class EventRecorder:
         self._serial = itertools.count(time.time_ns())
 
     def record(
-        self, involved: Mapping[str, Any], kind: str, reason: str, message: str, *, host: str
+        self, involved: Mapping[str, Any], kind: str, reason: str, message: str, *, host: str = ""
     ) -> None:
         """Queue a classic event; ``kind`` is Normal or Warning, ``host`` the reporting node."""
         now = time_text(now_utc())
+        source = {"component": self._component}
+        if host:
+            source["host"] = host
         self._queue.put_nowait(
             self._event(involved, kind, reason, message)
             | {
-                "source": {"component": self._component, "host": host},
+                "source": source,
                 "firstTimestamp": now,
                 "lastTimestamp": now,
                 "count": 1,
