@@ -25,6 +25,7 @@ from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.sim.apiserver.faults import FaultHook
 from gpu_spawner.sim.apiserver.server import ApiServer
 from gpu_spawner.sim.client import KubeClient
+from gpu_spawner.sim.daemonset_controller import DaemonSetController
 from gpu_spawner.sim.fleet import Fleet
 from gpu_spawner.sim.kubeconfig import Endpoint, endpoint_of, read_kubeconfig
 from gpu_spawner.sim.node.kubelet import Kubelet, KubeletOptions
@@ -183,6 +184,7 @@ class Cluster:
                 self._run("provisioner", provisioner.run())
             else:
                 self._run("node lifecycle", NodeLifecycle(self.client).run())
+                self._run("DaemonSet controller", DaemonSetController(self.client).run())
                 self._run("scheduler", Scheduler(self.client).run())
             await self.start_kubelet()
             await provisioning.create_tenants()

@@ -17,6 +17,7 @@ from transcript import load_steps
 
 from gpu_spawner.sim.apiserver.server import ApiServer
 from gpu_spawner.sim.client import KubeClient
+from gpu_spawner.sim.daemonset_controller import DaemonSetController
 from gpu_spawner.sim.kubeconfig import endpoint_of
 from gpu_spawner.sim.scheduler import Scheduler
 
@@ -29,9 +30,6 @@ NOT_SERVED = {
     "its reason": "the scheduler allocates devices when device claims come",
     "events of a pod naming a missing template": "the claim controller comes with device claims",
     "the device freed goes to the waiting pod": "the scheduler allocates devices when claims come",
-    "the daemonset's pod, with its affinity and tolerations": "the DaemonSet controller comes "
-    "with preloading",
-    "daemonset status": "the DaemonSet controller comes with preloading",
 }
 
 
@@ -43,7 +41,10 @@ async def _cluster() -> AsyncGenerator[tuple[str, str]]:
     config = server.kubeconfig()
     try:
         async with KubeClient(endpoint_of(config)) as client, asyncio.TaskGroup() as group:
-            parts: list[Coroutine[Any, Any, None]] = [Scheduler(client).run()]
+            parts: list[Coroutine[Any, Any, None]] = [
+                Scheduler(client).run(),
+                DaemonSetController(client).run(),
+            ]
             tasks = [group.create_task(part) for part in parts]
             yield server.url, config["users"][0]["user"]["token"]
             for task in tasks:
