@@ -25,6 +25,7 @@ from gpu_spawner.sim.apiserver.api_errors import (
 )
 from gpu_spawner.sim.apiserver.field_errors import FieldError, invalid_value
 from gpu_spawner.sim.apiserver.kinds import Resource
+from gpu_spawner.sim.apiserver.rules.feature_gates import drop_disabled_fields
 from gpu_spawner.sim.apiserver.rules.metadata_rules import check_metadata, check_metadata_update
 from gpu_spawner.sim.apiserver.store import Record, Store
 from gpu_spawner.sim.apiserver.strategies import Strategy, strategy_for
@@ -74,11 +75,16 @@ def timestamp(seconds: float) -> str:
 
 
 class Registry:
-    """Create and change objects the way an API server does."""
+    """Create and change objects the way an API server does.
+
+    Attributes:
+        disabled_gates: feature gates that are off.
+    """
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self.store = store
         self.clock = clock
+        self.disabled_gates: frozenset[str] = frozenset()
         self._admission = Admission(store)
 
     def now(self) -> str:
@@ -113,6 +119,7 @@ class Registry:
         if resource.has_status and not strategy.keeps_status:
             obj["status"] = _empty_status(resource)
         self._admission.complete(resource, obj)
+        drop_disabled_fields(resource, obj, self.disabled_gates)
         strategy.prepare(obj)
         strategy.stamp(obj, self.now())
         problems = [*_check_metadata(resource, strategy, metadata), *strategy.check(obj)]

@@ -57,6 +57,7 @@ class ApiServer:
 
     Attributes:
         store: every object; tests may look, but should write over HTTP.
+        faults: asked before every answer; may be replaced at any time.
     """
 
     def __init__(  # noqa: PLR0913 - what tests replace are arguments, not branches in the code
@@ -85,7 +86,7 @@ class ApiServer:
         self._journal = Journal(state_dir) if state_dir is not None else None
         if self._journal is not None:
             self._journal.load(self.store)
-        registry = Registry(self.store, clock)
+        self._registry = registry = Registry(self.store, clock)
         credentials = load_or_create_credentials(state_dir)
         given = users if users is not None else {credentials.admin_token: ADMIN}
         known = {token: named_user(user) for token, user in given.items()}
@@ -103,7 +104,7 @@ class ApiServer:
             self._journal.follow(self.store)
         bootstrap(registry)
         self._housekeeping.settle()
-        self._faults = faults
+        self.faults = faults
         self._requests = 0
         self._runner: web.AppRunner | None = None
         self._url = ""
@@ -112,6 +113,15 @@ class ApiServer:
     def url(self) -> str:
         """Where the server listens, once started."""
         return self._url
+
+    @property
+    def disabled_gates(self) -> frozenset[str]:
+        """Feature gates that are off; their fields are dropped from what is created."""
+        return self._registry.disabled_gates
+
+    @disabled_gates.setter
+    def disabled_gates(self, gates: frozenset[str]) -> None:
+        self._registry.disabled_gates = gates
 
     @property
     def log_source(self) -> LogSource | None:
@@ -239,7 +249,7 @@ class ApiServer:
 
     async def _suffer(self, request: web.Request, facts: RequestFacts) -> Fault:
         """Do what the hook wants done to this request."""
-        fault = self._faults(facts) if self._faults is not None else None
+        fault = self.faults(facts) if self.faults is not None else None
         if fault is None:
             return Fault()
         if fault.delay_seconds:
