@@ -8,7 +8,7 @@ from raw_objects import container, node, pod
 from gpu_spawner.core.cluster import state as cluster_state
 from gpu_spawner.core.cluster.objects import Node, Pod, node_from_api, pod_from_api
 from gpu_spawner.core.cluster.snapshot import Snapshot
-from gpu_spawner.core.cluster.state import NOT_READ_YET, ClusterState
+from gpu_spawner.core.cluster.state import KINDS, NOT_READ_YET, ClusterState
 from gpu_spawner.core.resources import ResourceVector
 
 
@@ -23,8 +23,9 @@ def a_pod(name: str = "p", **fields: Any) -> Pod:
 @pytest.fixture
 def state() -> ClusterState:
     fed = ClusterState()
+    for kind in KINDS:
+        fed.replace_all(kind, [])
     fed.replace_all("nodes", [a_node("a"), a_node("b")])
-    fed.replace_all("pods", [])
     return fed
 
 
@@ -38,13 +39,17 @@ def test_at_first_nothing_is_known() -> None:
     snapshot = ClusterState().snapshot(None)
 
     assert (snapshot.nodes, snapshot.pods) == (None, None)
-    assert snapshot.unknown == {"nodes": NOT_READ_YET, "pods": NOT_READ_YET}
+    assert (snapshot.slices, snapshot.device_classes, snapshot.claims) == (None, None, None)
+    assert (snapshot.claim_templates, snapshot.taint_rules) == (None, None)
+    assert snapshot.unknown == dict.fromkeys(KINDS, NOT_READ_YET)
 
 
 def test_lists_may_come_in_any_order(state: ClusterState) -> None:
     """Pods that are read before their node find it later."""
     held = a_pod(node_name="a", containers=[container(cpu="1")])
     pods_first = ClusterState()
+    for kind in KINDS[2:]:
+        pods_first.replace_all(kind, [])
     pods_first.replace_all("pods", [held])
     assert pods_first.snapshot(None).nodes is None
     pods_first.replace_all("nodes", [a_node("b"), a_node("a")])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gpu_spawner.core.cluster.objects import Node, Pod, node_from_api, pod_from_api
 from gpu_spawner.core.cluster.snapshot import Snapshot
-from gpu_spawner.core.cluster.state import ClusterState
+from gpu_spawner.core.cluster.state import KINDS, ClusterState
 from gpu_spawner.core.resources import EMPTY
 
 Raw = dict[str, Any]
@@ -27,6 +27,8 @@ def read(kind: str, raw: Raw) -> Node | Pod:
 
 def fed(items: list[Raw]) -> ClusterState:
     state = ClusterState()
+    for kind in KINDS:
+        state.replace_all(kind, [])
     state.replace_all("nodes", [node_from_api(raw) for raw in items if raw["kind"] == "Node"])
     state.replace_all("pods", [pod_from_api(raw) for raw in items if raw["kind"] == "Pod"])
     return state

@@ -1,7 +1,7 @@
-"""The API's bytes as nodes, pods, pages and watch events.
+"""The API's bytes as typed objects, pages and watch events.
 
 Decides nothing: it turns one HTTP body or one watch line into typed objects, skipping every field
-nobody asks for. A further kind is a reader beside the two of ``_READERS``.
+nobody asks for. A further kind is one more reader in ``_READERS``.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,15 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from gpu_spawner.core.cluster.claim_objects import build_claim, build_template
+from gpu_spawner.core.cluster.device_objects import build_class, build_slice, build_taint_rule
+from gpu_spawner.core.cluster.device_wire import (
+    WireClaim,
+    WireClass,
+    WireSlice,
+    WireTaintRule,
+    WireTemplate,
+)
 from gpu_spawner.core.cluster.objects import Node, Pod, build_node, build_pod
 from gpu_spawner.core.cluster.wire import WireListMeta, WireMeta, WireNode, WirePod
 from gpu_spawner.core.errors import ClusterError
@@ -47,7 +56,7 @@ class WatchEvent(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     type: str
-    obj: Node | Pod | None = None
+    obj: Any = None
     resource_version: str = ""
     status: int = 0
     reason: str = ""
@@ -82,17 +91,22 @@ class _Reader(NamedTuple):
     build: Callable[[Any], Any]
 
 
+def _reader(wire: type[Any], build: Callable[[Any], Any]) -> _Reader:
+    return _Reader(
+        msgspec.json.Decoder(_List[wire]).decode,  # type: ignore[valid-type]
+        msgspec.json.Decoder(wire).decode,
+        build,
+    )
+
+
 _READERS: Final = {
-    "nodes": _Reader(
-        msgspec.json.Decoder(_List[WireNode]).decode,
-        msgspec.json.Decoder(WireNode).decode,
-        build_node,
-    ),
-    "pods": _Reader(
-        msgspec.json.Decoder(_List[WirePod]).decode,
-        msgspec.json.Decoder(WirePod).decode,
-        build_pod,
-    ),
+    "nodes": _reader(WireNode, build_node),
+    "pods": _reader(WirePod, build_pod),
+    "resourceslices": _reader(WireSlice, build_slice),
+    "deviceclasses": _reader(WireClass, build_class),
+    "resourceclaims": _reader(WireClaim, build_claim),
+    "resourceclaimtemplates": _reader(WireTemplate, build_template),
+    "devicetaintrules": _reader(WireTaintRule, build_taint_rule),
 }
 _decode_line = msgspec.json.Decoder(_Line).decode
 _decode_bookmark = msgspec.json.Decoder(_Bookmark).decode

@@ -5,25 +5,23 @@ what could not be read. Data that was never read, or may not be read, is *unknow
 never "full". ``state`` keeps the present one up to date.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
 from typing import Any, Final, TypeVar
 
-import msgspec
-
-from gpu_spawner.core.cluster.objects import (
-    MalformedObjectError,
-    Node,
-    Pod,
-    PodKey,
-    node_from_api,
-    pod_from_api,
+from gpu_spawner.core.cluster.claim_objects import ClaimTemplate, DeviceResult, ResourceClaim
+from gpu_spawner.core.cluster.device_objects import DeviceClass, DeviceTaintRule, ResourceSlice
+from gpu_spawner.core.cluster.device_pools import NO_POOLS, PoolIndex, PoolLedger
+from gpu_spawner.core.cluster.listed import sort_by_kind
+from gpu_spawner.core.cluster.node_load import (
+    NO_LOAD,
+    NodeLoad,
+    NodeState,
+    loads_by_node,
+    place_of,
 )
+from gpu_spawner.core.cluster.objects import Node, Pod, PodKey
 from gpu_spawner.core.cluster.sharded_map import ShardedMap, ShardedMapBuilder
-from gpu_spawner.core.errors import ConfigError, Problem
-from gpu_spawner.core.resources import EMPTY, ResourceVector
 
 __all__ = [
     "NO_LOAD",
@@ -37,91 +35,6 @@ __all__ = [
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
-_by_key = attrgetter("namespace", "name")
-
-
-class NodeLoad(msgspec.Struct, frozen=True, kw_only=True):
-    """What pods take of a node.
-
-    Attributes:
-        used: the sum of what the holders ask for.
-        holders: the pods that occupy the node, terminating ones included, ordered by key.
-        nominated: pods for which room is being made there by preemption, ordered by key.
-        repelling: those holders that require other pods to stay away.
-    """
-
-    used: ResourceVector = EMPTY
-    holders: tuple[Pod, ...] = ()
-    nominated: tuple[Pod, ...] = ()
-    repelling: tuple[Pod, ...] = ()
-
-    def with_pod(self, pod: Pod) -> "NodeLoad":
-        """Return the load with one pod more."""
-        if pod.is_nominated:
-            return msgspec.structs.replace(self, nominated=_insert(self.nominated, pod))
-        return NodeLoad(
-            used=self.used.plus(pod.requests),
-            holders=_insert(self.holders, pod),
-            nominated=self.nominated,
-            repelling=_insert(self.repelling, pod) if pod.anti_affinity else self.repelling,
-        )
-
-    def without_pod(self, pod: Pod) -> "NodeLoad":
-        """Return the load without a pod that is part of it."""
-        if pod.is_nominated:
-            return msgspec.structs.replace(self, nominated=_remove(self.nominated, pod))
-        return NodeLoad(
-            used=self.used.minus(pod.requests),
-            holders=_remove(self.holders, pod),
-            nominated=self.nominated,
-            repelling=_remove(self.repelling, pod) if pod.anti_affinity else self.repelling,
-        )
-
-    @classmethod
-    def of(cls, pods: Iterable[Pod]) -> "NodeLoad":
-        """Add up the load of pods that all belong to one node."""
-        ordered = sorted(pods, key=_by_key)
-        amounts: dict[str, int] = {}
-        holders = tuple([pod for pod in ordered if pod.occupies])
-        for pod in holders:
-            for name, amount in pod.requests.items():
-                amounts[name] = amounts.get(name, 0) + amount
-        return cls(
-            used=ResourceVector(amounts),
-            holders=holders,
-            nominated=tuple([pod for pod in ordered if pod.is_nominated]),
-            repelling=tuple([pod for pod in holders if pod.anti_affinity]),
-        )
-
-
-NO_LOAD: Final = NodeLoad()
-
-
-class NodeState(msgspec.Struct, frozen=True, kw_only=True):
-    """A node together with what is used on it."""
-
-    node: Node
-    load: NodeLoad = NO_LOAD
-
-    @property
-    def used(self) -> ResourceVector:
-        """The sum of what the pods on this node ask for."""
-        return self.load.used
-
-    @property
-    def pod_count(self) -> int:
-        """How many pods occupy this node."""
-        return len(self.load.holders)
-
-    @property
-    def holders(self) -> tuple[Pod, ...]:
-        """The pods that occupy this node, ordered by namespace and name."""
-        return self.load.holders
-
-    @property
-    def free(self) -> ResourceVector:
-        """What is not asked for; amounts are negative where the node is overcommitted."""
-        return self.node.allocatable.minus(self.load.used)
 
 
 class Journal:
@@ -155,8 +68,12 @@ class Snapshot:
         unknown: why a kind (``nodes``, ``pods``, ...) is not known; absent for what is known.
         as_of: unix seconds of the oldest proof that the data was current; None if never.
         serial: grows with every change of the state it was taken from.
-        claimable: extended resources that a device class offers (KEP-5004); they are counted
-            with devices, not with ``allocatable``.
+        slices: the slices of devices, by name; None while they are unknown.
+        device_classes: by name; None while they are unknown.
+        claims: resource claims by namespace and name; None while they are unknown.
+        claim_templates: likewise.
+        taint_rules: the rules that taint devices, by name; None while they are unknown.
+        pools: the slices once more, by pool and by node, with what claims hold of them.
         stray: the load of nodes that pods name but the node list does not have.
     """
 
@@ -164,7 +81,12 @@ class Snapshot:
     pods: Mapping[PodKey, Pod] | None = None
     unknown: Mapping[str, str] = field(default_factory=dict)
     as_of: float | None = None
-    claimable: frozenset[str] = frozenset()
+    slices: Mapping[str, ResourceSlice] | None = None
+    device_classes: Mapping[str, DeviceClass] | None = None
+    claims: Mapping[PodKey, ResourceClaim] | None = None
+    claim_templates: Mapping[PodKey, ClaimTemplate] | None = None
+    taint_rules: Mapping[str, DeviceTaintRule] | None = None
+    pools: PoolIndex = NO_POOLS
     stray: Mapping[str, NodeLoad] = field(default_factory=dict)
     serial: int = field(default=0, compare=False)
     journal: Journal | None = field(default=None, compare=False, repr=False)
@@ -186,26 +108,13 @@ class Snapshot:
             ConfigError: objects that are not what the API would send, all of them, each with its
                 position under ``source``.
         """
-        nodes: dict[str, Node] = {}
-        pods: dict[PodKey, Pod] = {}
-        claimable: set[str] = set()
-        problems: list[Problem] = []
-        for position, item in enumerate(items):
-            try:
-                match _kind_of(item):
-                    case "Node":
-                        node = node_from_api(item)
-                        nodes[node.name] = node
-                    case "Pod":
-                        pod = pod_from_api(item)
-                        pods[pod.key] = pod
-                    case "DeviceClass":
-                        claimable |= _offered_resource(item)
-            except MalformedObjectError as error:
-                problems.append(_problem(source, position, item, error))
-        if problems:
-            raise ConfigError(problems)
-        return cls.of(nodes.values(), pods.values(), as_of=as_of, claimable=claimable)
+        found = sort_by_kind(items, source)
+        return cls.of(
+            {node.name: node for node in found["nodes"]}.values(),
+            {pod.key: pod for pod in found["pods"]}.values(),
+            as_of=as_of,
+            others=found,
+        )
 
     @classmethod
     def of(
@@ -214,21 +123,40 @@ class Snapshot:
         pods: Iterable[Pod],
         *,
         as_of: float | None = None,
-        claimable: Iterable[str] = (),
+        others: Mapping[str, Iterable[Any]] | None = None,
     ) -> "Snapshot":
-        """Build one in which everything is known."""
+        """Build one in which everything is known.
+
+        ``others`` are the objects of further kinds, by plural; a kind that is absent has none.
+        """
+        found = others or {}
         by_key = ShardedMap.of((pod.key, pod) for pod in pods)
         loads = loads_by_node(by_key.values())
         states = ShardedMap.of(
             (node.name, NodeState(node=node, load=loads.pop(node.name, NO_LOAD))) for node in nodes
         )
+        slices_by_name = _by_key(found, "resourceslices")
+        claims_by_key = _by_key(found, "resourceclaims")
+        ledger = PoolLedger()
+        ledger.replace_slices(slices_by_name.values())
+        ledger.hold_all(claims_by_key.values())
         return cls(
             nodes=states,
             pods=by_key,
             as_of=as_of,
-            claimable=frozenset(claimable),
             stray=ShardedMap.of(loads.items()),
+            slices=ShardedMap.of(slices_by_name.items()),
+            device_classes=_by_key(found, "deviceclasses"),
+            claims=ShardedMap.of(claims_by_key.items()),
+            claim_templates=_by_key(found, "resourceclaimtemplates"),
+            taint_rules=_by_key(found, "devicetaintrules"),
+            pools=ledger.build(),
         )
+
+    @property
+    def claimable(self) -> frozenset[str]:
+        """The extended resources that device classes stand behind (KEP-5004)."""
+        return self.derive("claimable", _claimable)
 
     @property
     def repelling(self) -> tuple[NodeState, ...]:
@@ -262,6 +190,22 @@ class Snapshot:
         pods[pod.key] = pod
         return self._with_load_change(pod, NodeLoad.with_pod, pods.build())
 
+    def with_claim(self, claim: ResourceClaim) -> "Snapshot":
+        """Return the snapshot as it would be with a claim added, or replaced by key."""
+        if self.claims is None:
+            return self
+        before = self.claims.get(claim.key)
+        claims = _writable(self.claims)
+        claims[claim.key] = claim
+        ledger = PoolLedger(self.pools)
+        ledger.hold(_results(before), -1)
+        ledger.hold(_results(claim), 1)
+        return replace(self, claims=claims.build(), pools=ledger.build(), journal=None)
+
+    def without_claims(self) -> "Snapshot":
+        """Return the snapshot as it would be if no claim held a device."""
+        return replace(self, claims=ShardedMap.of(), pools=self.pools.emptied(), journal=None)
+
     def without_pod(self, key: PodKey) -> "Snapshot":
         """Return the snapshot as it would be without a pod; the same one if there is none."""
         if self.pods is None or key not in self.pods:
@@ -292,21 +236,17 @@ class Snapshot:
         return replace(self, pods=pods, journal=None)
 
 
-def place_of(pod: Pod) -> str:
-    """Return the node on which a pod takes room, or is promised room; else an empty name."""
-    if pod.occupies:
-        return pod.node_name
-    return pod.nominated_node if pod.is_nominated else ""
+def _by_key(found: Mapping[str, Iterable[Any]], kind: str) -> dict[Any, Any]:
+    return {entry.key: entry for entry in found.get(kind, ())}
 
 
-def loads_by_node(pods: Iterable[Pod]) -> dict[str, NodeLoad]:
-    """Add pods up by the node on which they take room."""
-    groups: dict[str, list[Pod]] = {}
-    for pod in pods:
-        place = place_of(pod)
-        if place:
-            groups.setdefault(place, []).append(pod)
-    return {name: NodeLoad.of(group) for name, group in groups.items()}
+def _claimable(snapshot: Snapshot) -> frozenset[str]:
+    classes = (snapshot.device_classes or {}).values()
+    return frozenset(found.extended_resource for found in classes) - {""}
+
+
+def _results(claim: ResourceClaim | None) -> tuple[DeviceResult, ...]:
+    return claim.allocation.results if claim is not None and claim.allocation is not None else ()
 
 
 def _repelling(snapshot: Snapshot) -> tuple[NodeState, ...]:
@@ -318,43 +258,3 @@ def _writable(mapping: Mapping[_K, _V]) -> ShardedMapBuilder[_K, _V]:
     if isinstance(mapping, ShardedMap):
         return mapping.builder()
     return ShardedMap.of(mapping.items()).builder()
-
-
-def _insert(pods: tuple[Pod, ...], pod: Pod) -> tuple[Pod, ...]:
-    position = bisect_left(pods, pod.key, key=_by_key)
-    return (*pods[:position], pod, *pods[position:])
-
-
-def _remove(pods: tuple[Pod, ...], pod: Pod) -> tuple[Pod, ...]:
-    position = bisect_left(pods, pod.key, key=_by_key)
-    return (*pods[:position], *pods[position + 1 :])
-
-
-def _kind_of(item: Mapping[str, Any]) -> str:
-    if not isinstance(item, Mapping):
-        raise MalformedObjectError(f"an object is a mapping, not {type(item).__name__}")
-    kind = item.get("kind")
-    if not isinstance(kind, str):
-        raise MalformedObjectError("kind: missing")
-    return kind
-
-
-def _offered_resource(item: Mapping[str, Any]) -> set[str]:
-    spec = item.get("spec")
-    offered = spec.get("extendedResourceName") if isinstance(spec, Mapping) else None
-    return {offered} if isinstance(offered, str) and offered else set()
-
-
-def _problem(source: str, position: int, item: object, error: MalformedObjectError) -> Problem:
-    where = f"items[{position}]"
-    if isinstance(item, Mapping):
-        meta = item.get("metadata")
-        name = meta.get("name") if isinstance(meta, Mapping) else None
-        if isinstance(name, str):
-            where = f"{where} ({str(item.get('kind'))[:40]} {name[:260]})"
-    return Problem(
-        file=source,
-        key=where,
-        message=f"{error}.",
-        cure="Save the objects again with kubectl get -A -o json.",
-    )

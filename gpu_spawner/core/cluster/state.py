@@ -9,6 +9,9 @@ placement, and it is not safe to feed it from several threads at once.
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
+from gpu_spawner.core.cluster.claim_objects import ResourceClaim
+from gpu_spawner.core.cluster.device_objects import ResourceSlice
+from gpu_spawner.core.cluster.device_pools import PoolLedger
 from gpu_spawner.core.cluster.objects import Node, Pod, PodKey
 from gpu_spawner.core.cluster.sharded_map import ShardedMap, ShardedMapBuilder
 from gpu_spawner.core.cluster.snapshot import (
@@ -23,7 +26,15 @@ from gpu_spawner.core.cluster.snapshot import (
 
 __all__ = ["KINDS", "NOT_READ_YET", "ClusterState"]
 
-KINDS: Final = ("nodes", "pods")
+KINDS: Final = (
+    "nodes",
+    "pods",
+    "resourceslices",
+    "deviceclasses",
+    "resourceclaims",
+    "resourceclaimtemplates",
+    "devicetaintrules",
+)
 """The kinds a state is fed with, by their plural."""
 
 NOT_READ_YET: Final = "not read yet"
@@ -33,6 +44,8 @@ _JOURNAL_LIMIT: Final = 8192
 
 _Touched = tuple[str, ...] | None
 """The nodes a change touches; None where nothing changed at all."""
+
+_ALL_NODES: Final[tuple[str, ...]] = ("*",)  # no node can be called this
 
 
 class _Kind(NamedTuple):
@@ -50,6 +63,13 @@ class ClusterState:
         self._nodes: ShardedMapBuilder[str, NodeState] = ShardedMapBuilder()
         self._pods: ShardedMapBuilder[PodKey, Pod] = ShardedMapBuilder()
         self._stray: ShardedMapBuilder[str, NodeLoad] = ShardedMapBuilder()
+        self._slices: ShardedMapBuilder[str, ResourceSlice] = ShardedMapBuilder()
+        self._claims: ShardedMapBuilder[PodKey, ResourceClaim] = ShardedMapBuilder()
+        self._pools = PoolLedger()
+        # Kinds of which there are few objects, any of which may concern every node.
+        self._few: dict[str, dict[Any, Any]] = {
+            kind: {} for kind in ("deviceclasses", "resourceclaimtemplates", "devicetaintrules")
+        }
         self._unknown: dict[str, str] = dict.fromkeys(KINDS, NOT_READ_YET)
         self._serial = 0
         self._journal = Journal(0)
@@ -57,6 +77,9 @@ class ClusterState:
         self._kinds: Final = {
             "nodes": _Kind(self._replace_nodes, self._put_node, self._drop_node),
             "pods": _Kind(self._replace_pods, self._put_pod, self._drop_pod),
+            "resourceslices": _Kind(self._replace_slices, self._put_slice, self._drop_slice),
+            "resourceclaims": _Kind(self._replace_claims, self._put_claim, self._drop_claim),
+            **{kind: self._kind_of_few(kind) for kind in self._few},
         }
 
     @property
@@ -103,6 +126,12 @@ class ClusterState:
             unknown=dict(self._unknown),
             as_of=as_of,
             stray=self._stray.build(),
+            slices=None if "resourceslices" in self._unknown else self._slices.build(),
+            claims=None if "resourceclaims" in self._unknown else self._claims.build(),
+            device_classes=self._copy("deviceclasses"),
+            claim_templates=self._copy("resourceclaimtemplates"),
+            taint_rules=self._copy("devicetaintrules"),
+            pools=self._pools.build(),
             serial=self._serial,
             journal=self._journal,
         )
@@ -111,7 +140,13 @@ class ClusterState:
         self._serial += 1
         self._journal = Journal(self._serial)
 
+    def _copy(self, kind: str) -> dict[Any, Any] | None:
+        return None if kind in self._unknown else self._few[kind]
+
     def _record(self, touched: tuple[str, ...]) -> None:
+        if touched == _ALL_NODES:
+            self._start_journal()
+            return
         for name in touched or ("",):
             self._serial += 1
             self._journal.touched.append(name)
@@ -174,6 +209,77 @@ class ClusterState:
         self._pods.discard(pod.key)
         return _names(self._leave(known))
 
+    def _replace_slices(self, slices: Iterable[ResourceSlice]) -> None:
+        by_name = ShardedMap.of((found.name, found) for found in slices)
+        self._pools.replace_slices(by_name.values())
+        self._slices = by_name.builder()
+
+    def _put_slice(self, found: ResourceSlice) -> _Touched:
+        known = self._slices.get(found.name)
+        if known == found:
+            return None
+        self._slices[found.name] = found
+        return _nodes(self._pools.replace_slice(known, found))
+
+    def _drop_slice(self, found: ResourceSlice) -> _Touched:
+        known = self._slices.get(found.name)
+        if known is None:
+            return None
+        self._slices.discard(found.name)
+        return _nodes(self._pools.replace_slice(known, None))
+
+    def _replace_claims(self, claims: Iterable[ResourceClaim]) -> None:
+        by_key = ShardedMap.of((claim.key, claim) for claim in claims)
+        self._pools.hold_all(by_key.values())
+        self._claims = by_key.builder()
+
+    def _put_claim(self, claim: ResourceClaim) -> _Touched:
+        known = self._claims.get(claim.key)
+        if known == claim:
+            return None
+        self._claims[claim.key] = claim
+        return self._change_hold(known, claim)
+
+    def _drop_claim(self, claim: ResourceClaim) -> _Touched:
+        known = self._claims.get(claim.key)
+        if known is None:
+            return None
+        self._claims.discard(claim.key)
+        return self._change_hold(known, None)
+
+    def _change_hold(self, before: ResourceClaim | None, after: ResourceClaim | None) -> _Touched:
+        old = before.allocation if before is not None else None
+        new = after.allocation if after is not None else None
+        if old == new:
+            return ()  # who may use it says nothing about devices
+        gone = self._pools.hold(old.results if old is not None else (), -1)
+        come = self._pools.hold(new.results if new is not None else (), 1)
+        return _nodes(None if gone is None or come is None else gone | come)
+
+    def _kind_of_few(self, kind: str) -> _Kind:
+        # The mapping is replaced and never changed: snapshots hold it.
+        def replace(objects: Iterable[Any]) -> None:
+            self._few[kind] = {found.key: found for found in objects}
+
+        # Templates matter to whoever resolves a pod's names, not to what is free.
+        touched = () if kind == "resourceclaimtemplates" else _ALL_NODES
+
+        def put(found: Any) -> _Touched:
+            known = self._few[kind]
+            if known.get(found.key) == found:
+                return None
+            self._few[kind] = {**known, found.key: found}
+            return touched
+
+        def drop(found: Any) -> _Touched:
+            known = self._few[kind]
+            if found.key not in known:
+                return None
+            self._few[kind] = {key: value for key, value in known.items() if key != found.key}
+            return touched
+
+        return _Kind(replace, put, drop)
+
     def _leave(self, pod: Pod) -> str:
         """Take a pod off the node on which it takes room; return that node, if any."""
         place = place_of(pod)
@@ -200,6 +306,10 @@ class ClusterState:
             self._stray.discard(name)
         else:
             self._stray[name] = load
+
+
+def _nodes(touched: frozenset[str] | None) -> tuple[str, ...]:
+    return _ALL_NODES if touched is None else tuple(touched)
 
 
 def _names(*names: str) -> tuple[str, ...]:
