@@ -1,0 +1,144 @@
+"""How many pods with parts of cards a node takes, and what the next one would hold.
+
+Decides only who counts: cards that a node lists (``cards``), or groups of pods (``groups``). A node
+whose annotations or labels say too little is unknown, which is not the same as full. Nothing here
+looks at CPUs, memory or the number of pods, except that KAI's reservations are pods too.
+
+HAMi drops a node's cards when its device plugin has been silent for a minute *and* the node offers
+no card any more (``CheckHealth`` in pkg/device/devices.go). Without the latter no pod fits by the
+ordinary rules either, so the age of the handshake, and with it the clock, is not needed.
+"""
+
+from itertools import count
+from typing import Final
+
+from gpu_spawner.core.cluster.card_shares import HAMI, KAI, VOLCANO, CardRegister, HeldShare
+from gpu_spawner.core.cluster.objects import Node
+from gpu_spawner.core.cluster.snapshot import NO_LOAD, NodeLoad
+from gpu_spawner.core.devices.fractions.cards import (
+    CardState,
+    cards_beside,
+    choose_parts,
+    seats_on,
+)
+from gpu_spawner.core.devices.fractions.groups import (
+    choose_groups,
+    grouped_cards,
+    seats_in_groups,
+)
+from gpu_spawner.core.devices.fractions.request import (
+    GPU,
+    FractionRequest,
+    whole_cards,
+)
+from gpu_spawner.core.resources import ResourceVector
+
+__all__ = [
+    "SCHEDULER_NAMES",
+    "count_parts",
+    "fraction_asked",
+    "register_for",
+    "share_for",
+    "states_of",
+    "why_unknown",
+]
+
+SCHEDULER_NAMES: Final = {HAMI: "HAMi", VOLCANO: "Volcano"}
+"""What the schedulers are called whose cards nodes list."""
+
+_MOST: Final = 100_000  # more pods than any node runs
+
+
+def fraction_asked(
+    request: FractionRequest | None, requests: ResourceVector, node: Node
+) -> FractionRequest | None:
+    """Return what a pod asks of a node's divided cards; None where that is nothing.
+
+    On a node whose cards HAMi divides, a pod that plainly asks for cards gets them to itself,
+    though ``allocatable`` has ten of each.
+    """
+    if request is not None or not node.card_registers:
+        return request
+    cards = requests.amount(GPU)
+    if cards and any(register.scheme == HAMI for register in node.card_registers):
+        return whole_cards(cards)
+    return None
+
+
+def why_unknown(request: FractionRequest, node: Node) -> str:
+    """Return why it cannot be known what is left of a node's cards; empty where it can."""
+    if not request.has_register:
+        cards = grouped_cards(request, node, NO_LOAD)
+        if cards.whole and not cards.is_memory_known and request.asks[0].memory_mib:
+            return "the node does not say how much memory its GPUs have"
+        return ""
+    register = register_for(request, node)
+    if register is None:
+        return ""
+    name = SCHEDULER_NAMES[register.scheme]
+    if register.unreadable:
+        return f"what {name} says of the node's GPUs cannot be read: {register.unreadable}"
+    if register.scheme == VOLCANO and any(card.mode == "mig" for card in register.cards):
+        return "into which MIG slices Volcano would cut the node's GPUs is not known"
+    return ""
+
+
+def count_parts(request: FractionRequest, node: Node, load: NodeLoad, most: int = _MOST) -> int:
+    """Return how many such pods get their parts beside a load, one after another.
+
+    Args:
+        request: what each of them asks for.
+        node: the node; with unknown cards it takes none.
+        load: what its pods hold.
+        most: where to stop counting.
+    """
+    if most <= 0 or why_unknown(request, node):
+        return 0
+    if not request.has_register:
+        return seats_in_groups(grouped_cards(request, node, load), request, most)
+    return seats_on(states_of(request, node, load), request, most)
+
+
+def share_for(
+    request: FractionRequest, node: Node, load: NodeLoad, new_name: str
+) -> HeldShare | None:
+    """Return what one more such pod would hold; None where it gets nothing.
+
+    Args:
+        request: what it asks for.
+        node: where it would run.
+        load: what is held there already.
+        new_name: how to begin the names of groups that do not exist yet.
+    """
+    if why_unknown(request, node):
+        return None
+    if request.has_register:
+        parts = choose_parts(states_of(request, node, load), request)
+        return HeldShare(scheme=request.held_scheme, parts=parts) if parts is not None else None
+    names = (f"{new_name}/{number}" for number in count())
+    chosen = choose_groups(grouped_cards(request, node, load), request, names)
+    if chosen is None:
+        return None
+    groups, opened = chosen
+    ask = request.asks[0]
+    return HeldShare(
+        scheme=KAI,
+        groups=groups,
+        portion=ask.portion,
+        memory_mib=ask.memory_mib,
+        own_cards=opened,
+    )
+
+
+def register_for(request: FractionRequest, node: Node) -> CardRegister | None:
+    """Return the cards of a node that a request's scheduler divides; None where there are none."""
+    return next((one for one in node.card_registers if one.scheme == request.scheme), None)
+
+
+def states_of(request: FractionRequest, node: Node, load: NodeLoad) -> list[CardState]:
+    """Return the listed cards of a node with what its pods hold of them."""
+    register = register_for(request, node)
+    if register is None:
+        return []
+    held = [pod.held_share for pod in load.holders if pod.held_share is not None]
+    return cards_beside(register, held)
