@@ -193,7 +193,7 @@ def _row_title(card: _Card, line: _Line) -> tuple[str, str]:
     flavor = card.catalog.flavors[line.flavor]
     facts = share_facts(card.catalog, line.offered[0])
     parts = []
-    if line.share is not None and line.share.mechanism != "whole" and facts is not None:
+    if line.share is not None and line.share.kind != "whole" and facts is not None:
         parts.append(facts.title)
     if line.share is not None and facts is not None and facts.memory_bytes:
         memory = gigabytes(facts.memory_bytes)

@@ -156,7 +156,7 @@ def choice_phrase(catalog: Catalog, profile: Profile, choice: Choice) -> str:
         if choice.flavor == ANY
         else catalog.flavors[choice.flavor].display_name
     )
-    if choice.share.mechanism == "whole":
+    if choice.share.kind == "whole":
         return f"{choice.count} {TIMES} {flavor}"
     unit = facts.unit if choice.count == 1 else facts.units
     if not choice.share.value:

@@ -158,27 +158,27 @@ OWNED = "may not be set: the profile owns it."
             "20-gpus.gpu.share",
             "half",
             "20-gpus.gpu.share: got 'half', which this version cannot give; "
-            "allowed: whole, {mig: [...]}, {replica: 1}.",
+            "allowed: whole, {mig: [...]}, {memory: [10Gi]}, {fraction: [0.5]}, {replica: 1}, {claim: [...]}.",
             id="unknown share",
         ),
         pytest.param(
             "20-gpus.gpu.share",
             {"memory": ["10Gi"]},
             "20-gpus.gpu.share: got 'memory', which this version cannot give; "
-            "allowed: whole, {mig: [...]}, {replica: 1}.",
+            "allowed: whole, {mig: [...]}, {memory: [10Gi]}, {fraction: [0.5]}, {replica: 1}, {claim: [...]}.",
             id="share of a later version",
         ),
         pytest.param(
             "20-gpus.gpu.share",
             {"whole": None, "replica": 1},
             "20-gpus.gpu.share: got 2 keys; exactly one is allowed of "
-            "whole, {mig: [...]}, {replica: 1}.",
+            "whole, {mig: [...]}, {memory: [10Gi]}, {fraction: [0.5]}, {replica: 1}, {claim: [...]}.",
             id="two shares",
         ),
         pytest.param(
             "20-gpus.gpu.share",
             0.5,
-            "20-gpus.gpu.share: got 0.5; allowed: whole, {mig: [...]}, {replica: 1}.",
+            "20-gpus.gpu.share: got 0.5; allowed: whole, {mig: [...]}, {memory: [10Gi]}, {fraction: [0.5]}, {replica: 1}, {claim: [...]}.",
             id="fraction as share",
         ),
         pytest.param(

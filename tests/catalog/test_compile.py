@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from catalog_builders import catalog_of, documents, make_node, select, snapshot_of
 
-from gpu_spawner.core.catalog.compile import compile_selection, variants
+from gpu_spawner.core.catalog.compile import compile_selection, compile_ways
 from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.catalog.site_pod import SitePod, request_of, settings_of
 from gpu_spawner.core.placement.seats import count_seats
@@ -117,7 +117,7 @@ class TestWhicheverIsFreeFirst:
         gpu = {"flavors": ["mi300", "h100", "a100"], "share": "whole"}
         catalog = changed("20-gpus", gpu=gpu)
         selection = select(catalog, profile="gpus")
-        assert [one.flavors for one in variants(catalog, selection)] == [
+        assert [way.selection.flavors for way in compile_ways(catalog, selection)] == [
             ("mi300",),
             ("h100", "a100"),
         ]

@@ -16,7 +16,7 @@ from gpu_spawner.core.catalog.options import OPTION_KEYS, parse_form_key, parse_
 from gpu_spawner.core.errors import OptionError
 
 CATALOG = catalog_of()
-WHOLE = Share(mechanism="whole")
+WHOLE = Share(kind="whole")
 
 
 def refuse(raw: Any, catalog: Catalog = CATALOG, groups: Any = ()) -> OptionError:

@@ -24,10 +24,10 @@ from gpu_spawner.hub.page_layout import build_page
 from gpu_spawner.hub.page_model import Page, Tile
 
 GIB = 2**30
-WHOLE = Share(mechanism="whole")
-SMALL = Share(mechanism="mig", value="1g.10gb")
-LARGE = Share(mechanism="mig", value="3g.40gb")
-REPLICA = Share(mechanism="replica")
+WHOLE = Share(kind="whole")
+SMALL = Share(kind="mig", value="1g.10gb")
+LARGE = Share(kind="mig", value="3g.40gb")
+REPLICA = Share(kind="replica")
 
 READY, COLD = Availability.READY, Availability.COLD
 BUSY, IMPOSSIBLE = Availability.BUSY, Availability.IMPOSSIBLE

@@ -12,7 +12,7 @@ from traitlets.config import Config
 
 from gpu_spawner import GPUSpawner
 from gpu_spawner.catalog_files import read_directory
-from gpu_spawner.core.catalog.compile import compile_selection, variants
+from gpu_spawner.core.catalog.compile import compile_selection, compile_ways
 from gpu_spawner.core.catalog.model import Catalog, Selection
 from gpu_spawner.core.catalog.site_pod import request_of, settings_of
 from gpu_spawner.core.placement.pod_request import PodRequest, request_from_pod
@@ -84,7 +84,7 @@ def every_selection(catalog: Catalog) -> Iterator[Selection]:
                     count=choice.count,
                     image=image,
                 )
-                yield from variants(catalog, whole)
+                yield from (way.selection for way in compile_ways(catalog, whole))
 
 
 @pytest.fixture

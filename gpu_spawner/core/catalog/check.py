@@ -264,7 +264,7 @@ class _Checking:
 
 def _has_any(hardware: tuple[tuple[LabelIn, ...], ...], node: Node) -> bool:
     return not hardware or any(
-        all(node.labels.get(label.key) in label.values for label in labels) for labels in hardware
+        all(label.admits(node.labels) for label in labels) for labels in hardware
     )
 
 

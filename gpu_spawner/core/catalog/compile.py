@@ -1,204 +1,246 @@
-"""Compile a selection into what its pod needs.
+"""Compile a selection into what its pod needs: one fragment for each way of serving it.
 
 A ``PodFragment`` is the profile's part of a pod, built from scratch for every selection, so that a
 choice never leaks into the next spawn. How it meets the site's part is for ``site_pod``.
-Compiling is total and deterministic: the same selection gives the same fragment.
+Compiling is total and deterministic: the same selection gives the same fragments.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import product
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-from gpu_spawner.core.catalog.flavors import LabelIn, Toleration
-from gpu_spawner.core.catalog.mechanisms import PodSide, pod_side_of
-from gpu_spawner.core.catalog.model import Amount, Catalog, Image, Selection
+from gpu_spawner.core.catalog.candidates import Candidate, candidates
+from gpu_spawner.core.catalog.claims import (
+    CLAIM_NAME,
+    MAX_ALTERNATIVES,
+    NOTEBOOK,
+    DeviceWish,
+    PodClaim,
+    template_for,
+)
+from gpu_spawner.core.catalog.flavors import LabelIn
+from gpu_spawner.core.catalog.fragment import PodFragment
+from gpu_spawner.core.catalog.model import Catalog, Profile, Selection
+from gpu_spawner.core.catalog.node_terms import preferred_terms, required_terms
+from gpu_spawner.core.catalog.sidecar_pods import claim_name_of, compile_sidecar
 
-__all__ = ["LABEL_PREFIX", "PodFragment", "compile_selection", "variants"]
+__all__ = ["LABEL_PREFIX", "PodFragment", "compile_selection", "compile_ways"]
 
 LABEL_PREFIX: Final = "gpu-spawner.jupyter.org/"
 """Of the labels that say which choice a pod was made for."""
 
-_ARCHITECTURE_LABEL: Final = "kubernetes.io/arch"
-_CUDA_LABELS: Final = (
-    ("nvidia.com/cuda.runtime-version.major", "nvidia.com/cuda.runtime-version.minor"),
-    ("nvidia.com/cuda.runtime.major", "nvidia.com/cuda.runtime.minor"),
-)
-"""Labels of GPU feature discovery, the newer names first; older releases write the second pair."""
-_OLDEST_CUDA: Final = 9  # GPU feature discovery needs a driver for CUDA 9 or newer
-
-_Term = dict[str, list[dict[str, Any]]]
+_QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
+_PRIORITY_LABEL: Final = "kueue.x-k8s.io/priority-class"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodFragment:
-    """The profile's part of a pod.
+@dataclass(slots=True)
+class _Group:
+    """Candidates that one pod can stand for."""
 
-    Attributes:
-        selection: what it was compiled from.
-        image: the reference to pull.
-        cpu: in milli-CPU; an amount without request and limit leaves the site's settings alone.
-        memory: in bytes, likewise.
-        extended_resources: of the notebook container, in requests and limits alike.
-        required_terms: node affinity terms as Kubernetes writes them, of which one must match;
-            empty for no such rule.
-        preferred_terms: node affinity that only steers, likewise.
-        shm_bytes: size of ``/dev/shm``; 0 leaves the container runtime's.
-        scheduler_name: None leaves the site's; empty is the cluster's default.
-        override: the profile's escape hatch, merged last.
-        hardware: the labels of the GPUs it may land on, one group a flavor; the pod says the same,
-            and more, in ``required_terms``.
-        architectures, min_cuda: what the image needs, for the reasons in an offer; likewise.
+    members: list[Candidate] = field(default_factory=list)
+
+    @property
+    def first(self) -> Candidate:
+        return self.members[0]
+
+    def takes(self, other: Candidate, *, is_queued: bool) -> bool:
+        """Tell whether a pod for the members could just as well be one for another candidate."""
+        if _common(self.first) != _common(other):
+            return False
+        wish = other.side.devices
+        if wish is None:
+            return True
+        # Node labels cannot follow what a claim is given, so they must be the same; and Kueue takes
+        # no claim with alternatives.
+        return (
+            not is_queued
+            and wish.spec is None
+            and other.side.node_labels == self.first.side.node_labels
+            and len(self.members) < MAX_ALTERNATIVES
+        )
+
+
+def _common(one: Candidate) -> tuple[object, ...]:
+    """Return what must be equal for two candidates to fit in one pod."""
+    side = one.side
+    return (
+        one.mechanism,
+        dict(side.resources),
+        side.devices is None,
+        side.scheduler_name,
+        dict(side.annotations),
+        dict(side.pod_labels),
+        dict(side.environment),
+        side.fraction,
+        [(sidecar.name, dict(beside.resources)) for sidecar, beside in one.sidecars],
+    )
+
+
+def compile_ways(catalog: Catalog, selection: Selection) -> tuple[PodFragment, ...]:
+    """Return a fragment for each way of serving a selection, in the order they are to be tried.
+
+    Flavors whose pods differ in nothing but the nodes, or the devices of a claim, fit in one pod:
+    its node affinity, or its claim, admits any of them. Others, such as GPUs of two vendors or one
+    flavor obtained by two mechanisms, need pods of their own; ``core.offers.board`` finds the first
+    with a seat.
     """
-
-    selection: Selection
-    image: str
-    cpu: Amount
-    memory: Amount
-    extended_resources: Mapping[str, int]
-    node_selector: Mapping[str, str]
-    required_terms: tuple[_Term, ...]
-    preferred_terms: tuple[dict[str, Any], ...]
-    tolerations: tuple[Toleration, ...]
-    shm_bytes: int
-    environment: Mapping[str, str]
-    labels: Mapping[str, str]
-    scheduler_name: str | None
-    default_url: str
-    cmd: tuple[str, ...]
-    override: Mapping[str, Any]
-    hardware: tuple[tuple[LabelIn, ...], ...]
-    architectures: frozenset[str]
-    min_cuda: tuple[int, int] | None
-
-
-def variants(catalog: Catalog, selection: Selection) -> tuple[Selection, ...]:
-    """Split a selection into those that one pod each can stand for, in the order of its flavors.
-
-    Flavors that ask for the same resources fit in one pod, whose node affinity admits any of them,
-    and the scheduler takes the node that is free. Others, such as GPUs of two vendors, need pods of
-    their own; ``core.offers.board`` finds the first with a seat.
-    """
-    if selection.share is None or len(selection.flavors) == 1:
-        return (selection,)
-    groups: list[tuple[PodSide, list[str]]] = []
-    for flavor in selection.flavors:
-        side = pod_side_of(catalog.flavors[flavor], selection.share, selection.count)
-        for first, members in groups:
-            is_alike = first.resources == side.resources
-            if is_alike and first.scheduler_name == side.scheduler_name:
-                members.append(flavor)
-                break
-        else:
-            groups.append((side, [flavor]))
-    return tuple(replace(selection, flavors=tuple(members)) for _, members in groups)
+    profile = catalog.profile(selection.profile)
+    if profile is None:
+        raise KeyError(selection.profile)
+    if selection.share is None:
+        return (_fragment(catalog, profile, selection, ()),)
+    groups: list[_Group] = []
+    for name in selection.flavors:
+        for found in candidates(profile, catalog.flavors[name], selection.share, selection.count):
+            if selection.mechanism not in ("", found.mechanism):
+                continue
+            is_queued = profile.queue is not None
+            group = next((one for one in groups if one.takes(found, is_queued=is_queued)), None)
+            if group is None:
+                groups.append(_Group([found]))
+            else:
+                group.members.append(found)
+    return tuple(
+        _fragment(
+            catalog,
+            profile,
+            replace(
+                selection,
+                flavors=tuple(member.flavor for member in group.members),
+                mechanism=group.first.mechanism,
+            ),
+            group.members,
+        )
+        for group in groups
+    )
 
 
 def compile_selection(catalog: Catalog, selection: Selection) -> PodFragment:
     """Compile a selection that ``parse_options`` made from this catalog, or from a part of it.
 
-    Where one pod cannot stand for all of its flavors, the first of ``variants`` is compiled.
+    Where there are several ways, it is the first of them.
     """
-    profile = catalog.profile(selection.profile)
-    if profile is None:
-        raise KeyError(selection.profile)
+    return compile_ways(catalog, selection)[0]
+
+
+def _fragment(
+    catalog: Catalog, profile: Profile, selection: Selection, members: Sequence[Candidate]
+) -> PodFragment:
     image = catalog.images[selection.image]
     resources = profile.resources.for_count(selection.count)
-    sides = _pod_sides(catalog, variants(catalog, selection)[0])
-    has_gpu = bool(sides)
-    min_cuda = image.min_cuda if has_gpu else None
-    schedulers = [side.scheduler_name for side in sides if side.scheduler_name is not None]
+    sides = [member.side for member in members]
+    side = sides[0] if sides else None
+    min_cuda = image.min_cuda if members else None
+    hardware = tuple(side.node_labels for side in sides)
+    tells_by_labels = all(hardware)
+    tolerations = [
+        *(toleration for side in sides for toleration in side.tolerations),
+        *profile.tolerations,
+    ]
+    own = _own_resources(members)
     return PodFragment(
         selection=selection,
         image=image.reference,
         cpu=resources.cpu,
         memory=resources.memory,
-        extended_resources=sides[0].resources if has_gpu else {},
+        extended_resources=side.resources if side is not None else {},
+        devices=_devices(side.resources if side is not None else {}, own.values()),
+        claims=_claims(profile, members),
         node_selector=profile.node_selector,
-        required_terms=tuple(_required_terms(sides, image, min_cuda)),
-        preferred_terms=tuple(_preferred_terms(sides)),
-        tolerations=tuple(
-            dict.fromkeys([*(t for side in sides for t in side.tolerations), *profile.tolerations])
-        ),
+        required_terms=required_terms(hardware if tells_by_labels else (), image, min_cuda),
+        preferred_terms=preferred_terms(_distinct(hardware)) if tells_by_labels else (),
+        tolerations=tuple(dict.fromkeys(tolerations)),
         shm_bytes=resources.shm_bytes,
-        environment=_environment(selection),
-        labels=_labels(selection),
-        scheduler_name=schedulers[0] if schedulers else profile.scheduler_name,
+        environment=_environment(selection, side.environment if side is not None else {}),
+        annotations=side.annotations if side is not None else {},
+        labels=_labels(profile, selection, side.pod_labels if side is not None else {}),
+        sidecars=tuple(
+            compile_sidecar(
+                sidecar,
+                catalog.images,
+                own.get(sidecar.name, {}),
+                _claim_of(sidecar.name, profile, members),
+                has_shm=resources.shm_bytes > 0,
+            )
+            for sidecar in profile.sidecars
+        ),
+        scheduler_name=_scheduler(profile, members),
+        service_account=profile.service_account,
+        start_timeout_seconds=profile.start_timeout_seconds,
+        is_queued=profile.queue is not None,
         default_url=image.default_url,
         cmd=image.cmd,
         override=profile.override,
-        hardware=tuple(side.node_labels for side in sides),
+        hardware=hardware if tells_by_labels else (),
         architectures=frozenset(image.architectures),
         min_cuda=min_cuda,
+        fraction=side.fraction if side is not None else None,
     )
 
 
-def _pod_sides(catalog: Catalog, selection: Selection) -> tuple[PodSide, ...]:
-    share = selection.share
-    if share is None:
+def _distinct(hardware: Iterable[tuple[LabelIn, ...]]) -> list[tuple[LabelIn, ...]]:
+    return list(dict.fromkeys(hardware))
+
+
+def _own_resources(members: Sequence[Candidate]) -> dict[str, Mapping[str, int]]:
+    """Return the extended resources of sidecars, by sidecar; they are alike in all members."""
+    if not members:
+        return {}
+    return {sidecar.name: side.resources for sidecar, side in members[0].sidecars}
+
+
+def _devices(notebook: Mapping[str, int], others: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Add up devices over containers; what is not a device (huge pages) has no domain in its name."""
+    total: dict[str, int] = {}
+    for resources in (notebook, *others):
+        for name, amount in resources.items():
+            if "/" in name:
+                total[name] = total.get(name, 0) + amount
+    return total
+
+
+def _claims(profile: Profile, members: Sequence[Candidate]) -> tuple[PodClaim, ...]:
+    """Return the claim of the notebook, shared with the sidecars that ask for it, and their own."""
+    wishes = [member.side.devices for member in members if member.side.devices is not None]
+    if not wishes:
         return ()
-    return tuple(
-        pod_side_of(catalog.flavors[flavor], share, selection.count) for flavor in selection.flavors
+    sharing = [one.name for one in profile.sidecars if one.gpu is not None and one.gpu.is_shared]
+    notebook = PodClaim(
+        name=CLAIM_NAME, template=template_for(wishes), containers=(NOTEBOOK, *sharing)
     )
+    of_sidecars = [
+        PodClaim(
+            name=claim_name_of(sidecar),
+            template=template_for(_wishes_of(members, position)),
+            containers=(sidecar.name,),
+        )
+        for position, (sidecar, _) in enumerate(members[0].sidecars)
+    ]
+    return (notebook, *of_sidecars)
 
 
-def _required_terms(
-    sides: Iterable[PodSide], image: Image, min_cuda: tuple[int, int] | None
-) -> Iterator[_Term]:
-    """Yield the terms of which a node must match one: its GPU, and whether the image runs there."""
-    hardware = [_expressions(side.node_labels) for side in sides] or [[]]
-    built_for = (
-        [{"key": _ARCHITECTURE_LABEL, "operator": "In", "values": sorted(image.architectures)}]
-        if image.architectures
-        else []
-    )
-    for expressions, *drivers in product(hardware, *_driver_alternatives(min_cuda)):
-        term = [*expressions, *built_for, *(one for driver in drivers for one in driver)]
-        if term:
-            yield {"matchExpressions": term}
+def _wishes_of(members: Sequence[Candidate], position: int) -> list[DeviceWish]:
+    sides = [member.sidecars[position][1] for member in members]
+    return [side.devices for side in sides if side.devices is not None]
 
 
-def _driver_alternatives(
-    min_cuda: tuple[int, int] | None,
-) -> Iterator[list[list[dict[str, Any]]]]:
-    """Yield, for each pair of labels, the ways in which a node may satisfy it.
-
-    ``NotIn`` also matches a node without the label: where nobody wrote down what the driver can do,
-    it is given the benefit of the doubt.
-    """
-    if min_cuda is None:
-        return
-    major, minor = min_cuda
-    for major_label, minor_label in _CUDA_LABELS:
-        if minor == 0:
-            yield [[_not_in(major_label, range(_OLDEST_CUDA, major))]]
-        else:
-            newer = [_not_in(major_label, range(_OLDEST_CUDA, major + 1))]
-            same = [
-                {"key": major_label, "operator": "In", "values": [str(major)]},
-                _not_in(minor_label, range(minor)),
-            ]
-            yield [newer, same]
+def _claim_of(sidecar: str, profile: Profile, members: Sequence[Candidate]) -> str:
+    """Return the pod-local name of the claim a sidecar uses; empty where it uses none."""
+    if not members or members[0].side.devices is None:
+        return ""
+    (found,) = [one for one in profile.sidecars if one.name == sidecar]
+    if found.gpu is None:
+        return ""
+    return CLAIM_NAME if found.gpu.is_shared else claim_name_of(found)
 
 
-def _not_in(key: str, numbers: Iterable[int]) -> dict[str, Any]:
-    return {"key": key, "operator": "NotIn", "values": [str(number) for number in numbers]}
+def _scheduler(profile: Profile, members: Sequence[Candidate]) -> str | None:
+    needed = members[0].side.scheduler_name if members else None
+    is_free = not members or needed is None or members[0].side.may_change_scheduler
+    return profile.scheduler_name if is_free and profile.scheduler_name is not None else needed
 
 
-def _preferred_terms(sides: tuple[PodSide, ...]) -> Iterator[dict[str, Any]]:
-    """Yield a smaller weight for each next flavor, so that the first with room is taken."""
-    for position, side in enumerate(sides[:-1]):
-        yield {
-            "weight": 100 * (len(sides) - 1 - position) // (len(sides) - 1),
-            "preference": {"matchExpressions": _expressions(side.node_labels)},
-        }
-
-
-def _expressions(labels: Iterable[LabelIn]) -> list[dict[str, Any]]:
-    return [{"key": label.key, "operator": "In", "values": list(label.values)} for label in labels]
-
-
-def _environment(selection: Selection) -> dict[str, str]:
+def _environment(selection: Selection, more: Mapping[str, str]) -> dict[str, str]:
     environment = {"GPU_SPAWNER_PROFILE": selection.profile}
     if selection.share is None:
         # Images for GPUs set NVIDIA_VISIBLE_DEVICES=all: on a GPU node, a server that asked for
@@ -208,9 +250,16 @@ def _environment(selection: Selection) -> dict[str, str]:
         environment["GPU_SPAWNER_FLAVOR"] = selection.flavor
         environment["GPU_SPAWNER_SHARE"] = selection.share.label
         environment["GPU_SPAWNER_COUNT"] = str(selection.count)
-    return environment
+        environment["GPU_SPAWNER_MECHANISM"] = selection.mechanism
+    return {**environment, **more}
 
 
-def _labels(selection: Selection) -> dict[str, str]:
+def _labels(profile: Profile, selection: Selection, more: Mapping[str, str]) -> dict[str, str]:
     options = selection.as_user_options()
-    return {f"{LABEL_PREFIX}{key}": str(value) for key, value in options.items()}
+    labels = {f"{LABEL_PREFIX}{key}": str(value) for key, value in options.items()}
+    labels |= more
+    if profile.queue is not None:
+        labels[_QUEUE_LABEL] = profile.queue.name
+        if profile.queue.priority_class:
+            labels[_PRIORITY_LABEL] = profile.queue.priority_class
+    return labels

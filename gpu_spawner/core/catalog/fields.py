@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, PlainValidator, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from gpu_spawner.core.catalog.mechanisms import parse_share, share_json_schema
 from gpu_spawner.core.catalog.model import Share
+from gpu_spawner.core.catalog.shares import parse_share, share_json_schema
 from gpu_spawner.core.quantity import parse_bytes, parse_cpu_milli
 from gpu_spawner.core.wording import quoted
 

@@ -1,17 +1,44 @@
 """What a kind of GPU is: how its nodes are recognised, and how they hand it out."""
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Flavor", "LabelIn", "MigLayout", "Sharing", "Toleration"]
+__all__ = [
+    "DeviceConfig",
+    "DeviceConstraint",
+    "DraLayout",
+    "Flavor",
+    "HamiLayout",
+    "LabelIn",
+    "MigLayout",
+    "NamedClaim",
+    "QueueLayout",
+    "Sharing",
+    "Toleration",
+    "VolcanoLayout",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class LabelIn:
-    """A node label that must have one of these values (``operator: In``)."""
+    """A node label that must have one of these values; without values, it must not be there."""
 
     key: str
     values: tuple[str, ...]
+
+    def as_manifest(self) -> dict[str, Any]:
+        """Return the expression of a node selector term."""
+        if not self.values:
+            return {"key": self.key, "operator": "DoesNotExist"}
+        return {"key": self.key, "operator": "In", "values": list(self.values)}
+
+    def admits(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether a node with these labels is meant."""
+        if not self.values:
+            return self.key not in labels
+        return labels.get(self.key) in self.values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -70,14 +97,156 @@ class MigLayout:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceConstraint:
+    """What the devices of one request must have in common, or must not.
+
+    Attributes:
+        attribute: with its domain: ``resource.kubernetes.io/pcieRoot``.
+        is_distinct: whether every device must have another value (``distinctAttribute``), not the
+            same (``matchAttribute``).
+    """
+
+    attribute: str
+    is_distinct: bool = False
+
+    def as_manifest(self, requests: Sequence[str]) -> dict[str, Any]:
+        """Return the entry of a claim's ``constraints`` for these requests."""
+        kind = "distinctAttribute" if self.is_distinct else "matchAttribute"
+        return {"requests": list(requests), kind: self.attribute}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceConfig:
+    """Parameters that are passed to a driver unread; ``parameters`` is JSON."""
+
+    driver: str
+    parameters: str
+
+    def as_manifest(self, requests: Sequence[str]) -> dict[str, Any]:
+        """Return the entry of a claim's ``config`` for these requests."""
+        opaque = {"driver": self.driver, "parameters": json.loads(self.parameters)}
+        return {"requests": list(requests), "opaque": opaque}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedClaim:
+    """A claim as an admin wrote it; ``spec`` is a ResourceClaimSpec in JSON."""
+
+    name: str
+    spec: str
+    display_name: str = ""
+    description: str = ""
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraLayout:
+    """How a flavor is had by claims (Dynamic Resource Allocation).
+
+    Attributes:
+        driver: whose attributes are meant where an attribute names no domain.
+        device_class: of whole GPUs.
+        mig_device_class: of MIG slices, existing ones or such as are made on demand; empty for none.
+        attributes: (attribute, allowed values) pairs by which a device is recognised, all of them.
+        selectors: CEL expressions, for what attributes cannot say.
+        min_memory_bytes: the least memory of a whole GPU.
+        memory_capacity: the capacity of a device that its driver divides by memory
+            (``--consumable-shares=memory``); empty where it does not.
+        share_capacity: the capacity of which one unit is one share (``--consumable-shares=<N>``).
+        shares: how many shares one GPU has there.
+        tolerations: of device taints.
+        constraints: where a server gets several devices.
+        configs: for drivers.
+        is_mig_of_one_gpu: whether several slices of one server must come from one GPU.
+        claims: for ``share: {claim: NAME}``.
+    """
+
+    driver: str = "gpu.nvidia.com"
+    device_class: str = "gpu.nvidia.com"
+    mig_device_class: str = ""
+    attributes: tuple[tuple[str, tuple[str | int | bool, ...]], ...] = ()
+    selectors: tuple[str, ...] = ()
+    min_memory_bytes: int | None = None
+    memory_capacity: str = ""
+    share_capacity: str = ""
+    shares: int | None = None
+    tolerations: tuple[Toleration, ...] = ()
+    constraints: tuple[DeviceConstraint, ...] = ()
+    configs: tuple[DeviceConfig, ...] = ()
+    is_mig_of_one_gpu: bool = False
+    claims: tuple[NamedClaim, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HamiLayout:
+    """How HAMi divides the GPUs of a flavor; the names are values of its chart.
+
+    Attributes:
+        resource, memory_resource, percent_resource, cores_resource: number of GPUs, MiB on each,
+            percent of memory on each, percent of compute on each.
+        scheduler_name: empty to leave it to HAMi's webhook, which wants no other name there.
+        gpu_types: models the annotation ``nvidia.com/use-gputype`` asks for; empty for any.
+        mode: ``hami-core``, ``mig`` or ``mps``; empty leaves it to the nodes.
+        cores_percent: of compute for each share; None does not limit it.
+    """
+
+    resource: str = "nvidia.com/gpu"
+    memory_resource: str = "nvidia.com/gpumem"
+    percent_resource: str = "nvidia.com/gpumem-percentage"
+    cores_resource: str = "nvidia.com/gpucores"
+    scheduler_name: str = ""
+    gpu_types: tuple[str, ...] = ()
+    mode: str = ""
+    cores_percent: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolcanoLayout:
+    """How Volcano's vGPU plugin divides the GPUs of a flavor.
+
+    Attributes:
+        number_resource, memory_resource, cores_resource: number of GPUs, MiB, percent of compute.
+        scheduler_name: Volcano's scheduler.
+        mode: ``hami-core`` or ``mig``; empty leaves it to the nodes.
+        cores_percent: of compute for each share; None does not limit it.
+    """
+
+    number_resource: str = "volcano.sh/vgpu-number"
+    memory_resource: str = "volcano.sh/vgpu-memory"
+    cores_resource: str = "volcano.sh/vgpu-cores"
+    scheduler_name: str = "volcano"
+    mode: str = ""
+    cores_percent: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueLayout:
+    """How a scheduler with queues (KAI, Run:ai) divides the GPUs of a flavor.
+
+    Attributes:
+        queue: the leaf queue (KAI) or project (Run:ai) that servers count against.
+        scheduler_name: of that scheduler.
+        is_memory_enforced: whether something on the nodes keeps a server to its part.
+    """
+
+    queue: str
+    scheduler_name: str
+    is_memory_enforced: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flavor:
     """A kind of GPU: how its nodes are recognised, and what one GPU is.
 
     Attributes:
         name: the key in ``flavors.yaml``.
         memory_bytes: of one whole GPU; None where the admin did not say.
-        node_labels: what a node must carry to have this GPU, all of them.
+        node_labels: what a node must carry to have this GPU, all of them; may be empty where claims
+            or a resource of its own tell it from others.
         resource: the extended resource of a whole GPU.
+        has_own_resource: whether the admin named the resource.
+        extra_resources: (name, amount) pairs that each GPU needs beside it, such as huge pages.
+        mechanisms: the only ways to be used, in this order; empty for all that are declared.
         tolerations: beside the vendor's taint, which is always tolerated.
         origin, line: where it was read, for problems found later; line 0 where there are no lines.
     """
@@ -87,10 +256,18 @@ class Flavor:
     description: str = ""
     architecture: str = ""
     memory_bytes: int | None = None
-    node_labels: tuple[LabelIn, ...]
+    node_labels: tuple[LabelIn, ...] = ()
     resource: str = "nvidia.com/gpu"
+    has_own_resource: bool = False
+    extra_resources: tuple[tuple[str, int], ...] = ()
+    mechanisms: tuple[str, ...] = ()
     tolerations: tuple[Toleration, ...] = ()
     sharing: Sharing | None = None
     mig: MigLayout | None = None
+    dra: DraLayout | None = None
+    hami: HamiLayout | None = None
+    volcano: VolcanoLayout | None = None
+    kai: QueueLayout | None = None
+    runai: QueueLayout | None = None
     origin: str = field(default="", compare=False)
     line: int = field(default=0, compare=False)

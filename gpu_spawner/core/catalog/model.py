@@ -24,10 +24,15 @@ __all__ = [
     "GpuBlock",
     "Image",
     "Preload",
+    "Probe",
     "Profile",
+    "Queue",
     "Resources",
+    "SecretKey",
     "Selection",
     "Share",
+    "Sidecar",
+    "SidecarGpu",
 ]
 
 ANY = "any"
@@ -72,13 +77,14 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """How much of a GPU one unit is: a mechanism's name and, where it needs one, a value.
+    """How much of a GPU one unit is, as it was wished: a kind and, where it needs one, a value.
 
-    ``Share(mechanism="whole")``, ``Share(mechanism="mig", value="1g.10gb")``,
-    ``Share(mechanism="replica")``. What a share means is known to ``mechanisms`` alone.
+    ``Share(kind="whole")``, ``Share(kind="mig", value="1g.10gb")``, ``Share(kind="replica")``,
+    ``Share(kind="memory", value="10Gi")``, ``Share(kind="fraction", value="0.5")``,
+    ``Share(kind="claim", value="two-of-a-switch")``. How it is obtained is for ``mechanisms``.
     """
 
-    mechanism: str
+    kind: str
     value: str = ""
 
     @property
@@ -88,7 +94,7 @@ class Share:
         A MIG profile's ``+`` becomes ``.``, as in NVIDIA's resource names, because neither a label
         nor a link carries it well.
         """
-        return f"{self.mechanism}-{self.value.replace('+', '.')}" if self.value else self.mechanism
+        return f"{self.kind}-{self.value.replace('+', '.')}" if self.value else self.kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +156,80 @@ def _add(base: Amount, per_gpu: Amount, count: int) -> Amount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SidecarGpu:
+    """What a sidecar has of the GPUs.
+
+    Attributes:
+        is_shared: whether it uses the notebook's own devices; that takes a claim.
+        share: what it gets besides, of the flavor that was chosen; None for the chosen share.
+        count: how many of them.
+    """
+
+    is_shared: bool = False
+    share: Share | None = None
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretKey:
+    """Where the value of an environment variable is; the value itself is never known here."""
+
+    variable: str
+    secret: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """How Kubernetes asks a sidecar whether it is ready: HTTP, or a connection without a path.
+
+    ``patience_seconds`` is how long it may take to become ready before it is called failed.
+    """
+
+    path: str = ""
+    port: int
+    period_seconds: int = 10
+    patience_seconds: int = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sidecar:
+    """A container that runs beside the notebook server, such as a model server.
+
+    Attributes:
+        name: of the container.
+        image: the key of an image of the catalog, or a reference.
+        environment: plain values.
+        secrets: values that Kubernetes takes from secrets of the namespace.
+        port: what it listens on; the notebook reaches it at ``localhost``.
+        command, args: what it runs instead of what its image says.
+        cpu, memory: as in ``Resources``.
+        gpu: None for a sidecar without a GPU.
+        readiness: None where nobody asks.
+    """
+
+    name: str
+    image: str
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    secrets: tuple[SecretKey, ...] = ()
+    port: int | None = None
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    cpu: Amount = Amount()
+    memory: Amount = Amount()
+    gpu: SidecarGpu | None = None
+    readiness: Probe | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """The Kueue queue that a profile's servers wait in."""
+
+    name: str
+    priority_class: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """One combination a user can pick in a profile.
 
@@ -185,6 +265,10 @@ class Profile:
         images: names, the first is the default.
         gpu: the blocks; empty for a profile without GPUs.
         allowed_groups: who sees it; None means everyone.
+        scheduler_name: None leaves the site's; empty is the cluster's default.
+        service_account: the servers' service account; None leaves the site's.
+        start_timeout_seconds: None leaves the site's.
+        queue: None where servers are not queued.
         override: KubeSpawner settings of the escape hatch ``kubespawner_override``.
         origin: the file (or trait and key) it was read from, for problems found later.
         lines: the line of each key there; empty where the source has no lines.
@@ -205,6 +289,10 @@ class Profile:
     node_selector: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     tolerations: tuple[Toleration, ...] = ()
     scheduler_name: str | None = None
+    sidecars: tuple[Sidecar, ...] = ()
+    service_account: str | None = None
+    start_timeout_seconds: int | None = None
+    queue: Queue | None = None
     override: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     origin: str = field(default="", compare=False)
     lines: Mapping[tuple[str | int, ...], int] = field(
@@ -273,6 +361,7 @@ class Selection:
 
     Attributes:
         flavors: where ``flavor`` is ``any``, the flavors *this* user may land on, in order.
+        mechanism: how the share is to be obtained; empty for the first way there is.
     """
 
     profile: str
@@ -281,6 +370,7 @@ class Selection:
     share: Share | None = None
     count: int = 0
     image: str
+    mechanism: str = ""
 
     @property
     def choice(self) -> Choice:

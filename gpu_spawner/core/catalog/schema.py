@@ -33,7 +33,7 @@ from gpu_spawner.core.catalog.fields import (
     Shares,
     Text,
 )
-from gpu_spawner.core.catalog.mechanisms.mig import MIG_PROFILE_PATTERN
+from gpu_spawner.core.catalog.shares import MIG_PROFILE_PATTERN
 
 __all__ = [
     "FlavorModel",

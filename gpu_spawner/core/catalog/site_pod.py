@@ -13,13 +13,15 @@ from typing import Any, Final
 
 import msgspec
 
-from gpu_spawner.core.catalog.compile import PodFragment
+from gpu_spawner.core.catalog.claims import NOTEBOOK, PodClaim
+from gpu_spawner.core.catalog.fragment import PodFragment
 from gpu_spawner.core.catalog.model import Amount
 from gpu_spawner.core.catalog.override import merge_setting
+from gpu_spawner.core.catalog.sidecar_pods import SHM_PATH, SHM_VOLUME
 from gpu_spawner.core.placement.pod_request import PodRequest, request_from_pod
 from gpu_spawner.core.quantity import format_bytes
 
-__all__ = ["SITE_SETTINGS", "SitePod", "request_of", "settings_of"]
+__all__ = ["SITE_SETTINGS", "SitePod", "claims_of", "request_of", "settings_of"]
 
 SITE_SETTINGS: Final = (
     "cpu_guarantee",
@@ -40,15 +42,14 @@ SITE_SETTINGS: Final = (
     "pod_affinity_required",
     "pod_anti_affinity_required",
     "scheduler_name",
+    "service_account",
+    "start_timeout",
     "tolerations",
     "volume_mounts",
     "volumes",
 )
 """The KubeSpawner traits a ``SitePod`` is made of; others do not change where a pod fits, and are
 not merged with anything unless a profile's ``kubespawner_override`` names them."""
-
-_SHM_VOLUME: Final = "gpu-spawner-shm"
-_SHM_PATH: Final = "/dev/shm"  # noqa: S108 - a mount point, not a temporary file
 
 _CAMEL: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -97,6 +98,8 @@ def settings_of(fragment: PodFragment, site: SitePod) -> dict[str, Any]:
         "tolerations": [toleration.as_manifest() for toleration in fragment.tolerations],
         "environment": dict(fragment.environment),
         "extra_labels": dict(fragment.labels),
+        "extra_annotations": dict(fragment.annotations),
+        "extra_containers": [_unexpanded(container) for container in fragment.sidecars],
     }
     settings: dict[str, Any] = {"image": fragment.image}
     settings |= _amounts("cpu", fragment.cpu, 1000)
@@ -106,6 +109,10 @@ def settings_of(fragment: PodFragment, site: SitePod) -> dict[str, Any]:
         settings["node_affinity_required"] = terms
     if fragment.scheduler_name is not None:
         settings["scheduler_name"] = fragment.scheduler_name or None
+    if fragment.service_account is not None:
+        settings["service_account"] = fragment.service_account
+    if fragment.start_timeout_seconds is not None:
+        settings["start_timeout"] = fragment.start_timeout_seconds
     if fragment.default_url:
         settings["default_url"] = fragment.default_url
     if fragment.cmd:
@@ -120,13 +127,22 @@ def settings_of(fragment: PodFragment, site: SitePod) -> dict[str, Any]:
     return deepcopy(settings)  # KubeSpawner completes some of what it is given in place
 
 
+def claims_of(fragment: PodFragment) -> tuple[PodClaim, ...]:
+    """Return the claims of a server's pod, which no KubeSpawner setting can carry.
+
+    Whoever builds the pod adds them: an entry in ``spec.resourceClaims`` for each, and one in
+    ``resources.claims`` of every container they name. Sidecars have theirs already.
+    """
+    return fragment.claims
+
+
 def request_of(fragment: PodFragment, site: SitePod) -> PodRequest:
     """Return what the server's pod asks of the cluster, as placement counts it.
 
     Persistent volumes are taken to be usable from every node.
     """
     settings = {**site.settings, **settings_of(fragment, site)}
-    notebook = {"name": "notebook", "resources": _resources(settings)}
+    notebook = {"name": NOTEBOOK, "resources": _resources(settings)}
     affinity = {
         "nodeAffinity": {
             "requiredDuringSchedulingIgnoredDuringExecution": {
@@ -155,16 +171,30 @@ def request_of(fragment: PodFragment, site: SitePod) -> PodRequest:
         "nodeSelector": dict(settings.get("node_selector") or {}),
         "affinity": affinity,
         "tolerations": _camel(settings.get("tolerations")),
+        "resourceClaims": [
+            {"name": claim.name, "resourceClaimTemplateName": claim.template.name}
+            for claim in fragment.claims
+        ],
     }
     metadata = {"namespace": site.namespace, "labels": dict(site.labels)}
     request = request_from_pod(
         {"metadata": metadata, "spec": spec},
         source=f"profile {fragment.selection.profile}",
+        claim_specs={claim.template.name: claim.template.spec for claim in fragment.claims},
         volumes_bind_anywhere=True,
     )
     return msgspec.structs.replace(
         request, architectures=fragment.architectures, min_cuda=fragment.min_cuda
     )
+
+
+def _unexpanded(value: Any) -> Any:
+    """Write texts so that KubeSpawner, which fills in ``{username}``, gives them back unchanged."""
+    if isinstance(value, Mapping):
+        return {key: _unexpanded(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_unexpanded(inner) for inner in value]
+    return value.replace("{", "{{").replace("}", "}}") if isinstance(value, str) else value
 
 
 def _amounts(name: str, amount: Amount, divisor: int) -> dict[str, Any]:
@@ -201,19 +231,19 @@ def _both(site: Iterable[Any], ours: Iterable[Any]) -> list[dict[str, Any]]:
 def _shm(shm_bytes: int, site: SitePod) -> dict[str, Any]:
     """Mount a memory volume of this size at /dev/shm, in place of one the site mounts there."""
     volume = {
-        "name": _SHM_VOLUME,
+        "name": SHM_VOLUME,
         "emptyDir": {"medium": "Memory", "sizeLimit": format_bytes(shm_bytes)},
     }
-    mount = {"name": _SHM_VOLUME, "mountPath": _SHM_PATH}
+    mount = {"name": SHM_VOLUME, "mountPath": SHM_PATH}
     mounts = site.settings.get("volume_mounts") or []
     if isinstance(mounts, Mapping):
-        kept: Any = {key: one for key, one in mounts.items() if not _is_at(one, _SHM_PATH)}
-        new_mounts: Any = {**kept, _SHM_VOLUME: mount}
+        kept: Any = {key: one for key, one in mounts.items() if not _is_at(one, SHM_PATH)}
+        new_mounts: Any = {**kept, SHM_VOLUME: mount}
     else:
-        new_mounts = [*(one for one in mounts if not _is_at(one, _SHM_PATH)), mount]
+        new_mounts = [*(one for one in mounts if not _is_at(one, SHM_PATH)), mount]
     volumes = site.settings.get("volumes") or []
     new_volumes: Any = (
-        {**volumes, _SHM_VOLUME: volume} if isinstance(volumes, Mapping) else [*volumes, volume]
+        {**volumes, SHM_VOLUME: volume} if isinstance(volumes, Mapping) else [*volumes, volume]
     )
     return {"volumes": new_volumes, "volume_mounts": new_mounts}
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from gpu_spawner.core.catalog.compile import PodFragment, compile_selection, variants
+from gpu_spawner.core.catalog.compile import PodFragment, compile_ways
 from gpu_spawner.core.catalog.mechanisms import describe_share
 from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection
 from gpu_spawner.core.catalog.site_pod import SitePod, request_of
@@ -43,7 +43,6 @@ _NOTHING_READ: Final = Snapshot()
 class _Way:
     """One pod that a selection can be served with, and the nodes it is about."""
 
-    selection: Selection
     fragment: PodFragment
     pool: Pool
     fitting: Fitting
@@ -133,7 +132,7 @@ class OfferBoard:
         found = [(way, self._count(way).free) for way in ways]
         free = next((way for way, seats in found if seats), None)
         unknown = next((way for way, seats in found if seats is None), None)
-        return (free or unknown or ways[0]).selection
+        return (free or unknown or ways[0]).fragment.selection
 
     def alternative_for(self, key: str, view: Catalog) -> ChoiceOffer | None:
         """Return the nearest choice of the view that would start now, if any would."""
@@ -143,12 +142,11 @@ class OfferBoard:
     def _ways_of(self, selection: Selection) -> tuple[_Way, ...]:
         ways = self._ways.get(selection)
         if ways is None:
-            ways = tuple(self._way(variant) for variant in variants(self._catalog, selection))
+            ways = tuple(self._way(fragment) for fragment in compile_ways(self._catalog, selection))
             self._ways[selection] = ways
         return ways
 
-    def _way(self, selection: Selection) -> _Way:
-        fragment = compile_selection(self._catalog, selection)
+    def _way(self, fragment: PodFragment) -> _Way:
         request = request_of(fragment, self._site)
         pool = self._pools.pool(request, _terms(fragment))
         fitting = self._fittings.get((id(pool), request))
@@ -157,7 +155,7 @@ class OfferBoard:
         index = self._indexes.get(request)
         if index is None:
             index = self._indexes[request] = SeatIndex(request)
-        return _Way(selection=selection, fragment=fragment, pool=pool, fitting=fitting, index=index)
+        return _Way(fragment=fragment, pool=pool, fitting=fitting, index=index)
 
     def _count(self, way: _Way) -> Seats:
         """Count the seats of one pod; nothing can have changed them while its pool is the same."""
@@ -292,7 +290,7 @@ class OfferBoard:
         """Return how the devices are spread over the nodes of all ways."""
         found = []
         for way in ways:
-            for resource in way.fragment.extended_resources:
+            for resource in way.fragment.devices:
                 key = (id(way.pool), resource)
                 version, spread = self._spreads.get(key, (None, None))
                 if spread is None or version != way.pool.version:
@@ -337,7 +335,12 @@ def _terms(fragment: PodFragment) -> tuple[NodeSelectorTerm, ...] | None:
     return tuple(
         NodeSelectorTerm(
             match_expressions=tuple(
-                Requirement(key=label.key, operator="In", values=label.values) for label in labels
+                Requirement(
+                    key=label.key,
+                    operator="In" if label.values else "DoesNotExist",
+                    values=label.values,
+                )
+                for label in labels
             )
         )
         for labels in fragment.hardware
@@ -363,7 +366,7 @@ def _short(ways: tuple[_Way, ...], *, is_empty: bool) -> frozenset[str]:
     """Return what is too little beside the GPUs, on the node that comes nearest to fitting."""
     nearest: frozenset[str] | None = None
     for way in ways:
-        pool, devices = way.pool, way.fragment.extended_resources
+        pool, devices = way.pool, way.fragment.devices
         column_of = pool.offered_of if is_empty else pool.free_of
         others = [
             (name, column_of(name), need)

@@ -1,14 +1,22 @@
-"""The ways of getting a share of a GPU, one module each, and the table that names them.
+"""The ways of obtaining a share of a GPU, one module each, and the table that names them.
 
 Another mechanism is one more module and one more line in ``MECHANISMS``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from gpu_spawner.core.catalog.flavors import Flavor
-from gpu_spawner.core.catalog.mechanisms import mig, replica, whole
+from gpu_spawner.core.catalog.mechanisms import (
+    dra_capacity,
+    dra_claim,
+    dra_mig,
+    dra_whole,
+    mig,
+    replica,
+    whole,
+)
 from gpu_spawner.core.catalog.mechanisms.base import Mechanism, Mistake, PodSide, ShareFacts
 from gpu_spawner.core.catalog.model import Share
 
@@ -20,57 +28,80 @@ __all__ = [
     "ShareFacts",
     "describe_share",
     "find_mistake",
-    "parse_share",
-    "pod_side_of",
-    "share_json_schema",
+    "pod_sides",
 ]
 
 MECHANISMS: Final[Mapping[str, Mechanism]] = MappingProxyType(
-    {module.NAME: module for module in (whole, mig, replica)}
+    {
+        module.NAME: module
+        for module in (
+            whole,
+            mig,
+            dra_whole,
+            dra_mig,
+            dra_capacity,
+            dra_claim,
+            replica,
+        )
+    }
 )
+"""By name, in the order in which they are tried where a flavor does not say: what the hardware
+keeps apart comes before what only a scheduler keeps account of, and that before what nobody does."""
+
+_OBVIOUS: Final[Mapping[str, str]] = MappingProxyType(
+    {"whole": "whole", "mig": "mig", "replica": "replica", "claim": "dra-claim"}
+)
+"""What a share was probably meant to be obtained by, where nothing can give it."""
 
 
-def parse_share(raw: object) -> tuple[Share, ...]:
-    """Read a profile's ``share``: a mechanism's name, or a mapping from it to its value.
-
-    Raises:
-        ValueError: with a sentence that says what was found and what is allowed.
-    """
-    name: object
-    value: object
-    if isinstance(raw, str):
-        name, value = raw, None
-    elif isinstance(raw, dict) and len(raw) == 1:
-        name, value = next(iter(raw.items()))
-    elif isinstance(raw, dict):
-        raise ValueError(f"got {len(raw)} keys; exactly one is allowed of {_allowed()}")
-    else:
-        raise ValueError(f"got {raw!r:.60}; allowed: {_allowed()}")
-    mechanism = MECHANISMS.get(name) if isinstance(name, str) else None
-    if mechanism is None:
-        raise ValueError(f"got {name!r:.60}, which this version cannot give; allowed: {_allowed()}")
-    return mechanism.parse(value)
-
-
-def _allowed() -> str:
-    return "whole, {mig: [...]}, {replica: 1}"
-
-
-def share_json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a profile's ``share``."""
-    return {"oneOf": [mechanism.json_schema() for mechanism in MECHANISMS.values()]}
+def pod_sides(flavor: Flavor, share: Share, count: int) -> Iterator[tuple[str, PodSide]]:
+    """Yield every mechanism that can give a share of a flavor, with what it puts into the pod."""
+    for mechanism in _candidates(flavor):
+        side = mechanism.pod_side(flavor, share, count)
+        if side is not None:
+            yield mechanism.NAME, side
 
 
 def find_mistake(flavor: Flavor, share: Share, count: int) -> Mistake | None:
-    """Return why this share of this flavor can never work on any cluster, or None."""
-    return MECHANISMS[share.mechanism].mistake(flavor, share, count)
+    """Return why no mechanism can ever give this share of this flavor, or None where one can."""
+    found = {}
+    for mechanism in _candidates(flavor):
+        mistake = mechanism.mistake(flavor, share, count)
+        if mistake is None:
+            return None
+        found[mechanism.NAME] = mistake
+    for mistake in found.values():
+        if mistake.is_declared:
+            return mistake
+    if flavor.mechanisms:
+        return Mistake(
+            part="share",
+            message=f"got '{share.label}', but flavor '{flavor.name}' is only had by "
+            f"{', '.join(flavor.mechanisms)}",
+            cure="Use another share, or add to the flavor's mechanisms.",
+        )
+    if share.kind in _OBVIOUS:
+        return found[_OBVIOUS[share.kind]]
+    return Mistake(
+        part="share",
+        message=f"got '{share.label}', but flavor '{flavor.name}' declares no way to divide its "
+        "GPUs by memory",
+        cure="Declare one in the flavor: mig.profiles, dra.memory_capacity, hami, volcano, kai, "
+        "runai, or sharing with strategy mps.",
+    )
 
 
-def pod_side_of(flavor: Flavor, share: Share, count: int) -> PodSide:
-    """Return what goes into the pod for ``count`` of a share of a flavor."""
-    return MECHANISMS[share.mechanism].pod_side(flavor, share, count)
+def describe_share(flavor: Flavor, share: Share, mechanism: str = "") -> ShareFacts:
+    """Say what one of a share of a flavor means, obtained by one mechanism or the first there is."""
+    for candidate in _candidates(flavor):
+        is_meant = not mechanism or candidate.NAME == mechanism
+        if is_meant and candidate.mistake(flavor, share, 1) is None:
+            return candidate.describe(flavor, share)
+    return MECHANISMS[_OBVIOUS.get(share.kind, "replica")].describe(flavor, share)
 
 
-def describe_share(flavor: Flavor, share: Share) -> ShareFacts:
-    """Say what one of a share of a flavor means."""
-    return MECHANISMS[share.mechanism].describe(flavor, share)
+def _candidates(flavor: Flavor) -> Iterator[Mechanism]:
+    for name in flavor.mechanisms or MECHANISMS:
+        mechanism = MECHANISMS.get(name)
+        if mechanism is not None:
+            yield mechanism

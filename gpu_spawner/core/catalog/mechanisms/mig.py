@@ -1,131 +1,175 @@
-"""MIG slices: a part of an NVIDIA GPU that the hardware keeps apart from the other parts.
+"""MIG slices counted as an extended resource: a part of an NVIDIA GPU that the hardware keeps apart.
 
 With the device plugin's strategy ``mixed`` every MIG profile is a resource of its own
 (``nvidia.com/mig-1g.10gb``). With ``single`` the plain GPU resource means one slice, and the
-product label ends in ``-MIG-<profile>``. The slices a GPU model can have are not listed here:
-nodes advertise what they were cut into, and the flavor may say so too.
+product label ends in ``-MIG-<profile>``; on GKE a label of the node pool names the profile. The
+slices a GPU model can have are not listed here: nodes advertise what they were cut into, and the
+flavor may say so too.
 """
 
 import re
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
-from gpu_spawner.core.catalog.flavors import Flavor, MigLayout
+from gpu_spawner.core.catalog.flavors import Flavor, LabelIn, MigLayout
 from gpu_spawner.core.catalog.mechanisms.base import (
+    GKE_PARTITION,
     Mistake,
     PodSide,
     ShareFacts,
+    is_gke,
     product_labels,
     vendor_of,
     vendor_toleration,
 )
 from gpu_spawner.core.catalog.model import Share
+from gpu_spawner.core.catalog.shares import memory_wanted
+from gpu_spawner.core.wording import say_bytes
 
 __all__ = [
-    "MIG_PROFILE_PATTERN",
+    "MATURITY",
     "NAME",
     "describe",
-    "json_schema",
+    "describe_slice",
     "mistake",
-    "parse",
     "pod_side",
-    "resource_name",
+    "slice_memory",
+    "smallest_slice",
+    "wrong_slice",
 ]
 
 NAME: Final = "mig"
+MATURITY: Final = "stable"
 
-MIG_PROFILE_PATTERN: Final = r"^[1-9]g\.[1-9][0-9]{0,3}gb([+-](me|gfx)(\.all)?)?$"
-"""``1g.10gb``, ``1g.10gb+me``, ``1g.24gb+me.all``, ``1g.24gb-me`` (NVIDIA's MIG user guide)."""
-
-_MIG_PROFILE: Final = re.compile(MIG_PROFILE_PATTERN, re.ASCII)
-_MEMORY: Final = re.compile(r"\.([0-9]+)gb", re.ASCII)
-
-
-def parse(value: object) -> tuple[Share, ...]:
-    """Read one MIG profile or a list of them."""
-    profiles = value if isinstance(value, list) else [value]
-    if not profiles:
-        raise ValueError("the list is empty; name at least one MIG profile, such as 1g.10gb")
-    shares: list[Share] = []
-    for profile in profiles:
-        if not isinstance(profile, str) or not _MIG_PROFILE.fullmatch(profile):
-            raise ValueError(f"got {profile!r:.60}; a MIG profile looks like 1g.10gb or 3g.40gb")
-        share = Share(mechanism=NAME, value=profile)
-        if share in shares:
-            raise ValueError(f"'{profile}' is listed twice")
-        shares.append(share)
-    return tuple(shares)
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the schema of ``{mig: [...]}``."""
-    profile = {"type": "string", "pattern": MIG_PROFILE_PATTERN}
-    return {
-        "type": "object",
-        "description": "MIG slices of these profiles; the hardware keeps neighbours apart.",
-        "properties": {
-            NAME: {
-                "anyOf": [
-                    profile,
-                    {"type": "array", "items": profile, "minItems": 1, "uniqueItems": True},
-                ]
-            }
-        },
-        "required": [NAME],
-        "additionalProperties": False,
-    }
+_SIZE: Final = re.compile(r"(?P<compute>[1-9])g\.(?P<memory>[0-9]+)gb", re.ASCII)
 
 
 def mistake(flavor: Flavor, share: Share, _count: int) -> Mistake | None:
     """Refuse other vendors' GPUs, and slices that the flavor says it does not have."""
+    is_declared = flavor.mig is not None
     if vendor_of(flavor.resource) != "nvidia.com":
         return Mistake(
             part="share",
-            message=f"got 'mig', but flavor '{flavor.name}' is {flavor.resource}; MIG is NVIDIA's",
+            message=f"got '{share.kind}', but flavor '{flavor.name}' is {flavor.resource}; "
+            "MIG is NVIDIA's",
             cure="Use share: whole, or a flavor of NVIDIA GPUs.",
+            is_declared=share.kind == "mig",
         )
-    offered = flavor.mig.profiles if flavor.mig else ()
-    if offered and share.value not in offered:
+    if not flavor.node_labels:
         return Mistake(
-            part="share.mig",
-            message=f"got '{share.value}'; flavor '{flavor.name}' has {', '.join(offered)}",
-            cure="Name one of these, or add it to the flavor's mig.profiles.",
+            part="flavors",
+            message=f"flavor '{flavor.name}' has no node_labels to find its slices by",
+            cure="Add node_labels, or dra.mig_device_class to have slices by claims.",
+            is_declared=is_declared and flavor.dra is None,
+        )
+    return wrong_slice(flavor, share)
+
+
+def wrong_slice(flavor: Flavor, share: Share) -> Mistake | None:
+    """Return why no slice of the flavor can serve a share, however slices are obtained."""
+    offered = flavor.mig.profiles if flavor.mig else ()
+    if share.kind == "mig":
+        if offered and share.value not in offered:
+            return Mistake(
+                part="share.mig",
+                message=f"got '{share.value}'; flavor '{flavor.name}' has {', '.join(offered)}",
+                cure="Name one of these, or add it to the flavor's mig.profiles.",
+            )
+        return None
+    if share.kind not in ("memory", "fraction"):
+        return Mistake(
+            part="share",
+            message=f"got '{share.label}', which is not a slice",
+            cure="Use share: {mig: [...]}.",
+            is_declared=False,
+        )
+    if not offered:
+        return Mistake(
+            part="share",
+            message=f"got '{share.label}', but flavor '{flavor.name}' does not say which MIG "
+            "slices it has",
+            cure="List them in the flavor's mig.profiles.",
+            is_declared=flavor.mig is not None,
+        )
+    wanted = memory_wanted(share, flavor.memory_bytes)
+    if wanted is None:
+        return Mistake(
+            part="share",
+            message=f"got '{share.label}', but flavor '{flavor.name}' does not say its memory",
+            cure="Add memory to the flavor.",
+        )
+    if smallest_slice(flavor, share) is None:
+        return Mistake(
+            part=f"share.{share.kind}",
+            message=f"got {say_bytes(wanted)}; the slices of flavor '{flavor.name}' are "
+            f"{', '.join(offered)}",
+            cure="Ask for less, or add a larger slice to the flavor's mig.profiles.",
         )
     return None
 
 
-def resource_name(flavor: Flavor, share: Share) -> str:
-    """Return the extended resource of one slice.
+def smallest_slice(flavor: Flavor, share: Share) -> str | None:
+    """Return the MIG profile that serves a share: the named one, or the smallest large enough.
 
-    The device plugin writes a profile's ``+`` as ``.``: ``1g.10gb+me`` is
-    ``nvidia.com/mig-1g.10gb.me``.
+    The number in a profile's name is nominal, in decimal gigabytes; the memory a program sees is a
+    little more than that (1g.10gb has 9,728 MiB).
     """
-    if _layout(flavor).strategy == "single":
-        return flavor.resource
-    return f"{vendor_of(flavor.resource)}/mig-{share.value.replace('+', '.')}"
+    if share.kind == "mig":
+        return share.value
+    wanted = memory_wanted(share, flavor.memory_bytes)
+    if wanted is None or flavor.mig is None:
+        return None
+    enough = [profile for profile in flavor.mig.profiles if (slice_memory(profile) or 0) >= wanted]
+    return min(enough, key=_size, default=None)
 
 
-def pod_side(flavor: Flavor, share: Share, count: int) -> PodSide:
+def slice_memory(profile: str) -> int | None:
+    """Return the nominal memory of a MIG profile in bytes: 10 GB of 1g.10gb."""
+    size = _SIZE.match(profile)
+    return int(size["memory"]) * 10**9 if size else None
+
+
+def _size(profile: str) -> tuple[int, int, int]:
+    """Order profiles by memory, then compute; those with media engines come after those without."""
+    size = _SIZE.match(profile)
+    return (int(size["memory"]), int(size["compute"]), len(profile)) if size else (0, 0, 0)
+
+
+def pod_side(flavor: Flavor, share: Share, count: int) -> PodSide | None:
     """Ask for ``count`` slices on a node with this GPU model.
 
     The model stays in the request, because a profile's name does not tell it: 1g.10gb exists on the
-    A100 40GB, the A100 80GB and the H100, with different compute.
+    A100 40GB, the A100 80GB and the H100, with different compute. The device plugin writes a
+    profile's ``+`` as ``.``: ``1g.10gb+me`` is ``nvidia.com/mig-1g.10gb.me``.
     """
-    is_single = _layout(flavor).strategy == "single"
+    profile = smallest_slice(flavor, share)
+    if profile is None or mistake(flavor, share, count) is not None:
+        return None
+    written = profile.replace("+", ".")
+    is_single = _layout(flavor).strategy == "single" or is_gke(flavor)
+    resource = flavor.resource if is_single else f"{vendor_of(flavor.resource)}/mig-{written}"
+    labels: Iterable[LabelIn] = product_labels(flavor, mig=written if is_single else "")
+    if is_gke(flavor):
+        labels = (*labels, LabelIn(key=GKE_PARTITION, values=(profile,)))
     return PodSide(
-        resources={resource_name(flavor, share): count},
-        node_labels=product_labels(flavor, mig=share.value.replace("+", ".") if is_single else ""),
+        resources={resource: count},
+        node_labels=tuple(labels),
         tolerations=(vendor_toleration(flavor), *flavor.tolerations),
     )
 
 
-def describe(_flavor: Flavor, share: Share) -> ShareFacts:
+def describe(flavor: Flavor, share: Share) -> ShareFacts:
     """Say that hardware keeps neighbours out, and that slices do not add up."""
-    memory = _MEMORY.search(share.value)
+    return describe_slice(smallest_slice(flavor, share) or share.value)
+
+
+def describe_slice(profile: str) -> ShareFacts:
+    """Say what a slice of a profile is, however it is obtained."""
     return ShareFacts(
-        title=f"MIG slice {share.value}",
+        title=f"MIG slice {profile}",
         unit="slice",
         units="slices",
-        memory_bytes=int(memory.group(1)) * 10**9 if memory else None,
+        memory_bytes=slice_memory(profile),
         isolation="Hardware keeps its memory and compute apart from the other slices of the GPU.",
         advice="One program can use one slice: two slices do not join for a bigger job.",
     )

@@ -1,6 +1,11 @@
-"""Whole GPUs from a device plugin: ``nvidia.com/gpu: 2``, of any vendor."""
+"""Whole GPUs counted as an extended resource, of any vendor: ``nvidia.com/gpu: 2``.
 
-from typing import Any, Final
+The resource comes from a device plugin, or is backed by claims (a DeviceClass with an
+``extendedResourceName``): the pod is the same for both.
+"""
+
+import re
+from typing import Final
 
 from gpu_spawner.core.catalog.flavors import Flavor
 from gpu_spawner.core.catalog.mechanisms.base import (
@@ -8,30 +13,55 @@ from gpu_spawner.core.catalog.mechanisms.base import (
     PodSide,
     ShareFacts,
     product_labels,
+    unshared_labels,
     vendor_toleration,
 )
 from gpu_spawner.core.catalog.model import Share
 from gpu_spawner.core.catalog.products import PRODUCT_LABEL, parse_product
 
-__all__ = ["NAME", "describe", "json_schema", "mistake", "parse", "pod_side"]
+__all__ = ["MATURITY", "NAME", "describe", "mistake", "pod_side"]
 
 NAME: Final = "whole"
+MATURITY: Final = "stable"
+
+_PARTITION: Final = re.compile(r"amd\.com/(?P<compute>[a-z]+)_(?P<memory>nps[0-9])", re.ASCII)
+"""What AMD's device plugin calls a partition with its naming strategy ``mixed``."""
+
+_UNITS: Final = (
+    ("google.com/", "TPU chip", "TPU chips"),
+    ("aws.amazon.com/neuroncore", "Neuron core", "Neuron cores"),
+    ("aws.amazon.com/", "Neuron device", "Neuron devices"),
+    ("habana.ai/", "accelerator", "accelerators"),
+)
+"""What to call one of a resource that is not a GPU, by how its name begins."""
 
 
-def parse(value: object) -> tuple[Share, ...]:
-    """Read ``share: whole``, which has no value of its own."""
-    if value is not None:
-        raise ValueError("a whole GPU takes no value; write share: whole")
-    return (Share(mechanism=NAME),)
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the schema of ``whole``."""
-    return {"const": NAME, "description": "Whole GPUs, nobody else on them."}
-
-
-def mistake(flavor: Flavor, _share: Share, _count: int) -> Mistake | None:
-    """Refuse a flavor whose nodes are described as handing out parts only."""
+def mistake(flavor: Flavor, share: Share, _count: int) -> Mistake | None:
+    """Refuse parts, and flavors whose nodes hand out parts only or are not told from others."""
+    if share.kind != "whole":
+        return Mistake(
+            part="share",
+            message=f"got '{share.label}', which the resource {flavor.resource} does not count",
+            cure="Use share: whole.",
+            is_declared=False,
+        )
+    manager = next(
+        (name for name in ("hami", "volcano", "kai", "runai") if getattr(flavor, name)), ""
+    )
+    if manager and NAME not in flavor.mechanisms:
+        return Mistake(
+            part="share",
+            message=f"the GPUs of flavor '{flavor.name}' are handed out by {manager}",
+            cure=f"Add '{NAME}' to the flavor's mechanisms if some are whole.",
+            is_declared=False,
+        )
+    if not flavor.node_labels and not flavor.has_own_resource:
+        return Mistake(
+            part="flavors",
+            message=f"flavor '{flavor.name}' has neither node_labels nor a resource of its own",
+            cure="Add node_labels, so that its nodes are told from others.",
+            is_declared=flavor.dra is None,
+        )
     for label in flavor.node_labels:
         if label.key != PRODUCT_LABEL:
             continue
@@ -51,21 +81,39 @@ def mistake(flavor: Flavor, _share: Share, _count: int) -> Mistake | None:
     return None
 
 
-def pod_side(flavor: Flavor, _share: Share, count: int) -> PodSide:
+def pod_side(flavor: Flavor, share: Share, count: int) -> PodSide | None:
     """Ask for ``count`` GPUs on a node that hands out whole ones."""
+    if mistake(flavor, share, count) is not None:
+        return None
     return PodSide(
-        resources={flavor.resource: count},
-        node_labels=product_labels(flavor),
+        resources={
+            flavor.resource: count,
+            **{name: amount * count for name, amount in flavor.extra_resources},
+        },
+        node_labels=unshared_labels(flavor, product_labels(flavor)),
         tolerations=(vendor_toleration(flavor), *flavor.tolerations),
     )
 
 
 def describe(flavor: Flavor, _share: Share) -> ShareFacts:
     """Say that it is all yours."""
+    partition = _PARTITION.fullmatch(flavor.resource)
+    if partition is not None:
+        return ShareFacts(
+            title=f"GPU partition {partition['compute'].upper()}/{partition['memory'].upper()}",
+            unit="partition",
+            units="partitions",
+            memory_bytes=flavor.memory_bytes,
+            isolation="Hardware keeps its compute and memory apart from the GPU's other partitions.",
+        )
+    unit, units = next(
+        ((one, many) for start, one, many in _UNITS if flavor.resource.startswith(start)),
+        ("GPU", "GPUs"),
+    )
     return ShareFacts(
-        title="Whole GPU",
-        unit="GPU",
-        units="GPUs",
+        title=f"Whole {unit}",
+        unit=unit,
+        units=units,
         memory_bytes=flavor.memory_bytes,
-        isolation="The GPU and all of its memory are yours alone.",
+        isolation=f"The {unit} and all of its memory are yours alone.",
     )
