@@ -24,6 +24,7 @@ from typing import Any, Self
 from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.sim.apiserver.faults import FaultHook
 from gpu_spawner.sim.apiserver.server import ApiServer
+from gpu_spawner.sim.claim_controller import ClaimController
 from gpu_spawner.sim.client import KubeClient
 from gpu_spawner.sim.daemonset_controller import DaemonSetController
 from gpu_spawner.sim.fleet import Fleet
@@ -184,6 +185,7 @@ class Cluster:
                 self._run("provisioner", provisioner.run())
             else:
                 self._run("node lifecycle", NodeLifecycle(self.client).run())
+                self._run("claim controller", ClaimController(self.client).run())
                 self._run("DaemonSet controller", DaemonSetController(self.client).run())
                 self._run("scheduler", Scheduler(self.client).run())
             await self.start_kubelet()

@@ -7,7 +7,6 @@ once, each with its line; what the nodes and pods look like in the API is ``flee
 
 import fnmatch
 import importlib.resources
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,66 +15,26 @@ import pydantic
 import yaml
 
 from gpu_spawner.core.errors import ConfigError, Problem
-from gpu_spawner.core.quantity import parse_bytes, parse_cpu_milli
+from gpu_spawner.sim.fleet_fields import Bytes, Count, Cpu, Name, Quantity, Strict
+from gpu_spawner.sim.fleet_gpu import Gpu
 from gpu_spawner.sim.yaml_lines import line_of, load_with_lines
 
 __all__ = [
     "Fleet",
-    "Gpu",
     "ImageFacts",
     "ImageOnNodes",
     "NodeGroup",
     "Taint",
     "Tenant",
+    "TenantClaim",
     "TenantPod",
     "default_fleet",
     "parse_fleet",
     "read_fleet",
 ]
 
-_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_MIG_PROFILE = re.compile(r"[1-7]g\.[1-9][0-9]*gb([.-][a-z.]+)?")
 
-
-def _check_bytes(value: Any) -> int:
-    return parse_bytes(value)
-
-
-def _check_quantity(value: Any) -> str:
-    parse_bytes(value)
-    return str(value)
-
-
-def _check_cpu(value: Any) -> str:
-    parse_cpu_milli(value)
-    return str(value)
-
-
-def _check_name(value: str) -> str:
-    if not _DNS_LABEL.fullmatch(value):
-        raise ValueError("must be lower-case letters, digits and dashes, at most 63")
-    return value
-
-
-def _check_mig_profile(value: str) -> str:
-    if not _MIG_PROFILE.fullmatch(value):
-        raise ValueError("must be a MIG profile such as 1g.10gb")
-    return value
-
-
-Bytes = Annotated[int, pydantic.BeforeValidator(_check_bytes)]
-Quantity = Annotated[str, pydantic.BeforeValidator(_check_quantity)]
-Cpu = Annotated[str, pydantic.BeforeValidator(_check_cpu)]
-Name = Annotated[str, pydantic.AfterValidator(_check_name)]
-MigProfile = Annotated[str, pydantic.AfterValidator(_check_mig_profile)]
-Count = Annotated[int, pydantic.Field(ge=0, le=10_000, strict=True)]
-
-
-class _Strict(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-
-
-class ImageFacts(_Strict):
+class ImageFacts(Strict):
     """What the cluster knows about the images that match one pattern.
 
     Attributes:
@@ -94,7 +53,7 @@ class ImageFacts(_Strict):
 _BUILT_IN_IMAGES = {"*/pause:*": ImageFacts(size=320_000, command=())}
 
 
-class Taint(_Strict):
+class Taint(Strict):
     """A node taint."""
 
     key: str = pydantic.Field(min_length=1)
@@ -102,44 +61,7 @@ class Taint(_Strict):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
 
 
-class Gpu(_Strict):
-    """The GPUs of one node, from which its labels and its extended resources follow.
-
-    Attributes:
-        product: as GPU feature discovery spells it, without any suffix for sharing.
-        count: physical GPUs.
-        memory_mib: of one GPU.
-        replicas: how many pods share a GPU by time-slicing; 1 means none.
-        mig: slices by MIG profile over the whole node (MIG strategy "mixed").
-        mig_gpus: how many of the GPUs are cut into these slices; the others are offered whole.
-        device_plugin: whether the NVIDIA device plugin offers them as extended resources; without
-            it the node has the labels only (its GPUs are for Dynamic Resource Allocation).
-    """
-
-    product: str = pydantic.Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,40}[A-Za-z0-9])?$")
-    family: str
-    compute: str = pydantic.Field(pattern=r"^\d+\.\d+$")
-    count: Annotated[int, pydantic.Field(ge=1, le=64, strict=True)]
-    memory_mib: Annotated[int, pydantic.Field(ge=1, strict=True)]
-    driver: str = pydantic.Field(default="580.95.05", pattern=r"^\d+\.\d+(\.\d+)?$")
-    cuda: str = pydantic.Field(default="13.0", pattern=r"^\d+\.\d+$")
-    replicas: Annotated[int, pydantic.Field(ge=1, le=64, strict=True)] = 1
-    mig: dict[MigProfile, Count] = {}
-    mig_gpus: Count = 0
-    device_plugin: bool = True
-
-    @pydantic.model_validator(mode="after")
-    def _agree(self) -> "Gpu":
-        if self.mig_gpus > self.count:
-            raise ValueError(f"mig_gpus is {self.mig_gpus}, but there are {self.count} GPUs")
-        if bool(self.mig) != bool(self.mig_gpus):
-            raise ValueError("mig and mig_gpus go together")
-        if self.mig and self.replicas > 1:
-            raise ValueError("a node has either MIG slices or time-sliced replicas")
-        return self
-
-
-class ImageOnNodes(_Strict):
+class ImageOnNodes(Strict):
     """An image that only some nodes of a group have.
 
     Attributes:
@@ -150,7 +72,7 @@ class ImageOnNodes(_Strict):
     only: tuple[Annotated[int, pydantic.Field(ge=1, strict=True)], ...]
 
 
-class NodeGroup(_Strict):
+class NodeGroup(Strict):
     """Nodes that are alike; they are named ``<name>-1``, ``<name>-2`` and so on.
 
     Attributes:
@@ -167,8 +89,8 @@ class NodeGroup(_Strict):
     pods: Annotated[int, pydantic.Field(ge=1, strict=True)] = 110
     architecture: Literal["amd64", "arm64"] = "amd64"
     gpu: Gpu | None = None
-    resources: dict[str, Count] = {}
-    labels: dict[str, str] = {}
+    resources: dict[str, Count] = pydantic.Field(default={})
+    labels: dict[str, str] = pydantic.Field(default={})
     taints: tuple[Taint, ...] = ()
     is_cordoned: bool = pydantic.Field(default=False, alias="cordoned")
     pull_bandwidth: Bytes = 1_000_000_000
@@ -189,11 +111,26 @@ class NodeGroup(_Strict):
         return tuple(f"{self.name}-{number}" for number in range(1, self.count + 1))
 
 
-class TenantPod(_Strict):
+class TenantClaim(Strict):
+    """Devices that a tenant's pod claims (Dynamic Resource Allocation).
+
+    Attributes:
+        selector: a CEL expression besides that of the device class; empty for none.
+        memory: how much of a device that is shared by memory; empty for the whole.
+    """
+
+    device_class: str = pydantic.Field(min_length=1)
+    count: Annotated[int, pydantic.Field(ge=1, le=32, strict=True)] = 1
+    selector: str = ""
+    memory: Quantity | None = None
+
+
+class TenantPod(Strict):
     """Pods of somebody else that hold resources of one node; no process is started for them.
 
     Attributes:
         node: the node they sit on; empty lets the scheduler choose.
+        claim: devices each of them claims.
     """
 
     name: Name
@@ -201,18 +138,19 @@ class TenantPod(_Strict):
     node: str = ""
     cpu: Cpu = "1"
     memory: Quantity = "1Gi"
-    resources: dict[str, Count] = {}
-    labels: dict[str, str] = {}
+    resources: dict[str, Count] = pydantic.Field(default={})
+    labels: dict[str, str] = pydantic.Field(default={})
+    claim: TenantClaim | None = None
 
 
-class Tenant(_Strict):
+class Tenant(Strict):
     """A namespace of somebody else and its pods."""
 
     namespace: Name
     pods: tuple[TenantPod, ...] = ()
 
 
-class Fleet(_Strict):
+class Fleet(Strict):
     """A cluster to simulate.
 
     Attributes:
@@ -223,9 +161,14 @@ class Fleet(_Strict):
 
     kubelet_version: str = pydantic.Field(default="v1.36.2", pattern=r"^v\d+\.\d+\.\d+$")
     default_command: tuple[str, ...] = ("jupyterhub-singleuser",)
-    images: dict[str, ImageFacts] = {}
+    images: dict[str, ImageFacts] = pydantic.Field(default={})
     nodes: tuple[NodeGroup, ...] = pydantic.Field(min_length=1)
     tenants: tuple[Tenant, ...] = ()
+
+    @property
+    def has_claimable_devices(self) -> bool:
+        """Whether any node offers its GPUs through Dynamic Resource Allocation."""
+        return any(group.gpu is not None and group.gpu.dra for group in self.nodes)
 
     @property
     def node_names(self) -> tuple[str, ...]:

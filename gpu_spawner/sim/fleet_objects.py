@@ -8,17 +8,20 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from gpu_spawner.sim.fleet import NodeGroup, Taint, Tenant, TenantPod
+from gpu_spawner.sim.claimable_devices import DRIVER
+from gpu_spawner.sim.fleet import NodeGroup, Taint, Tenant, TenantClaim, TenantPod
 from gpu_spawner.sim.node.gfd import extended_resources, gpu_labels
 from gpu_spawner.sim.times import time_text
 
 __all__ = [
     "DEMO_LABEL",
     "SIMULATED_ANNOTATION",
+    "device_class_manifests",
     "namespace_manifest",
     "node_allocatable",
     "node_manifest",
     "node_status",
+    "tenant_claim_templates",
     "tenant_pods",
 ]
 
@@ -28,6 +31,8 @@ DEMO_LABEL = "gpu-spawner.jupyter.org/demo"
 SIMULATED_ANNOTATION = "gpu-spawner.jupyter.org/simulated"
 """On pods for which the kubelet starts no process."""
 
+# What tenants call their one claim, and its one request.
+_CLAIM = "gpu"
 # What sandboxes are made of: it does nothing and weighs nothing.
 _PAUSE_IMAGE = "registry.k8s.io/pause:3.10.1"
 
@@ -110,6 +115,53 @@ def namespace_manifest(name: str, demo_id: str) -> dict[str, Any]:
     }
 
 
+def device_class_manifests(demo_id: str) -> Iterator[dict[str, Any]]:
+    """Yield the device classes that the chart of NVIDIA's driver brings."""
+    for name, kind, extended_resource in (
+        (DRIVER, "gpu", "nvidia.com/gpu"),
+        ("mig.nvidia.com", "mig", ""),
+    ):
+        expression = (
+            f"device.driver == '{DRIVER}' && device.attributes['{DRIVER}'].type == '{kind}'"
+        )
+        spec: dict[str, Any] = {"selectors": [{"cel": {"expression": expression}}]}
+        if extended_resource:
+            spec["extendedResourceName"] = extended_resource
+        yield {
+            "apiVersion": "resource.k8s.io/v1",
+            "kind": "DeviceClass",
+            "metadata": {"name": name, "labels": {DEMO_LABEL: demo_id}},
+            "spec": spec,
+        }
+
+
+def tenant_claim_templates(tenant: Tenant, demo_id: str) -> Iterator[dict[str, Any]]:
+    """Yield the templates of the claims that a tenant's pods name; they are called alike."""
+    for pod in tenant.pods:
+        if pod.claim is None:
+            continue
+        request = {"name": _CLAIM, "exactly": _claimed(pod.claim)}
+        yield {
+            "apiVersion": "resource.k8s.io/v1",
+            "kind": "ResourceClaimTemplate",
+            "metadata": {
+                "name": pod.name,
+                "namespace": tenant.namespace,
+                "labels": {DEMO_LABEL: demo_id},
+            },
+            "spec": {"spec": {"devices": {"requests": [request]}}},
+        }
+
+
+def _claimed(claim: TenantClaim) -> dict[str, Any]:
+    wish: dict[str, Any] = {"deviceClassName": claim.device_class, "count": claim.count}
+    if claim.selector:
+        wish["selectors"] = [{"cel": {"expression": claim.selector}}]
+    if claim.memory is not None:
+        wish["capacity"] = {"requests": {"memory": claim.memory}}
+    return wish
+
+
 def tenant_pods(tenant: Tenant, demo_id: str) -> Iterator[dict[str, Any]]:
     """Yield the pods by which a tenant holds its share of the cluster."""
     for pod in tenant.pods:
@@ -133,6 +185,9 @@ def _tenant_pod(tenant: Tenant, pod: TenantPod, name: str, demo_id: str) -> dict
         # Nothing runs in them, so ending them takes no time.
         "terminationGracePeriodSeconds": 1,
     }
+    if pod.claim is not None:
+        spec["resourceClaims"] = [{"name": _CLAIM, "resourceClaimTemplateName": pod.name}]
+        spec["containers"][0]["resources"]["claims"] = [{"name": _CLAIM}]
     if pod.node:
         # They were there before anybody tainted or cordoned their node.
         spec["tolerations"] = [{"operator": "Exists"}]

@@ -1,8 +1,8 @@
 """Put a fleet into a cluster, and take it out again without touching anything else.
 
-What is put there: namespaces, nodes, a storage class and the pods of tenants, all labelled with
-the demo they belong to. Whatever has such a name already without being this demo's is left alone
-and reported, before anything is made.
+What is put there: namespaces, nodes, a storage class, device classes and the pods of tenants, all
+labelled with the demo they belong to. Whatever has such a name already without being this demo's is
+left alone and reported, before anything is made.
 """
 
 import asyncio
@@ -15,8 +15,10 @@ from gpu_spawner.sim.client import KubeClient
 from gpu_spawner.sim.fleet import Fleet
 from gpu_spawner.sim.fleet_objects import (
     DEMO_LABEL,
+    device_class_manifests,
     namespace_manifest,
     node_manifest,
+    tenant_claim_templates,
     tenant_pods,
 )
 from gpu_spawner.sim.provisioner import storage_class_manifest
@@ -28,6 +30,8 @@ _log = logging.getLogger(__name__)
 _NAMESPACES = "/api/v1/namespaces"
 _NODES = "/api/v1/nodes"
 _STORAGE_CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
+_DEVICES = "/apis/resource.k8s.io/v1"
+_DEVICE_CLASSES = f"{_DEVICES}/deviceclasses"
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 _POLL_SECONDS = 0.2
 _SERVICE_ACCOUNT_SECONDS = 30.0
@@ -41,7 +45,8 @@ class NotOursError(GpuSpawnerError):
         super().__init__(
             f"the cluster already has {', '.join(objects)}, which this demo did not make and will "
             "not touch. Give other names in the fleet file, or remove what an earlier demo left: "
-            f"kubectl delete nodes,namespaces,storageclasses,persistentvolumes -l {DEMO_LABEL}"
+            "kubectl delete nodes,namespaces,storageclasses,persistentvolumes,deviceclasses "
+            f"-l {DEMO_LABEL}"
         )
 
 
@@ -89,6 +94,9 @@ class Provisioning:
         for namespace in self.namespaces:
             await self._wait_for_service_account(namespace)
         for tenant in self._fleet.tenants:
+            templates = f"{_DEVICES}/namespaces/{tenant.namespace}/resourceclaimtemplates"
+            for template in tenant_claim_templates(tenant, self._demo_id):
+                await self._create(templates, template)
             for pod in tenant_pods(tenant, self._demo_id):
                 await self._create(f"{_NAMESPACES}/{tenant.namespace}/pods", pod)
 
@@ -110,7 +118,11 @@ class Provisioning:
             await self._delete(f"{_NAMESPACES}/{namespace}")
         await _until(lambda: self._is_gone(_NAMESPACES))
         nodes = await self._ours(_NODES)
-        for path in ("/api/v1/persistentvolumes", _STORAGE_CLASSES, _NODES):
+        kinds = ["/api/v1/persistentvolumes", _STORAGE_CLASSES, _NODES]
+        if self._fleet.has_claimable_devices:
+            # A server that is too old for devices would have refused them already.
+            kinds.append(_DEVICE_CLASSES)
+        for path in kinds:
             for name in await self._ours(path):
                 await self._delete(f"{path}/{name}")
         for name in nodes:
@@ -121,6 +133,9 @@ class Provisioning:
         for namespace in self.namespaces:
             yield _NAMESPACES, namespace_manifest(namespace, self._demo_id)
         yield _STORAGE_CLASSES, storage_class_manifest(self._demo_id)
+        if self._fleet.has_claimable_devices:
+            for manifest in device_class_manifests(self._demo_id):
+                yield _DEVICE_CLASSES, manifest
         for group in self._fleet.nodes:
             for name in group.node_names:
                 yield _NODES, node_manifest(group, name, self._demo_id)

@@ -16,6 +16,7 @@ from replay import Replay
 from transcript import load_steps
 
 from gpu_spawner.sim.apiserver.server import ApiServer
+from gpu_spawner.sim.claim_controller import ClaimController
 from gpu_spawner.sim.client import KubeClient
 from gpu_spawner.sim.daemonset_controller import DaemonSetController
 from gpu_spawner.sim.kubeconfig import endpoint_of
@@ -28,7 +29,7 @@ NOT_SERVED = {
     "claim generated, allocated and reserved": "the claim controller comes with device claims",
     "pod status names the claim": "the claim controller comes with device claims",
     "its reason": "the scheduler allocates devices when device claims come",
-    "events of a pod naming a missing template": "the claim controller comes with device claims",
+    "events of a pod naming a missing template": "the scheduler does not wait for claims yet",
     "the device freed goes to the waiting pod": "the scheduler allocates devices when claims come",
 }
 
@@ -43,6 +44,7 @@ async def _cluster() -> AsyncGenerator[tuple[str, str]]:
         async with KubeClient(endpoint_of(config)) as client, asyncio.TaskGroup() as group:
             parts: list[Coroutine[Any, Any, None]] = [
                 Scheduler(client).run(),
+                ClaimController(client).run(),
                 DaemonSetController(client).run(),
             ]
             tasks = [group.create_task(part) for part in parts]

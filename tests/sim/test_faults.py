@@ -15,7 +15,7 @@ async def test_the_hook_sees_what_is_asked() -> None:
     async with serving(faults=seen.append) as api:
         await api.get(PODS)
         await api.call("GET", f"{PODS}/p/log")
-        await api.call("DELETE", PODS)
+        await api.call("DELETE", PODS, {"gracePeriodSeconds": 0})
         await api.get("/version")
     assert [(facts.number, facts.verb, facts.resource, facts.name) for facts in seen] == [
         (1, "list", "pods", ""),
@@ -24,6 +24,7 @@ async def test_the_hook_sees_what_is_asked() -> None:
         (4, "get", "", ""),
     ]
     assert seen[0].namespace == "default"
+    assert seen[2].body == b'{"gracePeriodSeconds": 0}'
 
 
 async def test_a_request_can_be_refused() -> None:

@@ -37,7 +37,7 @@ def group_of(fleet: Fleet, name: str) -> dict[str, str]:
 
 def test_the_shipped_fleet_has_every_kind_of_gpu_node_and_something_busy() -> None:
     fleet = default_fleet()
-    assert len(fleet.node_names) == 12
+    assert len(fleet.node_names) == 14
     assert group_of(fleet, "h100")["nvidia.com/gpu"] == "8"
     assert group_of(fleet, "t4")["nvidia.com/gpu"] == "16"
     mixed = group_of(fleet, "a100-mig")

@@ -21,6 +21,7 @@ class RequestFacts:
         number: counts requests from 1, over the server's life.
         verb: as RBAC names it (``list``, ``watch``, ``create``, ...), or ``get`` for discovery.
         resource: plural, with the subresource after a slash; empty for discovery.
+        body: as it was sent.
     """
 
     number: int
@@ -30,6 +31,7 @@ class RequestFacts:
     resource: str = ""
     namespace: str = ""
     name: str = ""
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -215,16 +215,19 @@ class ApiServer:
         verb = "get"
         if route is not None:
             verb = verb_of(request.method, route, is_watch=_is_watch(request))
-        facts = RequestFacts(
-            number=number,
-            method=request.method,
-            path=raw_path,
-            verb=verb,
-            resource=_full_resource(route),
-            namespace=(route.namespace or "") if route is not None else "",
-            name=route.name if route is not None else "",
-        )
-        fault = await self._suffer(request, facts)
+        fault = Fault()
+        if self.faults is not None:
+            facts = RequestFacts(
+                number=number,
+                method=request.method,
+                path=raw_path,
+                verb=verb,
+                resource=_full_resource(route),
+                namespace=(route.namespace or "") if route is not None else "",
+                name=route.name if route is not None else "",
+                body=await request.read(),
+            )
+            fault = await _suffer(request, self.faults(facts) or fault)
         asked = _attributes(route, verb, raw_path, request.method)
         if not self._authorizer.allows(user, asked):
             raise denial(user, asked)
@@ -247,19 +250,17 @@ class ApiServer:
             raise denial(user, asked) if user is not ANONYMOUS else unauthorized()
         return wanted
 
-    async def _suffer(self, request: web.Request, facts: RequestFacts) -> Fault:
-        """Do what the hook wants done to this request."""
-        fault = self.faults(facts) if self.faults is not None else None
-        if fault is None:
-            return Fault()
-        if fault.delay_seconds:
-            await asyncio.sleep(fault.delay_seconds)
-        if fault.drops_connection and request.transport is not None:
-            request.transport.abort()
-            raise ConnectionResetError("dropped on request")
-        if fault.error is not None:
-            raise fault.error
-        return fault
+
+async def _suffer(request: web.Request, fault: Fault) -> Fault:
+    """Do what the hook wants done to this request."""
+    if fault.delay_seconds:
+        await asyncio.sleep(fault.delay_seconds)
+    if fault.drops_connection and request.transport is not None:
+        request.transport.abort()
+        raise ConnectionResetError("dropped on request")
+    if fault.error is not None:
+        raise fault.error
+    return fault
 
 
 def _route(parts: list[str]) -> Route | None:

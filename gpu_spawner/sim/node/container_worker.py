@@ -215,7 +215,10 @@ class ContainerWorker:
             raise _NotStartedError("CreateContainerConfigError", str(error.args[0])) from error
         except (ClusterError, VolumeNotReadyError, OSError) as error:
             raise _NotStartedError("CreateContainerError", str(error)) from error
-        devices = context.node.devices.held_by(context.uid, self.record.name)
+        devices = (
+            *context.node.devices.held_by(context.uid, self.record.name),
+            *context.node.claims.devices_of(context.pod, self.spec),
+        )
         base = services.programs.environment(
             hostname=context.pod["metadata"]["name"], home=folders.home
         )

@@ -4,15 +4,12 @@ Spelled as GPU feature discovery (GFD) and the device plugin spell them:
 https://github.com/NVIDIA/k8s-device-plugin/blob/main/docs/gpu-feature-discovery/README.md
 """
 
-import re
+from gpu_spawner.sim.fleet_gpu import Gpu
+from gpu_spawner.sim.mig import mig_memory_mib, multiprocessors
 
-from gpu_spawner.sim.fleet import Gpu
-
-__all__ = ["extended_resources", "gpu_labels", "mig_memory_mib"]
+__all__ = ["extended_resources", "gpu_labels"]
 
 _MIG_CAPABLE_COMPUTE = (8, 0)
-# A slice of MIG profile Ng.* has N compute slices of 14 to 16 multiprocessors (A100: 14).
-_MULTIPROCESSORS_PER_SLICE = 14
 
 
 def gpu_labels(gpu: Gpu) -> dict[str, str]:
@@ -52,15 +49,6 @@ def extended_resources(gpu: Gpu) -> dict[str, int]:
     return offered
 
 
-def mig_memory_mib(profile: str) -> int:
-    """Return about what a slice can use; the number in its name is nominal.
-
-    A 1g.5gb slice has 4864 MiB, a 1g.10gb one 9728 MiB: 0.95 of the nominal size.
-    """
-    nominal = re.search(r"\.(\d+)gb", profile)
-    return int(nominal.group(1)) * 1024 * 95 // 100 if nominal else 0
-
-
 def _version_labels(gpu: Gpu) -> dict[str, str]:
     driver_major, driver_minor, *rest = gpu.driver.split(".")
     driver_revision = rest[0] if rest else ""
@@ -96,7 +84,7 @@ def _mig_labels(gpu: Gpu) -> dict[str, str]:
             f"{prefix}.replicas": "1",
             f"{prefix}.sharing-strategy": "none",
             f"{prefix}.memory": str(mig_memory_mib(profile)),
-            f"{prefix}.multiprocessors": str(int(slices) * _MULTIPROCESSORS_PER_SLICE),
+            f"{prefix}.multiprocessors": str(multiprocessors(profile)),
             f"{prefix}.slices.gi": slices,
             f"{prefix}.slices.ci": slices,
         }

@@ -5,7 +5,6 @@ The part of the device plugin and the kubelet's device manager. No process gets 
 """
 
 import json
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,7 +12,8 @@ from typing import Any
 from gpu_spawner.core.quantity import parse_count
 from gpu_spawner.sim.fleet import NodeGroup
 from gpu_spawner.sim.fleet_objects import node_allocatable
-from gpu_spawner.sim.node.gfd import mig_memory_mib
+from gpu_spawner.sim.made_up_ids import made_up_id
+from gpu_spawner.sim.mig import mig_memory_mib
 
 __all__ = [
     "SIMULATED_GPUS_VARIABLE",
@@ -26,8 +26,6 @@ __all__ = [
 SIMULATED_GPUS_VARIABLE = "GPU_SPAWNER_SIMULATED_GPUS"
 """Tells the ``nvidia-smi`` of a pod what to print."""
 
-# Any fixed namespace: the same node has the same device ids in every run.
-_DEVICE_NAMESPACE = uuid.UUID("6e1f2d0e-5b0f-5a1c-9a43-1f0b8f2f6c11")
 _NOT_DEVICES = frozenset({"cpu", "memory", "ephemeral-storage", "pods"})
 
 
@@ -138,11 +136,10 @@ class NodeDevices:
                 "GPU",
                 unit // replicas,
             )
-        made_up = uuid.uuid5(_DEVICE_NAMESPACE, f"{self._node}/{prefix}/{profile}/{number}")
         return Device(
             resource=resource,
             unit=unit,
-            id=f"{kind}-{made_up}",
+            id=made_up_id(kind, self._node, f"{prefix}/{profile}", number),
             name=name,
             memory_mib=memory,
             mig_profile=profile,

@@ -18,13 +18,16 @@ from gpu_spawner.sim.client import KubeClient
 from gpu_spawner.sim.fleet import Fleet, NodeGroup
 from gpu_spawner.sim.fleet_objects import SIMULATED_ANNOTATION, node_status
 from gpu_spawner.sim.informer import Informer, ObjectKey, key_of
+from gpu_spawner.sim.node.claimed_devices import ClaimedDevices
 from gpu_spawner.sim.node.container_logs import read_container_log
+from gpu_spawner.sim.node.dra_driver import SLICES, DraDriver
 from gpu_spawner.sim.node.gpus import NodeDevices
 from gpu_spawner.sim.node.images import NodeImages
 from gpu_spawner.sim.node.network import LoopbackNetwork
 from gpu_spawner.sim.node.pod_context import Backoff, KubeletServices, PodContext, SimulatedNode
 from gpu_spawner.sim.node.pod_programs import PodPrograms
 from gpu_spawner.sim.node.pod_worker import PodWorker
+from gpu_spawner.sim.node.prepared_claims import PreparedClaims
 from gpu_spawner.sim.node.runtime import ContainerRuntime
 from gpu_spawner.sim.node.volumes import VolumeFolders
 from gpu_spawner.sim.recorder import EventRecorder
@@ -96,12 +99,14 @@ class Kubelet:
             backoff=options.backoff,
             runs_processes=self._runs_processes,
         )
+        self._state_dir = state_dir
         self._groups = {name: group for group in fleet.nodes for name in group.node_names}
         self._nodes = {
             name: self._node(number, name, group)
             for number, (name, group) in enumerate(self._groups.items())
         }
         self._images_changed: set[str] = set()
+        self._devices_changed: asyncio.Queue[str] = asyncio.Queue()
         self._wake_publisher = asyncio.Event()
         self._workers: dict[str, tuple[PodWorker, asyncio.Task[None]]] = {}
         self._uids: dict[ObjectKey, str] = {}
@@ -110,6 +115,7 @@ class Kubelet:
     async def run(self) -> None:
         """Serve until cancelled; ``ready`` is set once every node is reported and followed."""
         pods = Informer(self._client, "/api/v1/pods", self._on_pod)
+        slices = Informer(self._client, SLICES, self._on_slice)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._recorder.run())
@@ -117,6 +123,9 @@ class Kubelet:
                     await self._introduce(name)
                 group.create_task(self._publish_images())
                 group.create_task(pods.run())
+                if self._fleet.has_claimable_devices:
+                    group.create_task(slices.run())
+                    group.create_task(self._restore_devices())
                 if self._options.renews_leases:
                     group.create_task(self._renew_leases())
                 await pods.synced.wait()
@@ -139,6 +148,17 @@ class Kubelet:
         folder = self._services.logs / f"{request.namespace}_{request.name}_{request.uid}"
         return read_container_log(folder, request, lambda: request.uid in self._workers)
 
+    async def break_gpu(self, node: str, number: int, xid: int) -> None:
+        """Have a GPU fail whose node offers it through Dynamic Resource Allocation.
+
+        Raises:
+            ClusterError: the API server did not take the new slices.
+        """
+        driver = self._nodes[node].claims.driver
+        if driver is not None:
+            driver.taint_xid(number, xid)
+            await driver.publish()
+
     def _node(self, number: int, name: str, group: NodeGroup) -> SimulatedNode:
         def note_change() -> None:
             self._images_changed.add(name)
@@ -154,6 +174,11 @@ class Kubelet:
                 on_change=note_change,
             ),
             devices=NodeDevices(group, name),
+            claims=ClaimedDevices(
+                self._client,
+                DraDriver(self._client, group.gpu, name) if group.gpu and group.gpu.dra else None,
+                PreparedClaims(self._state_dir / "dra" / f"{name}.json"),
+            ),
         )
 
     def _runs_processes(self, pod: Mapping[str, Any]) -> bool:
@@ -191,9 +216,11 @@ class Kubelet:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _remove_orphans(self) -> None:
-        """End containers whose pod went away while no kubelet was running."""
+        """End containers whose pod went away while no kubelet was running, and free devices."""
         for uid in self._services.runtime.pod_uids() - set(self._workers):
             await self._services.runtime.remove_pod(uid)
+        for node in self._nodes.values():
+            node.claims.unprepare_others(self._workers)
 
     async def _introduce(self, name: str) -> None:
         """Report a node for the first time, however long the API server takes to answer."""
@@ -201,6 +228,7 @@ class Kubelet:
             try:
                 await self._restore_images(name)
                 await self._report_node(name)
+                await self._publish_devices(name)
             except ClusterError as error:
                 if 400 <= error.status < 500 and error.status not in (409, 429):
                     raise
@@ -225,6 +253,27 @@ class Kubelet:
         )
         status["images"] = node.images.as_status()
         await self._client.patch(f"/api/v1/nodes/{name}/status", {"status": status}, strategic=True)
+
+    async def _publish_devices(self, name: str) -> None:
+        driver = self._nodes[name].claims.driver
+        if driver is not None:
+            await driver.publish()
+
+    def _on_slice(self, event: str, resource_slice: dict[str, Any]) -> None:
+        node = resource_slice["spec"].get("nodeName")
+        if event == "DELETED" and node in self._nodes:
+            self._devices_changed.put_nowait(node)
+
+    async def _restore_devices(self) -> None:
+        """Publish again what somebody else has deleted."""
+        while True:
+            name = await self._devices_changed.get()
+            try:
+                await self._publish_devices(name)
+            except ClusterError as error:
+                _log.debug("devices of %s not published: %s", name, error)
+                self._devices_changed.put_nowait(name)
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def _publish_images(self) -> None:
         while True:

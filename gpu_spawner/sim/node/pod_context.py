@@ -9,6 +9,7 @@ from typing import Any
 from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.sim.client import KubeClient
 from gpu_spawner.sim.fleet import Fleet
+from gpu_spawner.sim.node.claimed_devices import ClaimedDevices
 from gpu_spawner.sim.node.containers import ContainerSources
 from gpu_spawner.sim.node.gpus import NodeDevices
 from gpu_spawner.sim.node.images import NodeImages
@@ -45,6 +46,7 @@ class SimulatedNode:
     address: str
     images: NodeImages
     devices: NodeDevices
+    claims: ClaimedDevices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,6 +57,7 @@ class ContainerRecord:
     Attributes:
         last: how it ended before the present state.
         is_ready: whether it counts as ready while it runs.
+        claimed: its ``allocatedResourcesStatus``: the claimed devices it uses.
     """
 
     name: str
@@ -67,6 +68,7 @@ class ContainerRecord:
     is_ready: bool = False
     image_id: str = ""
     container_id: str = ""
+    claimed: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +272,8 @@ def _container(record: ContainerRecord) -> dict[str, Any]:
     }
     if record.container_id:
         status["containerID"] = record.container_id
+    if record.claimed:
+        status["allocatedResourcesStatus"] = record.claimed
     return status
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.sim.node.container_worker import ContainerWorker
+from gpu_spawner.sim.node.dra_driver import PrepareError
 from gpu_spawner.sim.node.gpus import DevicesUnavailableError, device_requests
 from gpu_spawner.sim.node.pod_context import PodContext, VolumeNotReadyError
 from gpu_spawner.sim.node.pod_status import (
@@ -116,6 +117,7 @@ class PodWorker:
             return
         self._context.changed.set()
         await self._mount_volumes()
+        await self._prepare_claims()
         async with asyncio.TaskGroup() as group:
             for worker in self._init:
                 if worker.is_sidecar:
@@ -158,6 +160,26 @@ class PodWorker:
             else:
                 return
 
+    async def _prepare_claims(self) -> None:
+        context = self._context
+        failures = 0
+        while True:
+            try:
+                await context.node.claims.prepare(context.pod)
+            except PrepareError as error:
+                failures += 1
+                message = f"Failed to prepare dynamic resources: prepare dynamic resources: {error}"
+                context.event("Warning", "FailedPrepareDynamicResources", message)
+                await asyncio.sleep(context.services.backoff.delay_seconds(failures))
+            except ClusterError as error:
+                _log.debug("%s: %s", context.label, error)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                break
+        for worker in [*self._init, *self._main]:
+            worker.record.claimed = context.node.claims.health_of(context.pod, worker.spec)
+        context.changed.set()
+
     async def _report_changes(self) -> None:
         while True:
             await self._context.changed.wait()
@@ -166,6 +188,9 @@ class PodWorker:
     async def _report(self) -> None:
         self._context.changed.clear()
         status = self._status()
+        if status["phase"] in ("Succeeded", "Failed"):
+            # Before anybody hears of it, and gives the devices to somebody else.
+            self._free_devices()
         try:
             await self._clear_former_addresses(status)
             await self._patch_status(status, strategic=True)
@@ -203,25 +228,33 @@ class PodWorker:
         return status
 
     async def _stop_containers(self) -> None:
-        if self._vanished.is_set():
-            await self._context.services.runtime.remove_pod(self._context.uid)
-            return
-        grace = self._context.pod["metadata"].get("deletionGracePeriodSeconds")
-        grace_seconds = _DEFAULT_GRACE_SECONDS if grace is None else grace
-        stopping: asyncio.Future[Any] = asyncio.gather(
-            *(worker.stop(grace_seconds) for worker in [*self._init, *self._main])
-        )
-        # A pod that is deleted by force while it is ending is not waited for any longer.
-        vanished: asyncio.Future[Any] = asyncio.create_task(self._vanished.wait())
-        try:
-            await asyncio.wait([stopping, vanished], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await _cancel(vanished)
-            await _cancel(stopping)
-        await self._context.services.runtime.remove_pod(self._context.uid)
+        context = self._context
+        if not self._vanished.is_set():
+            grace = context.pod["metadata"].get("deletionGracePeriodSeconds")
+            stopping = self._stop_all(grace)
+            # A pod that is deleted by force while it is ending is not waited for any longer.
+            vanished: asyncio.Future[Any] = asyncio.create_task(self._vanished.wait())
+            try:
+                await asyncio.wait([stopping, vanished], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await _cancel(vanished)
+                await _cancel(stopping)
+        elif context.node.claims.is_used_by(context.uid):
+            # The API has forgotten the pod and offers its devices to others; on its node the
+            # containers have their time all the same, and the devices until they are over.
+            await self._stop_all(context.pod["spec"].get("terminationGracePeriodSeconds"))
+        await context.services.runtime.remove_pod(context.uid)
+
+    def _stop_all(self, grace_seconds: int | None) -> "asyncio.Future[Any]":
+        grace = _DEFAULT_GRACE_SECONDS if grace_seconds is None else grace_seconds
+        return asyncio.gather(*(worker.stop(grace) for worker in [*self._init, *self._main]))
+
+    def _free_devices(self) -> None:
+        self._context.node.devices.release(self._context.uid)
+        self._context.node.claims.unprepare(self._context.uid)
 
     def _release(self) -> None:
-        self._context.node.devices.release(self._context.uid)
+        self._free_devices()
         self._context.services.network.release(self._context.pod_ip)
         self._context.services.folders.remove_pod(self._context.uid)
 
