@@ -18,6 +18,7 @@ from gpu_spawner.hub.metrics import STARTS_REFUSED
 
 __all__ = [
     "REASON_CAPACITY",
+    "REASON_CLAIM",
     "REASON_OPTIONS",
     "REASON_POD_FAILED",
     "REASON_WAITED",
@@ -27,6 +28,8 @@ __all__ = [
 
 REASON_CAPACITY: Final = "gpu_capacity"
 """No seat is free."""
+REASON_CLAIM: Final = "gpu_claim"
+"""The claim for the GPU cannot be made."""
 REASON_OPTIONS: Final = "gpu_options"
 """The choice is unknown, malformed or not allowed."""
 REASON_POD_FAILED: Final = "gpu_pod_failed"

@@ -4,14 +4,18 @@ They are read in two places: on every spawner, where traitlets expects them, and
 hub before there is any spawner (``read_settings``).
 """
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
-from traitlets import Bool, Dict, Float, HasTraits, Unicode
+from traitlets import Bool, Dict, Float, HasTraits, Unicode, default
 from traitlets.config import Config, LoggingConfigurable
 
 from gpu_spawner.core.offers.board import PULL_BYTES_PER_SECOND
 
 __all__ = ["HubSettings", "Settings", "read_settings"]
+
+_OWN_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""Where Kubernetes tells every pod the namespace it runs in."""
 
 
 class Settings(HasTraits):
@@ -111,6 +115,19 @@ class Settings(HasTraits):
         """,
     )
 
+    claim_template_max_age_seconds = Float(
+        3600.0,
+        min=0,
+        config=True,
+        help="""
+        For how long to keep a ResourceClaimTemplate that no server uses, in seconds; 0 keeps all.
+
+        Choices that are served by Dynamic Resource Allocation have a template each, in the
+        namespace of the servers. The hub makes it when a server needs it, and removes those that
+        carry its label `app.kubernetes.io/managed-by: gpu-spawner` and that no pod names.
+        """,
+    )
+
     @property
     def has_profiles(self) -> bool:
         """Whether there is a catalog of ours at all."""
@@ -118,7 +135,7 @@ class Settings(HasTraits):
 
 
 class HubSettings(Settings, LoggingConfigurable):
-    """The same settings for the whole hub, with those of KubeSpawner that name the API server.
+    """The same settings for the whole hub, with those of KubeSpawner that say where servers run.
 
     Attributes:
         spawner_class: the class they were read for.
@@ -128,9 +145,16 @@ class HubSettings(Settings, LoggingConfigurable):
     k8s_api_host = Unicode("", config=True)
     k8s_api_ssl_ca_cert = Unicode("", config=True)
     k8s_api_verify_ssl = Bool(None, allow_none=True, config=True)
+    enable_user_namespaces = Bool(False, config=True)
+    namespace = Unicode(config=True)
 
     spawner_class: Any = None
     hub_config: Config
+
+    @default("namespace")
+    def _namespace_default(self) -> str:
+        """Return where KubeSpawner starts servers unless it is told otherwise."""
+        return _OWN_NAMESPACE.read_text().strip() if _OWN_NAMESPACE.exists() else "default"
 
 
 def read_settings(spawner_class: Any, config: Config, **keywords: Any) -> HubSettings:
