@@ -11,8 +11,6 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kubespawner.clients import load_config
-
 from gpu_spawner.core.catalog.access import visible_to
 from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.catalog.site_pod import SitePod
@@ -23,6 +21,8 @@ from gpu_spawner.core.offers.board import OfferBoard
 from gpu_spawner.core.placement.reservations import ReservationBook
 from gpu_spawner.hub.catalog_source import CatalogSource
 from gpu_spawner.hub.catalog_watch import CatalogWatch
+from gpu_spawner.hub.claims import Claims
+from gpu_spawner.hub.connection import load_as_kubespawner
 from gpu_spawner.hub.seats import Seats
 from gpu_spawner.hub.settings import HubSettings
 from gpu_spawner.hub.site import placement_site
@@ -67,6 +67,7 @@ class Live:
         settings: of the whole hub.
         serial: grows whenever a view may say something new.
         seats: who gets a place.
+        claims: the templates that claims are made from.
     """
 
     def __init__(self, settings: HubSettings) -> None:
@@ -80,6 +81,7 @@ class Live:
         self.serial = 0
         self.book = ReservationBook()
         self.seats = Seats(self)
+        self.claims = Claims(settings)
         self._watch = CatalogWatch(CatalogSource(settings), on_change=self.announce, log=self.log)
         self._watcher: ClusterWatcher | None = None
         self._changed = asyncio.Event()
@@ -121,6 +123,7 @@ class Live:
         would cancel a second time, in the middle of the first one's tidying up.)
         """
         self._begin(self._follow_cluster(), "gpu_spawner cluster")
+        self._begin(self.claims.run(), "gpu_spawner claims")
         period_seconds = self.settings.profiles_reload_seconds
         if period_seconds:
             self._begin(self._watch.run(period_seconds), "gpu_spawner catalog")
@@ -231,13 +234,7 @@ class Live:
         while True:
             watcher = ClusterWatcher(config=settings.hub_config, log=self.log)
             try:
-                # KubeSpawner's own way, before its first spawner: it takes the traits into account
-                # and leaves the result where the watcher looks first.
-                load_config(
-                    host=settings.k8s_api_host,
-                    ssl_ca_cert=settings.k8s_api_ssl_ca_cert,
-                    verify_ssl=settings.k8s_api_verify_ssl,
-                )
+                load_as_kubespawner(settings)
                 await watcher.start()
             except Exception:
                 # Whatever a client library raises for its files; KubeSpawner will say the same.

@@ -89,7 +89,7 @@ class Seats:
             is_cold=readiness.is_cold if readiness and readiness.is_known else None,
         )
         is_full = offer.free == 0 and not self._fits_instead_of_its_old_pod(place)
-        if is_full and live.settings.refuse_when_full:
+        if is_full and not fragment.is_queued and live.settings.refuse_when_full:
             STARTS_REFUSED.labels(selection.profile, REASON_CAPACITY).inc()
             raise self._refusal(spawner, selection)
         return place

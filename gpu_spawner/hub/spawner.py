@@ -10,16 +10,17 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
-from kubespawner import KubeSpawner
 from traitlets import default
 
+from gpu_spawner.core.catalog.claims import PodClaim
 from gpu_spawner.core.catalog.compile import PodFragment
 from gpu_spawner.core.catalog.model import Selection
 from gpu_spawner.core.catalog.options import parse_options
-from gpu_spawner.core.catalog.site_pod import settings_of
+from gpu_spawner.core.catalog.site_pod import claims_of, settings_of
 from gpu_spawner.core.errors import OptionError
 from gpu_spawner.hub.applied import AppliedSettings
 from gpu_spawner.hub.asked import remember_asked
+from gpu_spawner.hub.claimed_pods import ClaimedPods
 from gpu_spawner.hub.form_fields import check_tile, options_from_fields, options_from_link
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.measure import measured_start
@@ -44,13 +45,14 @@ class ShowForm(Exception):  # noqa: N818 - no error: it is how JupyterHub is ask
     jupyterhub_message = ""
 
 
-class GPUSpawner(Settings, KubeSpawner):
+class GPUSpawner(Settings, ClaimedPods):
     """Spawns servers on GPUs that are free, with KubeSpawner."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._applied = AppliedSettings(self)
         self._place: Place | None = None
+        self._fragment: PodFragment | None = None
         self._accepted: Mapping[str, Any] = dict(self.user_options)
 
     @property
@@ -132,6 +134,9 @@ class GPUSpawner(Settings, KubeSpawner):
         place.hold()
         self._place = place
         self._accepted = dict(self.user_options)
+        if (seconds := place.fragment.start_timeout_seconds) is not None:
+            # JupyterHub reads this one before it lets the start begin.
+            self._applied.apply({"start_timeout": seconds})
         return place
 
     def _save(self, options: Mapping[str, Any]) -> None:
@@ -145,7 +150,17 @@ class GPUSpawner(Settings, KubeSpawner):
             await super().load_user_options()
             return
         place = self._place or self._hold_place(self.user_options)
-        self._applied.apply(self._settings_for(place.fragment))
+        self.apply_fragment(place.fragment)
+
+    def apply_fragment(self, fragment: PodFragment) -> None:
+        """Become a spawner of this choice, in all that KubeSpawner builds from now on."""
+        self._applied.apply(self._settings_for(fragment))
+        self._fragment = fragment
+
+    @property
+    def pod_claims(self) -> tuple[PodClaim, ...]:
+        """The claims of the choice that is applied now."""
+        return claims_of(self._fragment) if self._fragment is not None else ()
 
     def _settings_for(self, fragment: PodFragment) -> dict[str, Any]:
         return settings_of(fragment, site_pod(self, self.site_setting, fragment.override))
@@ -177,6 +192,7 @@ class GPUSpawner(Settings, KubeSpawner):
             pod = self._pod()
             if starting.done() or pod is None:
                 continue
+            await self.mend_claims(pod)
             if pod is not seen and (failure := failure_of(pod, self.events)) is not None:
                 await self._abandon(starting)
                 await self._remove_pod()
@@ -204,6 +220,7 @@ class GPUSpawner(Settings, KubeSpawner):
         """Forget the last start: JupyterHub calls this before each one and after each stop."""
         super().clear_state()
         self._applied.undo()
+        self._fragment = None
         if self._place is not None:
             self._place.release()
             self._place = None
