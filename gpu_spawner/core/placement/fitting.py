@@ -1,9 +1,10 @@
 """Whether one node takes a pod, how often, and every reason why not.
 
 The rules are kube-scheduler 1.36's filters NodeUnschedulable, NodeName, TaintToleration,
-NodeAffinity, NodePorts and NodeResourcesFit, one function each, plus two the scheduler does not
-have: the architecture and the CUDA version an image needs. Rules that look at more than one node
-(``barriers``) arrive as ready-made rejections.
+NodeAffinity, NodePorts and NodeResourcesFit, one function each, plus three the scheduler does not
+have: the architecture and the CUDA version an image needs, and the parts of cards that another
+scheduler hands out (``devices.fractions``). Rules that look at more than one node (``barriers``)
+arrive as ready-made rejections.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,8 @@ from gpu_spawner.core.cluster.selectors import (
     untolerated_taints,
 )
 from gpu_spawner.core.cluster.snapshot import NO_LOAD, NodeLoad, NodeState
+from gpu_spawner.core.devices.fractions.counting import count_parts, fraction_asked
+from gpu_spawner.core.devices.fractions.shortfalls import shortfalls
 from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.quantity import format_bytes, format_cpu
 from gpu_spawner.core.resources import CPU, EPHEMERAL_STORAGE, MEMORY, PODS, ResourceVector
@@ -64,6 +67,7 @@ class Reason(StrEnum):
     DRIVER = "driver"
     PORT = "port"
     INSUFFICIENT = "insufficient"
+    CARD_SHARE = "card share"
     ANTI_AFFINITY = "anti-affinity"
     REPELLED = "repelled"
 
@@ -130,6 +134,7 @@ def check_node(
             *_port_rejections(request, load),
             *crowded,
             *_shortages(request, state.node, load, free),
+            *_card_rejections(request, state.node, load, free),
             *barred,
         ),
     )
@@ -160,9 +165,14 @@ def count_on_node(
     most = 1 if is_exclusive or request.host_ports else None
     total = room_beside(request, node.allocatable, NO_LOAD, most=most)
     load = load_against(request, state.load)
-    if is_barred or any(_port_rejections(request, load)):
-        return 0, total
-    return room_beside(request, node.allocatable, load, most=most), total
+    free = 0
+    if not (is_barred or any(_port_rejections(request, load))):
+        free = room_beside(request, node.allocatable, load, most=most)
+    parts = fraction_asked(request.fraction, request.requests, node)
+    if parts is not None:
+        total = count_parts(parts, node, NO_LOAD, total)
+        free = count_parts(parts, node, load, free)
+    return free, total
 
 
 def static_rejections(request: PodRequest, node: Node) -> tuple[Rejection, ...]:
@@ -308,6 +318,17 @@ def _shortages(request: PodRequest, node: Node, load: NodeLoad, placed: int) -> 
                 short_by=amount - left,
                 is_permanent=amount > offered,
             )
+
+
+def _card_rejections(
+    request: PodRequest, node: Node, load: NodeLoad, placed: int
+) -> Iterator[Rejection]:
+    """Yield why no further part of a card is left after ``placed`` pods got theirs."""
+    parts = fraction_asked(request.fraction, request.requests, node)
+    for found in shortfalls(parts, node, load, placed) if parts is not None else ():
+        yield Rejection(
+            reason=Reason.CARD_SHARE, detail=found.detail, is_permanent=found.is_permanent
+        )
 
 
 def _builtin_first(item: tuple[str, int]) -> tuple[int, str]:

@@ -40,6 +40,8 @@ class NodeTable:
         self.contested: Final = frozenset(
             [row for row, load in enumerate(self._loads) if load.nominated]
         )
+        # What is left of divided cards is not in columns.
+        self.with_cards: Final = [state for state in self.states if state.node.card_registers]
         self._vectors = [node.allocatable for node in self._nodes]
         # Equal capacities are mostly one object; where they are not, counting takes a bit longer.
         self._vector_ids = list(map(id, self._vectors))

@@ -28,6 +28,7 @@ from gpu_spawner.core.cluster.wire import (
     WireRequestSpec,
     WireRequestStatus,
 )
+from gpu_spawner.core.devices.fractions.request import FractionRequest
 from gpu_spawner.core.errors import ConfigError, Problem
 from gpu_spawner.core.placement.claim_wishes import ClaimWish, claim_wishes
 from gpu_spawner.core.resources import ResourceVector
@@ -68,6 +69,8 @@ class PodRequest(msgspec.Struct, frozen=True, kw_only=True):
             scheduler does not look at images, so only callers who know the image set it.
         min_cuda: the CUDA version its image needs of the node's driver, likewise; None for none.
         claims: the device claims it needs.
+        fraction: the parts of cards it asks another scheduler for; ``requests`` has nothing then
+            that only that scheduler looks at. None for none.
         unknown: why its seats cannot be known; empty where they can.
     """
 
@@ -87,6 +90,7 @@ class PodRequest(msgspec.Struct, frozen=True, kw_only=True):
     architectures: frozenset[str] = frozenset()
     min_cuda: tuple[int, int] | None = None
     claims: tuple[ClaimWish, ...] = ()
+    fraction: FractionRequest | None = None
     unknown: str = ""
 
 

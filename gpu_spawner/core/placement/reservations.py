@@ -15,9 +15,11 @@ import msgspec
 
 from gpu_spawner.core.cluster.objects import Pod, PodKey, is_label_kept
 from gpu_spawner.core.cluster.snapshot import Journal, NodeState, Snapshot
+from gpu_spawner.core.devices.fractions.counting import fraction_asked, share_for
 from gpu_spawner.core.placement.barriers import NO_BARRIERS, find_barriers
 from gpu_spawner.core.placement.fitting import check_node, load_against, room_beside
 from gpu_spawner.core.placement.pod_request import PodRequest
+from gpu_spawner.core.resources import ResourceVector
 
 __all__ = ["Reservation", "ReservationBook", "apply_pending"]
 
@@ -52,8 +54,10 @@ class Reservation:
 
     def adopt(self, pod: Pod) -> None:
         """Go by what the pod asks for in fact: webhooks add sidecars."""
-        if pod.requests != self.request.requests:
-            self.request = msgspec.structs.replace(self.request, requests=pod.requests)
+        fraction = self.request.fraction
+        requests = fraction.without_uncounted(pod.requests) if fraction else pod.requests
+        if requests != self.request.requests:
+            self.request = msgspec.structs.replace(self.request, requests=requests)
             self.is_tried = False
 
 
@@ -198,7 +202,7 @@ def _place_all(
             held.node = _tightest(held.request, candidates, barriers.by_node)
         held.is_tried = True
         if held.node:
-            result = result.with_pod(_bound(held, snapshot))
+            result = result.with_pod(_holding(_bound(held, snapshot), held, result))
     return result
 
 
@@ -240,3 +244,18 @@ def _bound(held: Reservation, snapshot: Snapshot) -> Pod:
         host_ports=request.host_ports,
         anti_affinity=request.anti_affinity,
     )
+
+
+def _holding(pod: Pod, held: Reservation, snapshot: Snapshot) -> Pod:
+    """Return a pod with the parts of cards it will hold, and the cards that are kept for it."""
+    state = (snapshot.nodes or {})[held.node]
+    request = held.request
+    parts = fraction_asked(request.fraction, request.requests, state.node)
+    if parts is None:
+        return pod
+    share = share_for(parts, state.node, load_against(request, state.load), "/".join(pod.key))
+    if share is None or not share.own_cards:
+        return msgspec.structs.replace(pod, held_share=share)
+    # The reservations of new groups are pods that do not exist yet: their cards are put down here.
+    cards = ResourceVector({parts.resource: share.own_cards})
+    return msgspec.structs.replace(pod, held_share=share, requests=pod.requests.plus(cards))

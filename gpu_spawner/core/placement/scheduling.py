@@ -41,6 +41,7 @@ _WORDS: Final = {
     Reason.ANTI_AFFINITY: "node(s) didn't match pod anti-affinity rules",
     Reason.REPELLED: "node(s) didn't satisfy existing pods anti-affinity rules",
     # The scheduler has no such rules; the words are ours.
+    Reason.CARD_SHARE: "node(s) had no GPU with enough left to share",
     Reason.ARCHITECTURE: "node(s) had another architecture than the image",
     Reason.DRIVER: "node(s) had a driver too old for the image",
 }
@@ -54,7 +55,13 @@ _NOT_HELPFUL: Final = "Preemption is not helpful for scheduling"
 _MAX_SCORE: Final = 100
 # Of these, removing pods from the node may help.
 _RESOLVABLE: Final = frozenset(
-    {Reason.PORT, Reason.INSUFFICIENT, Reason.ANTI_AFFINITY, Reason.REPELLED}
+    {
+        Reason.PORT,
+        Reason.INSUFFICIENT,
+        Reason.CARD_SHARE,
+        Reason.ANTI_AFFINITY,
+        Reason.REPELLED,
+    }
 )
 
 

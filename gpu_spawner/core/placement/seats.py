@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 
 from gpu_spawner.core.cluster.objects import Node, Pod
-from gpu_spawner.core.cluster.snapshot import NodeState, Snapshot
+from gpu_spawner.core.cluster.snapshot import NO_LOAD, NodeState, Snapshot
+from gpu_spawner.core.devices.fractions.counting import fraction_asked, why_unknown
 from gpu_spawner.core.placement.barriers import NO_BARRIERS, Barriers, find_barriers
 from gpu_spawner.core.placement.fitting import (
     NodeSeats,
@@ -20,7 +21,9 @@ from gpu_spawner.core.placement.fitting import (
     Rejection,
     check_node,
     count_on_node,
+    load_against,
     looks_at_names,
+    room_beside,
     static_rejections,
 )
 from gpu_spawner.core.placement.node_table import table_of
@@ -113,10 +116,14 @@ class SeatIndex:
 
     def __init__(self, request: PodRequest) -> None:
         self.request: Final = request
-        self._fits_columns: Final = not (request.host_ports or looks_at_names(request))
+        self._fits_columns: Final = not (
+            request.host_ports or request.fraction or looks_at_names(request)
+        )
         self._snapshot: Snapshot | None = None
         self._barriers = NO_BARRIERS
         self._open: dict[str, tuple[Node, bool]] = {}
+        # Nodes that would take such pods, if one knew what is left of their cards.
+        self._unsure: dict[str, str] = {}
         self._free = 0
         self._total = 0
 
@@ -141,6 +148,9 @@ class SeatIndex:
                 nodes=self._judged(_NO_NODES),
             )
         self._snapshot = snapshot
+        if not self._free and self._unsure:  # none that is known of, but there may be some
+            reason = next(iter(self._unsure.values()))
+            return Seats(free=None, total=None, unknown=reason, nodes=self._judged(_NO_NODES))
         nodes = self._judged(snapshot.nodes or _NO_NODES)
         return Seats(free=self._free, total=self._total, unknown=None, nodes=nodes)
 
@@ -167,11 +177,15 @@ class SeatIndex:
         """Count all nodes; return why that cannot be done, or nothing."""
         states = snapshot.nodes or _NO_NODES
         self._open.clear()
+        self._unsure.clear()
         self._barriers = find_barriers(self.request, snapshot)
         if self._barriers.unknown:
             return self._barriers.unknown
         if self._fits_columns and not self._barriers.is_exclusive:
-            self._free, self._total = table_of(snapshot).count(self.request)
+            table = table_of(snapshot)
+            self._free, self._total = table.count(self.request)
+            for state in table.with_cards:
+                self._count_cards(state)
             for name in self._barriers.by_node:
                 self._free -= count_on_node(self.request, states[name])[0]
         else:
@@ -187,23 +201,43 @@ class SeatIndex:
                 free, total = self._part((states or _NO_NODES).get(name))
                 self._free += sign * free
                 self._total += sign * total
+            if name not in (snapshot.nodes or _NO_NODES):
+                self._unsure.pop(name, None)
+
+    def _count_cards(self, state: NodeState) -> None:
+        """Replace what a node was counted for without a look at its cards."""
+        request, node = self.request, state.node
+        if fraction_asked(None, request.requests, node) is None or not self._is_open(node):
+            return
+        free, total = count_on_node(request, state, is_open=True)
+        load = load_against(request, state.load)
+        self._free += free - room_beside(request, node.allocatable, load)
+        self._total += total - room_beside(request, node.allocatable, NO_LOAD)
 
     def _part(self, state: NodeState | None) -> tuple[int, int]:
         """Return the free and the total seats of one node."""
         if state is None:
             return 0, 0
-        node = state.node
+        return count_on_node(
+            self.request,
+            state,
+            is_barred=state.node.name in self._barriers.by_node,
+            is_exclusive=self._barriers.is_exclusive,
+            is_open=self._is_open(state.node),
+        )
+
+    def _is_open(self, node: Node) -> bool:
+        """Tell whether nothing in the node itself refuses; note whether its cards are unknown."""
         known = self._open.get(node.name)
         if known is None or known[0] is not node:
             known = node, not static_rejections(self.request, node)
             self._open[node.name] = known
-        return count_on_node(
-            self.request,
-            state,
-            is_barred=node.name in self._barriers.by_node,
-            is_exclusive=self._barriers.is_exclusive,
-            is_open=known[1],
-        )
+            parts = fraction_asked(self.request.fraction, self.request.requests, node)
+            reason = why_unknown(parts, node) if parts is not None and known[1] else ""
+            self._unsure.pop(node.name, None)
+            if reason:
+                self._unsure[node.name] = reason
+        return known[1]
 
 
 def _why_unknown(snapshot: Snapshot, request: PodRequest) -> str:
