@@ -5,17 +5,16 @@ A kubelet reports the names of its images in the node's status, at most fifty of
 there, and a cluster in which no node lists any image does not report them at all.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from gpu_spawner.core.cluster.objects import Node
 from gpu_spawner.core.cluster.snapshot import NodeState
+from gpu_spawner.core.preload.image_names import spellings
 
-__all__ = ["Held", "ImagePlaces", "spellings"]
+__all__ = ["Held", "ImagePlaces"]
 
 _FULL_LIST: Final = 50
-_DOCKER: Final = "docker.io/"
-_LIBRARY: Final = "docker.io/library/"
 
 
 class Held(NamedTuple):
@@ -26,34 +25,6 @@ class Held(NamedTuple):
 
 
 _NOTHING_HELD: Final = Held(frozenset(), is_full=False)
-
-
-def spellings(reference: str) -> Iterator[str]:
-    """Yield the names under which a container runtime may list an image.
-
-    >>> list(spellings("python:3.13"))
-    ['docker.io/library/python:3.13', 'library/python:3.13', 'python:3.13']
-    >>> list(spellings("quay.io/site/base"))
-    ['quay.io/site/base:latest']
-    >>> list(spellings("quay.io/site/base:1@sha256:ab"))
-    ['quay.io/site/base@sha256:ab']
-    """
-    first, slash, _ = reference.partition("/")
-    if not slash:
-        reference = f"{_LIBRARY}{reference}"
-    elif "." not in first and ":" not in first and first != "localhost":
-        reference = f"{_DOCKER}{reference}"
-    repository, at, digest = reference.partition("@")
-    if at:
-        # A name with a digest is listed without its tag.
-        head, colon, tail = repository.rpartition(":")
-        reference = f"{head if colon and '/' not in tail else repository}@{digest}"
-    elif ":" not in reference.rpartition("/")[2]:
-        reference = f"{reference}:latest"
-    yield reference
-    for prefix in (_DOCKER, _LIBRARY):
-        if reference.startswith(prefix):
-            yield reference.removeprefix(prefix)
 
 
 class ImagePlaces:
