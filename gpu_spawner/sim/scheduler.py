@@ -1,24 +1,28 @@
 """The scheduler of the embedded cluster: binds waiting pods as ``core.placement`` decides.
 
 An ordinary client. Pods are tried in the order of their priority and age; one that fits nowhere is
-told why, in the words of the real scheduler, and tried again whenever the cluster changes.
+told why, in the words of the real scheduler, and tried again whenever the cluster changes. A pod's
+claims get their devices before it is bound.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from gpu_spawner.core.cluster.objects import node_from_api, pod_from_api
-from gpu_spawner.core.cluster.state import ClusterState
+from gpu_spawner.core.cluster.decoding import decode_watch_event
+from gpu_spawner.core.cluster.objects import node_from_api, pod_from_api, to_json
+from gpu_spawner.core.cluster.state import KINDS, ClusterState
 from gpu_spawner.core.errors import ClusterError, ConfigError
 from gpu_spawner.core.placement.pod_request import PodRequest, request_from_pod
 from gpu_spawner.core.placement.scheduling import Placed, schedule
+from gpu_spawner.sim.claim_binding import ClaimBinding
 from gpu_spawner.sim.client import KubeClient
 from gpu_spawner.sim.informer import Informer
+from gpu_spawner.sim.pod_claims import CLAIMS
 from gpu_spawner.sim.recorder import EventRecorder, pod_reference
 from gpu_spawner.sim.times import now_utc, time_text
 
@@ -27,6 +31,7 @@ __all__ = ["Scheduler"]
 _log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
+_DEVICES = "/apis/resource.k8s.io/v1"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +39,7 @@ class _WaitingPod:
     """A pod to bind.
 
     Attributes:
+        request: what it asks for; it changes once its claims are made.
         reported: the reason for waiting that was written last.
     """
 
@@ -57,8 +63,10 @@ class Scheduler:
         self._name = name
         self._recorder = EventRecorder(client, name, instance=f"{name}-sim")
         self._state = ClusterState()
-        self._state.replace_all("nodes", ())
-        self._state.replace_all("pods", ())
+        for kind in KINDS:
+            # Of taint rules there are none here, and templates are the claim controller's.
+            self._state.replace_all(kind, ())
+        self._claims = ClaimBinding(client, self._follow("resourceclaims"))
         self._waiting: dict[str, _WaitingPod] = {}
         # Bound by us, but not yet seen bound in the watch: uid -> node.
         self._assumed: dict[str, str] = {}
@@ -67,15 +75,22 @@ class Scheduler:
 
     async def run(self) -> None:
         """Schedule until cancelled."""
-        nodes = Informer(self._client, "/api/v1/nodes", self._on_node)
-        pods = Informer(self._client, "/api/v1/pods", self._on_pod)
+        informers = [
+            Informer(self._client, "/api/v1/nodes", self._on_node),
+            Informer(self._client, "/api/v1/pods", self._on_pod),
+            Informer(self._client, CLAIMS, self._claims.on_event),
+            *(
+                Informer(self._client, f"{_DEVICES}/{kind}", self._follow(kind))
+                for kind in ("deviceclasses", "resourceslices")
+            ),
+        ]
         async with asyncio.TaskGroup() as group:
             group.create_task(self._recorder.run())
-            group.create_task(nodes.run())
-            group.create_task(pods.run())
-            # Half a picture would place pods on top of others.
-            await nodes.synced.wait()
-            await pods.synced.wait()
+            for informer in informers:
+                group.create_task(informer.run())
+            for informer in informers:
+                # Half a picture would place pods on top of others.
+                await informer.synced.wait()
             while True:
                 await self._wake.wait()
                 self._wake.clear()
@@ -84,6 +99,16 @@ class Scheduler:
     def _on_node(self, event: str, node: dict[str, Any]) -> None:
         if self._state.apply("nodes", event, node_from_api(node)):
             self._wake.set()
+
+    def _follow(self, kind: str) -> Callable[[str, dict[str, Any]], None]:
+        """Return what takes the changes of one kind into the picture."""
+
+        def on_change(event: str, obj: dict[str, Any]) -> None:
+            seen = decode_watch_event(kind, to_json({"type": event, "object": obj}))
+            if self._state.apply(kind, event, seen.obj):
+                self._wake.set()
+
+        return on_change
 
     def _on_pod(self, event: str, manifest: dict[str, Any]) -> None:
         uid = manifest["metadata"]["uid"]
@@ -98,6 +123,9 @@ class Scheduler:
             self._waiting.pop(uid, None)
         elif known := self._waiting.get(uid):
             known.manifest = manifest
+            if (request := _request_of(manifest)) is not None and request != known.request:
+                known.request = request
+                self._wake.set()
         else:
             self._add(manifest)
 
@@ -110,11 +138,8 @@ class Scheduler:
         )
 
     def _add(self, manifest: dict[str, Any]) -> None:
-        try:
-            # The cluster's volumes are folders of this machine: any node can mount them.
-            request = request_from_pod(manifest, volumes_bind_anywhere=True)
-        except ConfigError as error:
-            _log.warning("pod %s cannot be scheduled: %s", manifest["metadata"]["name"], error)
+        request = _request_of(manifest)
+        if request is None:
             return
         self._arrivals += 1
         waiting = _WaitingPod(manifest=manifest, request=request, arrival=self._arrivals)
@@ -125,18 +150,20 @@ class Scheduler:
         for uid in sorted(self._waiting, key=lambda each: self._waiting[each].rank):
             # It may be gone since the round began.
             waiting = self._waiting.get(uid)
-            if waiting is None:
+            if waiting is None or self._claims.obstacle(waiting.manifest):
                 continue
             outcome = schedule(self._state.snapshot(None), waiting.request)
             try:
                 if isinstance(outcome, Placed):
-                    await self._bind(waiting, outcome.node)
+                    await self._bind(waiting, outcome)
                 elif outcome.message != waiting.reported:
                     await self._refuse(waiting, outcome.message)
             except ClusterError as error:
                 await self._cope(waiting, error)
 
-    async def _bind(self, waiting: _WaitingPod, node: str) -> None:
+    async def _bind(self, waiting: _WaitingPod, placed: Placed) -> None:
+        node = placed.node
+        given = await self._claims.bind(waiting.manifest, placed.claims)
         metadata = waiting.manifest["metadata"]
         namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
         binding = {
@@ -150,6 +177,7 @@ class Scheduler:
             await self._client.create(f"{_path(waiting.manifest)}/binding", binding)
         except ClusterError:
             self._assumed.pop(uid, None)
+            await self._claims.take_back(waiting.manifest, given)
             raise
         # From here on the pod counts on its node, whenever the watch gets round to saying so.
         if self._waiting.pop(uid, None) is not None:
@@ -194,6 +222,15 @@ class Scheduler:
         waiting.reported = ""
         self._wake.set()
         await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _request_of(manifest: Mapping[str, Any]) -> PodRequest | None:
+    try:
+        # The cluster's volumes are folders of this machine: any node can mount them.
+        return request_from_pod(manifest, volumes_bind_anywhere=True)
+    except ConfigError as error:
+        _log.warning("pod %s cannot be scheduled: %s", manifest["metadata"]["name"], error)
+        return None
 
 
 def _path(pod: Mapping[str, Any]) -> str:

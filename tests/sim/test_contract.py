@@ -29,7 +29,6 @@ NOT_SERVED = {
     "claim generated, allocated and reserved": "the claim controller comes with device claims",
     "pod status names the claim": "the claim controller comes with device claims",
     "its reason": "the scheduler allocates devices when device claims come",
-    "events of a pod naming a missing template": "the scheduler does not wait for claims yet",
     "the device freed goes to the waiting pod": "the scheduler allocates devices when claims come",
 }
 
