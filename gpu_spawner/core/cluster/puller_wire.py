@@ -34,10 +34,14 @@ class _Wire(msgspec.Struct, rename="camel", gc=False):
 
 
 class PullerOwner(_Wire):
+    """An entry of ``metadata.ownerReferences``."""
+
     uid: str | None = None
 
 
 class PullerMeta(_Wire):
+    """``metadata`` of an object."""
+
     name: str | None = None
     uid: str | None = None
     resource_version: str | None = None
@@ -50,57 +54,79 @@ class PullerMeta(_Wire):
 
 
 class PullerRequirement(_Wire):
+    """A requirement of a node selector's term."""
+
     key: str | None = None
     operator: str | None = None
     values: list[str] | None = None
 
 
 class PullerTerm(_Wire):
+    """A term of a node selector."""
+
     match_expressions: list[PullerRequirement] | None = None
     match_fields: list[PullerRequirement] | None = None
 
 
 class PullerTerms(_Wire):
+    """Terms, one of which must match."""
+
     node_selector_terms: list[PullerTerm] | None = None
 
 
 class PullerNodeAffinity(_Wire):
+    """``affinity.nodeAffinity``, as far as it refuses."""
+
     required: PullerTerms | None = msgspec.field(
         name="requiredDuringSchedulingIgnoredDuringExecution", default=None
     )
 
 
 class PullerAffinity(_Wire):
+    """``spec.affinity`` of a pod."""
+
     node_affinity: PullerNodeAffinity | None = None
 
 
 class PullerPodSpec(_Wire):
+    """``spec`` of a pod: where it is meant to be, and where it is."""
+
     node_name: str | None = None
     affinity: PullerAffinity | None = None
 
 
 class PullerWaiting(_Wire):
+    """Why a container waits."""
+
     reason: str | None = None
     message: str | None = None
 
 
 class PullerContainerState(_Wire):
+    """What a container is doing."""
+
     waiting: PullerWaiting | None = None
 
 
 class PullerContainerStatus(_Wire):
+    """A container's status, and what the runtime calls its image."""
+
     name: str | None = None
     image_id: str | None = msgspec.field(name="imageID", default=None)
     state: PullerContainerState | None = None
 
 
 class PullerCondition(_Wire):
+    """A condition of a pod, and since when it is so."""
+
     type: str | None = None
     status: str | None = None
     last_transition_time: dt.datetime | None = None
 
 
 class PullerPodStatus(_Wire):
+    """``status`` of a pod."""
+
     phase: str | None = None
     reason: str | None = None
     message: str | None = None
@@ -118,14 +144,20 @@ class WirePullerPod(_Wire):
 
 
 class PullerTemplate(_Wire):
+    """A DaemonSet's template."""
+
     spec: PullerPodSpec | None = None
 
 
 class PullerSetSpec(_Wire):
+    """``spec`` of a DaemonSet."""
+
     template: PullerTemplate | None = None
 
 
 class PullerSetStatus(_Wire):
+    """``status`` of a DaemonSet, as its controller counts."""
+
     observed_generation: int | None = None
     desired_number_scheduled: int | None = None
     number_ready: int | None = None
