@@ -18,6 +18,7 @@ from tornado.web import Application
 
 from gpu_spawner.core.errors import ConfigError
 from gpu_spawner.hub.handlers import OffersHandler, OffersStreamHandler
+from gpu_spawner.hub.inventory_handlers import AdminPageHandler, InventoryHandler
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.metrics import LiveCollector
 from gpu_spawner.hub.registry import ensure_live, is_live
@@ -88,8 +89,10 @@ def add_routes(application: Application, hub_prefix: str, live: Live) -> None:
         [
             (url_path_join(api, "offers"), OffersHandler, {"live": live}),
             (url_path_join(api, "offers", "stream"), OffersStreamHandler, {"live": live}),
+            (url_path_join(api, "inventory"), InventoryHandler, {"live": live}),
+            (url_path_join(base, "admin"), AdminPageHandler, {"live": live}),
             (
-                url_path_join(base, "static", "(page[.](?:css|js))"),
+                url_path_join(base, "static", "((?:page|admin)[.](?:css|js))"),
                 StaticFiles,
                 {"path": str(STATIC_DIRECTORY)},
             ),

@@ -36,7 +36,7 @@ c.JupyterHub.services = [{{"name": "tests", "api_token": {token!r}}}]
 c.JupyterHub.load_roles = [
     {{"name": "tests", "services": ["tests"],
       "scopes": ["admin:users", "admin:servers", "list:users", "access:servers",
-                 "read:metrics"]}},
+                 "read:metrics", "admin-ui"]}},
 ]
 c.KubeSpawner.namespace = "gpu-demo"
 c.KubeSpawner.start_timeout = 60

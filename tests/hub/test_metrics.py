@@ -51,8 +51,11 @@ class TestGauges:
             for state in ("free", "total"):
                 labels = {"profile": "gpus", "choice": choice["key"], "state": state}
                 assert value(hub, "seats", **labels) == choice[state]
-        assert value(hub, "devices", flavor="h100", share="whole", state="free") == 4
-        assert value(hub, "devices", flavor="h100", share="whole", state="used") == 0
+        (count,) = gpus["flavors"]
+        for state in ("free", "used"):
+            expected = count["free"] if state == "free" else count["total"] - count["free"]
+            labels = {"flavor": "h100", "share": "whole", "state": state}
+            assert value(hub, "devices", **labels) == expected
 
     def test_each_choice_is_in_one_state(self, hub: RunningHub, user: str) -> None:
         hub.rest("GET", f"gpu-spawner/offers?user={user}")

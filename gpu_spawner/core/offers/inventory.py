@@ -1,0 +1,238 @@
+"""Every node with GPUs: what it has, who holds it since when, which images are there.
+
+For admins. Offers answer "can I start"; this answers "where are they all". It is a plain reading of
+a snapshot: nothing is estimated, and what is unknown stays unknown.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from gpu_spawner.core.catalog.flavors import Flavor
+from gpu_spawner.core.catalog.model import Catalog
+from gpu_spawner.core.catalog.products import PRODUCT_LABEL, parse_product
+from gpu_spawner.core.cluster.objects import Node, Pod
+from gpu_spawner.core.cluster.snapshot import NodeState, Snapshot
+from gpu_spawner.core.offers.image_places import ImagePlaces
+
+__all__ = ["Holder", "Inventory", "NodeInventory", "Stock", "WaitingPod", "take_inventory"]
+
+_DEVICE_DOMAINS: Final = frozenset(
+    {
+        "amd.com",
+        "aws.amazon.com",
+        "google.com",
+        "gpu.intel.com",
+        "habana.ai",
+        "nvidia.com",
+        "volcano.sh",
+    }
+)
+"""Domains of the extended resources that vendors' device plugins offer; flavors add theirs."""
+_PROFILE_LABEL: Final = "gpu-spawner.jupyter.org/profile"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stock:
+    """One kind of device on one node.
+
+    Attributes:
+        resource: the extended resource, such as ``nvidia.com/gpu``.
+        total: how many the node offers.
+        used: how many its pods asked for; None while pods are unknown. More than ``total`` where
+            devices failed under running pods.
+    """
+
+    resource: str
+    total: int
+    used: int | None
+
+    @property
+    def free(self) -> int | None:
+        """How many nobody asked for; None while pods are unknown."""
+        return None if self.used is None else max(0, self.total - self.used)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A pod with devices.
+
+    Attributes:
+        username, servername: whose server it is; empty for pods that are no servers.
+        profile: the slug of the profile it was started as; empty for other pods.
+        since: Unix time at which the pod was made.
+    """
+
+    namespace: str
+    pod: str
+    username: str
+    servername: str
+    profile: str
+    devices: tuple[tuple[str, int], ...]
+    since: int
+    is_terminating: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingPod:
+    """A pod that asks for devices and has no node yet; ``because`` is the scheduler's reason."""
+
+    namespace: str
+    pod: str
+    username: str
+    servername: str
+    devices: tuple[tuple[str, int], ...]
+    since: int
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeInventory:
+    """One node.
+
+    Attributes:
+        flavors: the names of the catalog's flavors that it has the labels of.
+        images: the names of the catalog's images that its kubelet lists.
+    """
+
+    name: str
+    flavors: tuple[str, ...]
+    is_ready: bool
+    is_cordoned: bool
+    stocks: tuple[Stock, ...]
+    holders: tuple[Holder, ...]
+    images: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """All of it.
+
+    Attributes:
+        nodes: those with devices, by name; None while nodes are unknown.
+        waiting: the oldest first; None while pods are unknown.
+        unknown: why a kind of object is not known, by its plural.
+    """
+
+    nodes: tuple[NodeInventory, ...] | None
+    waiting: tuple[WaitingPod, ...] | None
+    unknown: Mapping[str, str]
+    as_of: float | None
+
+
+def take_inventory(snapshot: Snapshot, catalog: Catalog) -> Inventory:
+    """Read who holds what from a snapshot.
+
+    Args:
+        snapshot: the cluster.
+        catalog: names the flavors and the images.
+    """
+    domains = _DEVICE_DOMAINS | {
+        flavor.resource.partition("/")[0] for flavor in catalog.flavors.values()
+    }
+    places = ImagePlaces({name: image.reference for name, image in catalog.images.items()})
+    is_counted = snapshot.pods is not None
+    nodes = None
+    if snapshot.nodes is not None:
+        found = [
+            _node(state, catalog, places, domains, is_counted=is_counted)
+            for _, state in sorted(snapshot.nodes.items())
+        ]
+        nodes = tuple(node for node in found if node.stocks or node.flavors)
+    return Inventory(
+        nodes=nodes,
+        waiting=_waiting(snapshot.pods.values(), domains) if snapshot.pods is not None else None,
+        unknown=dict(snapshot.unknown),
+        as_of=snapshot.as_of,
+    )
+
+
+def _node(
+    state: NodeState,
+    catalog: Catalog,
+    places: ImagePlaces,
+    domains: frozenset[str],
+    *,
+    is_counted: bool,
+) -> NodeInventory:
+    node = state.node
+    stocks = [
+        Stock(
+            resource=name,
+            total=node.allocatable.amount(name),
+            used=state.used.amount(name) if is_counted else None,
+        )
+        for name in sorted({*node.allocatable, *state.used})
+        if _is_device(name, domains)
+    ]
+    holders = [
+        Holder(
+            namespace=pod.namespace,
+            pod=pod.name,
+            username=pod.username,
+            servername=pod.servername,
+            profile=pod.labels.get(_PROFILE_LABEL, ""),
+            devices=_devices(pod, domains),
+            since=pod.created,
+            is_terminating=pod.is_terminating,
+        )
+        for pod in state.holders
+    ]
+    return NodeInventory(
+        name=node.name,
+        flavors=tuple(
+            name for name, flavor in catalog.flavors.items() if _has_labels_of(node, flavor)
+        ),
+        is_ready=node.is_ready,
+        is_cordoned=node.is_cordoned,
+        stocks=tuple(stock for stock in stocks if stock.total or stock.used),
+        holders=tuple(holder for holder in holders if holder.devices),
+        images=tuple(sorted(places.held(node).images)),
+    )
+
+
+def _waiting(pods: Iterable[Pod], domains: frozenset[str]) -> tuple[WaitingPod, ...]:
+    found = [
+        WaitingPod(
+            namespace=pod.namespace,
+            pod=pod.name,
+            username=pod.username,
+            servername=pod.servername,
+            devices=_devices(pod, domains),
+            since=pod.created,
+            because=pod.unschedulable_message,
+        )
+        for pod in pods
+        if not pod.node_name and pod.phase == "Pending"
+    ]
+    return tuple(
+        sorted(
+            (pod for pod in found if pod.devices),
+            key=lambda pod: (pod.since, pod.namespace, pod.pod),
+        )
+    )
+
+
+def _devices(pod: Pod, domains: frozenset[str]) -> tuple[tuple[str, int], ...]:
+    return tuple(
+        (name, amount)
+        for name, amount in sorted(pod.requests.items())
+        if amount and _is_device(name, domains)
+    )
+
+
+def _is_device(resource: str, domains: frozenset[str]) -> bool:
+    return resource.partition("/")[0] in domains
+
+
+def _has_labels_of(node: Node, flavor: Flavor) -> bool:
+    """Tell whether a node has a flavor's GPUs, shared, sliced or whole."""
+    for label in flavor.node_labels:
+        value = node.labels.get(label.key, "")
+        if label.key == PRODUCT_LABEL:
+            models = {parse_product(one).model for one in label.values}
+            if parse_product(value).model not in models:
+                return False
+        elif value not in label.values:
+            return False
+    return bool(flavor.node_labels)

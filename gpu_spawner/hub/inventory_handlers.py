@@ -1,0 +1,121 @@
+"""For admins: every GPU and who holds it, as JSON and as a page.
+
+Both need JupyterHub's scope ``admin-ui``, as its own admin page does: they name nodes, users and
+pods, which nobody else is shown.
+"""
+
+import json
+import time
+from datetime import UTC
+from importlib.resources import files
+from typing import Any, Final
+
+from jupyterhub import orm
+from jupyterhub.apihandlers.base import APIHandler
+from jupyterhub.handlers.base import BaseHandler
+from jupyterhub.scopes import needs_scope
+
+from gpu_spawner.core.offers.inventory import take_inventory
+from gpu_spawner.core.wording import say_duration
+from gpu_spawner.hub.inventory_document import inventory_document
+from gpu_spawner.hub.live import Live
+from gpu_spawner.hub.page_words import age_words
+from gpu_spawner.hub.static_files import static_url
+
+__all__ = ["AdminPageHandler", "InventoryHandler"]
+
+_SCOPE: Final = "admin-ui"
+
+
+def _document(live: Live, db: Any) -> tuple[dict[str, Any], str]:
+    return inventory_document(
+        take_inventory(live.snapshot(), live.catalog),
+        last_activity=_last_activity(db),
+        problems=live.catalog_problems,
+        watch=live.watch_status(),
+        now=time.time(),
+    )
+
+
+def _last_activity(db: Any) -> dict[tuple[str, str], float]:
+    """Return when each running server was last used, as JupyterHub's proxy and servers told it."""
+    running = (
+        db.query(orm.User.name, orm.Spawner.name, orm.Spawner.last_activity)
+        .join(orm.Spawner, orm.Spawner.user_id == orm.User.id)
+        .filter(orm.Spawner.server_id.isnot(None))
+    )
+    # JupyterHub stores UTC without saying so.
+    return {
+        (user, server): at.replace(tzinfo=UTC).timestamp()
+        for user, server, at in running
+        if at is not None
+    }
+
+
+class InventoryHandler(APIHandler):
+    """``GET /hub/api/gpu-spawner/inventory``."""
+
+    _etag = ""
+
+    def initialize(self, live: Live) -> None:
+        """Take what the route carries."""
+        self.live = live
+
+    def compute_etag(self) -> str | None:
+        """Compare what is told, not when it was read."""
+        return self._etag or None
+
+    @needs_scope(_SCOPE)
+    async def get(self) -> None:
+        """Answer with every node, holder and waiting pod."""
+        document, etag = _document(self.live, self.db)
+        self._etag = f'W/"{etag}"'
+        self.set_header("Cache-Control", "private, no-cache")
+        self.finish(json.dumps(document))
+
+
+class AdminPageHandler(BaseHandler):
+    """``GET /hub/gpu-spawner/admin``: the same for people."""
+
+    def initialize(self, live: Live) -> None:
+        """Take what the route carries."""
+        self.live = live
+
+    @needs_scope(_SCOPE)
+    async def get(self) -> None:
+        """Show the page."""
+        document, _ = _document(self.live, self.db)
+        now = time.time()
+        text = files("gpu_spawner.hub").joinpath("templates", "admin.html").read_text("utf-8")
+        # JupyterHub's own environment: the page stands in the frame of every other page of the hub.
+        template = self.settings["jinja2_env"].from_string(text)
+        html = await template.render_async(
+            **self.template_namespace,
+            xsrf_token=self.xsrf_token.decode("ascii"),
+            inventory=document,
+            summary=_summary(document),
+            age=age_words(document["age_seconds"]),
+            ago=lambda at: say_duration(max(0.0, now - at)) if at else "",
+            css_url=static_url(self.hub.base_url, "admin.css"),
+        )
+        self.finish(html)
+
+
+def _summary(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Add the nodes up by flavor and resource, in the order of their first node.
+
+    What is free on a node that takes no pods is not free.
+    """
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for node in document["nodes"] or ():
+        for device in node["devices"]:
+            flavor = ", ".join(node["flavors"]) or "other nodes"
+            row = rows.setdefault(
+                (flavor, device["resource"]),
+                {"flavor": flavor, "resource": device["resource"], "total": 0, "free": 0},
+            )
+            row["total"] += device["total"]
+            is_known = row["free"] is not None and device["free"] is not None
+            is_open = node["ready"] and not node["cordoned"]
+            row["free"] = row["free"] + is_open * device["free"] if is_known else None
+    return list(rows.values())
