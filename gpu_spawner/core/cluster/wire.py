@@ -27,6 +27,8 @@ __all__ = [
     "WirePodAffinityTerm",
     "WirePodSpec",
     "WirePort",
+    "WireRequestAnnotations",
+    "WireRequestMeta",
     "WireRequirement",
 ]
 
@@ -332,9 +334,35 @@ class WireRequestStatus(_Wire):
     resource_claim_statuses: list[WireClaimStatusReference] | None = None
 
 
+class WireRequestAnnotations(WireAnnotations):
+    """Annotations by which a pod asks for parts of cards, beside those it was given them by."""
+
+    gpu_fraction_num_devices: str | None = msgspec.field(
+        name="gpu-fraction-num-devices", default=None
+    )
+    use_type: str | None = msgspec.field(name="nvidia.com/use-gputype", default=None)
+    nouse_type: str | None = msgspec.field(name="nvidia.com/nouse-gputype", default=None)
+    use_uuid: str | None = msgspec.field(name="nvidia.com/use-gpuuuid", default=None)
+    nouse_uuid: str | None = msgspec.field(name="nvidia.com/nouse-gpuuuid", default=None)
+    numa_bind: str | None = msgspec.field(name="nvidia.com/numa-bind", default=None)
+    hami_mode: str | None = msgspec.field(name="nvidia.com/vgpu-mode", default=None)
+    hami_policy: str | None = msgspec.field(name="hami.io/gpu-scheduler-policy", default=None)
+    volcano_mode: str | None = msgspec.field(name="volcano.sh/vgpu-mode", default=None)
+    volcano_use_uuid: str | None = msgspec.field(name="volcano.sh/vgpu-use-gpuuuid", default=None)
+    volcano_nouse_uuid: str | None = msgspec.field(
+        name="volcano.sh/vgpu-nouse-gpuuuid", default=None
+    )
+
+
+class WireRequestMeta(WireMeta):
+    """``metadata`` of a pod that is to be placed."""
+
+    annotations: WireRequestAnnotations | None = None
+
+
 class WireRequest(_Wire):
     """A pod manifest whose seats are counted."""
 
-    metadata: WireMeta | None = None
+    metadata: WireRequestMeta | None = None
     spec: WireRequestSpec | None = None
     status: WireRequestStatus | None = None

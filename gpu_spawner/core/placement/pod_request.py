@@ -21,16 +21,18 @@ from gpu_spawner.core.cluster.pod_resources import effective_requests
 from gpu_spawner.core.cluster.selectors import NO_EXECUTE, NodeSelectorTerm, Toleration
 from gpu_spawner.core.cluster.wire import (
     WireAffinity,
-    WireMeta,
     WireNodeAffinity,
     WireNodeSelectorTerm,
     WireRequest,
+    WireRequestAnnotations,
+    WireRequestMeta,
     WireRequestSpec,
     WireRequestStatus,
 )
 from gpu_spawner.core.devices.fractions.request import FractionRequest
 from gpu_spawner.core.errors import ConfigError, Problem
 from gpu_spawner.core.placement.claim_wishes import ClaimWish, claim_wishes
+from gpu_spawner.core.placement.fraction_wishes import fraction_wish
 from gpu_spawner.core.resources import ResourceVector
 
 __all__ = ["CLAIMS_NOT_COUNTED", "PodRequest", "PreferredTerm", "request_from_pod"]
@@ -139,7 +141,7 @@ def _build(
     *,
     volumes_bind_anywhere: bool,
 ) -> PodRequest:
-    meta = wire.metadata or WireMeta()
+    meta = wire.metadata or WireRequestMeta()
     spec = wire.spec or WireRequestSpec()
     if not spec.containers:
         raise ValueError("spec.containers: missing")
@@ -151,8 +153,11 @@ def _build(
     claims, unknown = claim_wishes(
         spec.resource_claims or (), status.resource_claim_statuses or (), claim_specs
     )
+    fraction, uncounted = fraction_wish(
+        meta.annotations or WireRequestAnnotations(), spec.scheduler_name or "", spec.containers
+    )
     return PodRequest(
-        requests=requests,
+        requests=fraction.without_uncounted(requests) if fraction else requests,
         node_selector=tuple(sorted((spec.node_selector or {}).items())),
         affinity=_required_terms(node_affinity),
         preferred=_preferred_terms(node_affinity),
@@ -166,7 +171,9 @@ def _build(
         may_preempt=spec.preemption_policy != "Never",
         gates=tuple(gate.name or "" for gate in spec.scheduling_gates or ()),
         claims=claims,
+        fraction=fraction,
         unknown=unknown
+        or uncounted
         or _what_cannot_be_judged(
             spec, affinity, requests, volumes_bind_anywhere=volumes_bind_anywhere
         ),
