@@ -23,6 +23,8 @@ from gpu_spawner.sim.apiserver.api_errors import ApiError
 from gpu_spawner.sim.apiserver.faults import Fault, RequestFacts
 from gpu_spawner.sim.apiserver.server import ApiServer
 
+pytestmark = pytest.mark.hosts
+
 PATH = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaimtemplates"
 PODS = "/api/v1/namespaces/default/pods"
 HOUR = 3600.0
