@@ -149,7 +149,7 @@ class SeatIndex:
             )
         self._snapshot = snapshot
         if not self._free and self._unsure:  # none that is known of, but there may be some
-            reason = next(iter(self._unsure.values()))
+            reason = self._unsure[min(self._unsure)]
             return Seats(free=None, total=None, unknown=reason, nodes=self._judged(_NO_NODES))
         nodes = self._judged(snapshot.nodes or _NO_NODES)
         return Seats(free=self._free, total=self._total, unknown=None, nodes=nodes)
