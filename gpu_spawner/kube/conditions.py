@@ -3,7 +3,8 @@
 To follow one more kind of object: a line in ``KINDS``, and a reader in ``core.cluster.decoding``.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 __all__ = ["KINDS", "WITHDRAWN_BY_STATUS", "Condition", "ReflectorStatus", "WatchedKind"]
@@ -30,22 +31,35 @@ WITHDRAWN_BY_STATUS = {403: Condition.FORBIDDEN, 404: Condition.NOT_SERVED}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedKind:
-    """A kind of object, in the whole cluster.
+    """A kind of object, in the whole cluster or in one namespace.
 
     Attributes:
         name: the plural, as in RBAC rules and in ``Snapshot.unknown``.
-        path: where the API server lists it, across namespaces. There is no fallback to the hub's
-            own namespace: GPUs held by pods of other namespaces would look free.
+        path: where the API server lists it. What offers are counted from is listed across
+            namespaces, without a fallback to the hub's own: GPUs held by pods of other namespaces
+            would look free.
+        query: selectors, for a part of the objects there.
+        form: which reader of ``core.cluster.decoding`` they are read by; empty for ``name``.
+        namespace: where they are; empty for the whole cluster.
     """
 
     name: str
     path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    form: str = ""
+    namespace: str = ""
+
+    @property
+    def reader(self) -> str:
+        """The name of the reader of ``core.cluster.decoding``."""
+        return self.form or self.name
 
     def why_unknown(self, condition: Condition) -> str:
         """Say for people why nothing is known of this kind under a withdrawn condition."""
         if condition is Condition.NOT_SERVED:
             return f"the cluster does not serve {self.path}"
-        return f"the hub may not read {self.name} in the whole cluster"
+        where = f"in the namespace {self.namespace}" if self.namespace else "in the whole cluster"
+        return f"the hub may not read {self.name} {where}"
 
 
 KINDS = (

@@ -32,7 +32,7 @@ class Listing:
 async def list_all(
     client: ClusterClient, kind: WatchedKind, *, page_size: int, timeout_seconds: float
 ) -> Listing:
-    """List a kind in the whole cluster.
+    """List all objects of a kind.
 
     Args:
         client: the connection.
@@ -57,12 +57,12 @@ async def _read_pages(
     client: ClusterClient, kind: WatchedKind, page_size: int, timeout_seconds: float
 ) -> Listing:
     doing = f"listing {kind.name}"
-    query = {"limit": str(page_size)} if page_size else {}
+    query = dict(kind.query) | ({"limit": str(page_size)} if page_size else {})
     objects: list[Any] = []
     token = ""
     while True:
         body = await client.get(kind.path, query, doing=doing, timeout_seconds=timeout_seconds)
-        page = decode_list(kind.name, body)
+        page = decode_list(kind.reader, body)
         objects.extend(page.items)
         if not page.next_token:
             if not page.resource_version:

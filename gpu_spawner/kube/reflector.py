@@ -201,6 +201,7 @@ class Reflector:
     async def _watch(self) -> None:
         settings = self._settings
         query = {
+            **self.kind.query,
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": self._version,
@@ -252,7 +253,7 @@ class Reflector:
         changed = False
         try:
             for line in lines:
-                event = decode_watch_event(self.kind.name, line)
+                event = decode_watch_event(self.kind.reader, line)
                 if event.type == "ERROR":
                     self._version = ""
                     raise ClusterError(

@@ -19,6 +19,9 @@ from gpu_spawner.core.cluster.device_wire import (
     WireTemplate,
 )
 from gpu_spawner.core.cluster.objects import Node, Pod, build_node, build_pod
+from gpu_spawner.core.cluster.pull_events import WirePullEvent, build_pull_event
+from gpu_spawner.core.cluster.puller_wire import WirePullerPod, WirePullerSet
+from gpu_spawner.core.cluster.pullers import build_puller_pod, build_puller_set
 from gpu_spawner.core.cluster.wire import WireListMeta, WireMeta, WireNode, WirePod
 from gpu_spawner.core.errors import ClusterError
 
@@ -107,6 +110,9 @@ _READERS: Final = {
     "resourceclaims": _reader(WireClaim, build_claim),
     "resourceclaimtemplates": _reader(WireTemplate, build_template),
     "devicetaintrules": _reader(WireTaintRule, build_taint_rule),
+    "puller-pods": _reader(WirePullerPod, build_puller_pod),
+    "puller-sets": _reader(WirePullerSet, build_puller_set),
+    "pull-events": _reader(WirePullEvent, build_pull_event),
 }
 _decode_line = msgspec.json.Decoder(_Line).decode
 _decode_bookmark = msgspec.json.Decoder(_Bookmark).decode
