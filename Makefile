@@ -6,7 +6,7 @@ OLDEST := .venv-oldest
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo demo-torch test test-oldest lint types bench clean
+.PHONY: demo demo-torch test test-oldest lint types docs bench clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/gpu-spawner demo $(ARGS)
@@ -15,7 +15,7 @@ demo: $(VENV)/.demo
 demo-torch: $(VENV)/.demo $(VENV)/.torch
 	@exec $(BIN)/gpu-spawner demo $(ARGS)
 
-test: lint types
+test: lint types docs
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 	$(MAKE) --no-print-directory test-oldest
 
@@ -29,6 +29,9 @@ lint: $(VENV)/.test
 
 types: $(VENV)/.test
 	$(BIN)/mypy
+
+docs: $(VENV)/.test
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
 
 bench: $(VENV)/.test
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --benchmark-columns=min,median,rounds $(PYTEST_ARGS)

@@ -14,12 +14,12 @@ from gpu_spawner._version import __version__
 from gpu_spawner.cli import check, demo, whatif
 from gpu_spawner.core.errors import ConfigError, GpuSpawnerError
 
-__all__ = ["main"]
+__all__ = ["main", "make_parser"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return the exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     try:
         status: int = arguments.run(arguments)
     except ConfigError as error:
@@ -36,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="gpu-spawner",
         description="GPU-aware notebooks on JupyterHub: try them, check a catalog, ask what fits.",
