@@ -9,6 +9,7 @@ import pytest
 @pytest.mark.parametrize(
     "name",
     [
+        "catalog.device_selectors",
         "catalog.options",
         "catalog.override",
         "catalog.products",

@@ -25,6 +25,9 @@ def tell(changes: dict[str, Any]) -> list[str]:
 
 ONE_TO_128 = "a whole number from 1 to 128 is expected."
 NAME = "a name of at most 40 small letters, digits, dots and dashes is expected."
+SHARES = (
+    "whole, {mig: [...]}, {memory: [10Gi]}, {fraction: [0.5]}, {replica: 1}, {claim: [...]}"
+)
 OWNED = "may not be set: the profile owns it."
 
 
@@ -36,8 +39,9 @@ OWNED = "may not be set: the profile owns it."
             "10-cpu.image",
             "base",
             "10-cpu.image: unknown key 'image'; allowed: allowed_groups, default, description, "
-            "display_name, gpu, images, kubespawner_override, node_selector, preload, resources, "
-            "scheduler_name, tolerations. Did you mean 'images'?",
+            "display_name, gpu, images, kubespawner_override, kueue, node_selector, preload, "
+            "resources, scheduler_name, service_account, sidecars, start_timeout_seconds, "
+            "tolerations. Did you mean 'images'?",
             id="unknown key with a near one",
         ),
         pytest.param(
@@ -158,27 +162,29 @@ OWNED = "may not be set: the profile owns it."
             "20-gpus.gpu.share",
             "half",
             "20-gpus.gpu.share: got 'half', which this version cannot give; "
-            "allowed: whole, {mig: [...]}, {memory: [10Gi]}, {fraction: [0.5]}, {replica: 1}, {claim: [...]}.",
+            f"allowed: {SHARES}.",
             id="unknown share",
         ),
         pytest.param(
             "20-gpus.gpu.share",
             {"memory": ["10Gi"]},
-            "20-gpus.gpu.share: got 'memory', which this version cannot give; "
-            "allowed: whole, {mig: [...]}, {memory: [10Gi]}, {fraction: [0.5]}, {replica: 1}, {claim: [...]}.",
-            id="share of a later version",
+            "20-gpus.gpu.share: got 'memory-10Gi', but flavor 'h100' declares no way to divide its "
+            "GPUs by memory. Declare one in the flavor: mig.profiles, dra.memory_capacity, hami, "
+            "volcano, kai, runai, or sharing with strategy mps.",
+            id="memory that nothing divides",
         ),
         pytest.param(
             "20-gpus.gpu.share",
             {"whole": None, "replica": 1},
             "20-gpus.gpu.share: got 2 keys; exactly one is allowed of "
-            "whole, {mig: [...]}, {memory: [10Gi]}, {fraction: [0.5]}, {replica: 1}, {claim: [...]}.",
+            f"{SHARES}.",
             id="two shares",
         ),
         pytest.param(
             "20-gpus.gpu.share",
             0.5,
-            "20-gpus.gpu.share: got 0.5; allowed: whole, {mig: [...]}, {memory: [10Gi]}, {fraction: [0.5]}, {replica: 1}, {claim: [...]}.",
+            "20-gpus.gpu.share: got 0.5; allowed: "
+            f"{SHARES}.",
             id="fraction as share",
         ),
         pytest.param(
@@ -351,7 +357,9 @@ OWNED = "may not be set: the profile owns it."
         pytest.param(
             "flavors.h100.node_labels",
             {},
-            "flavors.h100.node_labels: is empty; at least one entry is expected.",
+            "flavors.h100: nothing tells this GPU from others: there are no node_labels, no dra and no "
+            "resource. Add node_labels: {nvidia.com/gpu.product: ...}, or dra for GPUs had by "
+            "claims.",
             id="no labels",
         ),
         pytest.param(

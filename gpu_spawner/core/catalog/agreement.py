@@ -6,17 +6,18 @@ Each function yields the problems of one kind; ``building`` gathers them.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
+from gpu_spawner.core.catalog.candidates import find_objection
 from gpu_spawner.core.catalog.documents import Document, KeyPath
+from gpu_spawner.core.catalog.flavor_schema import TolerationModel
 from gpu_spawner.core.catalog.flavors import Flavor
-from gpu_spawner.core.catalog.mechanisms import find_mistake
-from gpu_spawner.core.catalog.model import GpuBlock, Resources, Share
-from gpu_spawner.core.catalog.schema import TolerationModel
+from gpu_spawner.core.catalog.model import Amount, GpuBlock, Profile, Resources, Share
 from gpu_spawner.core.errors import Problem
 from gpu_spawner.core.wording import did_you_mean, say_bytes
 
 __all__ = [
     "doubled_choices",
     "repeated_counts",
+    "requests_above_limits",
     "share_mistakes",
     "wrong_amounts",
     "wrong_names",
@@ -24,6 +25,8 @@ __all__ = [
 ]
 
 _MAX_CHOICES: Final = 200
+_OF_PROFILE: Final = frozenset({"kueue", "scheduler_name", "sidecars"})
+"""Parts of a profile that stand beside its ``gpu`` blocks."""
 
 
 def wrong_names(
@@ -54,10 +57,10 @@ def repeated_counts(document: Document, index: int, counts: Sequence[int]) -> It
 
 
 def share_mistakes(
-    document: Document, index: int, block: GpuBlock, flavors: Mapping[str, Flavor]
+    document: Document, profile: Profile, index: int, flavors: Mapping[str, Flavor]
 ) -> Iterator[Problem]:
-    """Yield what no cluster could give, each mistake once."""
-    path = document.actual_path(("gpu", index))
+    """Yield what no cluster could give of one ``gpu`` block, each mistake once."""
+    path, block = document.actual_path(("gpu", index)), profile.gpu[index]
     told = set()
     for name in dict.fromkeys(block.flavors):
         flavor = flavors.get(name)
@@ -65,10 +68,11 @@ def share_mistakes(
             continue
         for share in block.shares:
             for count in block.counts:
-                mistake = find_mistake(flavor, share, count)
+                mistake = find_objection(profile, flavor, share, count)
                 if mistake is not None and mistake not in told:
                     told.add(mistake)
-                    place = (*path, *mistake.part.split("."))
+                    part = tuple(mistake.part.split("."))
+                    place = part if part[0] in _OF_PROFILE else (*path, *part)
                     yield document.problem(place, mistake.message, mistake.cure)
 
 
@@ -108,20 +112,27 @@ def wrong_amounts(document: Document, resources: Resources, *, has_gpu: bool) ->
             resources.shm_bytes_per_gpu,
         ),
     ):
-        for name, amount in (("cpu", cpu), ("memory", memory)):
-            if amount.limit is not None and (amount.request or 0) > amount.limit:
-                yield document.problem(
-                    ("resources", *prefix, name),
-                    f"the request is larger than the limit ({_say(name, amount.request or 0)} > "
-                    f"{_say(name, amount.limit)})",
-                    "Raise the limit or lower the request.",
-                )
+        yield from requests_above_limits(document, ("resources", *prefix), cpu, memory)
         if memory.limit is not None and shm_bytes > memory.limit:
             yield document.problem(
                 ("resources", *prefix, "shm"),
                 f"{say_bytes(shm_bytes)} is more than the memory limit, "
                 f"{say_bytes(memory.limit)}, against which it counts",
                 "Raise memory.limit or lower shm.",
+            )
+
+
+def requests_above_limits(
+    document: Document, path: KeyPath, cpu: Amount, memory: Amount
+) -> Iterator[Problem]:
+    """Yield amounts of which more is requested than may be used."""
+    for name, amount in (("cpu", cpu), ("memory", memory)):
+        if amount.limit is not None and (amount.request or 0) > amount.limit:
+            yield document.problem(
+                (*path, name),
+                f"the request is larger than the limit ({_say(name, amount.request or 0)} > "
+                f"{_say(name, amount.limit)})",
+                "Raise the limit or lower the request.",
             )
 
 

@@ -19,12 +19,16 @@ from gpu_spawner.core.catalog.agreement import (
 )
 from gpu_spawner.core.catalog.documents import Document, KeyPath, read_model
 from gpu_spawner.core.catalog.fields import check_name
+from gpu_spawner.core.catalog.flavor_agreement import flavor_mistakes
+from gpu_spawner.core.catalog.flavor_reading import flavor_from
+from gpu_spawner.core.catalog.flavor_schema import FlavorModel
 from gpu_spawner.core.catalog.flavors import Flavor
 from gpu_spawner.core.catalog.model import ANY, Catalog, Image, Profile
 from gpu_spawner.core.catalog.override import find_owned
-from gpu_spawner.core.catalog.reading import flavor_from, image_from, profile_from
+from gpu_spawner.core.catalog.reading import image_from, profile_from
 from gpu_spawner.core.catalog.salvage import salvage_model, without_doubtful
-from gpu_spawner.core.catalog.schema import FlavorModel, ImageModel, ProfileModel
+from gpu_spawner.core.catalog.schema import ImageModel, ProfileModel
+from gpu_spawner.core.catalog.sidecar_agreement import sidecar_mistakes
 from gpu_spawner.core.errors import ConfigError, Problem
 
 __all__ = ["ProfileDocument", "Sources", "build_catalog"]
@@ -114,9 +118,10 @@ class _Building:
             model, found = read_model(document, FlavorModel, (name,))
             self.problems.extend(found)
             if model is not None:
-                path = (name, "tolerations")
-                self.problems.extend(wrong_tolerations(document, path, model.tolerations))
-                self.flavors[name] = flavor_from(name, model, document)
+                mistakes = list(flavor_mistakes(document, name, model))
+                self.problems.extend(mistakes)
+                if not mistakes:
+                    self.flavors[name] = flavor_from(name, model, document)
 
     def add_images(self, document: Document) -> None:
         for name in self._new_names(document, "image", self.image_names):
@@ -160,13 +165,20 @@ class _Building:
             path = (*document.actual_path(("gpu", index)), "flavors")
             found += self._wrong_names(document, path, block.flavors, self.flavor_names)
             found += repeated_counts(document, index, block.counts)
-            found += share_mistakes(document, index, block, self.flavors)
+            found += share_mistakes(document, profile, index, self.flavors)
+        found += sidecar_mistakes(document, profile, self._known_images(profile))
         for override, cure in find_owned(profile.override):
             key = ("kubespawner_override", *override)
             found.append(document.problem(key, "may not be set: the profile owns it", cure))
         self.problems.extend(without_doubtful(document, found, doubtful))
         if not found and not doubtful:
             self.profiles.append(profile)
+
+    def _known_images(self, profile: Profile) -> set[str]:
+        """Return the names of images; all that are named where the images could not be read."""
+        if "images" in self.unreadable:
+            return self.image_names.union(sidecar.image for sidecar in profile.sidecars)
+        return self.image_names
 
     def _wrong_names(
         self, document: Document, path: KeyPath, names: Sequence[str], known: set[str]

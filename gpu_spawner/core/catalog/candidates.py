@@ -5,7 +5,7 @@ the profile wants (its scheduler, its queue, its sidecars) is decided here, in o
 compiling and for refusing a configuration.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,7 @@ from gpu_spawner.core.catalog.mechanisms import (
     pod_sides,
 )
 from gpu_spawner.core.catalog.model import Profile, Share, Sidecar
+from gpu_spawner.core.cluster.card_shares import HAMI
 
 __all__ = ["Candidate", "candidates", "find_objection"]
 
@@ -66,7 +67,11 @@ def _judged(
     profile: Profile, flavor: Flavor, share: Share, count: int
 ) -> Iterator[Candidate | Mistake]:
     for mechanism, side in pod_sides(flavor, share, count):
-        objection = _wrong_scheduler(profile, mechanism, side) or _wrong_queue(profile, side)
+        objection = (
+            _wrong_scheduler(profile, mechanism, side)
+            or _wrong_queue(profile, side)
+            or _wrong_privilege(profile, side)
+        )
         yield objection or _with_sidecars(profile, flavor, mechanism, side, share)
 
 
@@ -90,6 +95,22 @@ def _wrong_queue(profile: Profile, side: PodSide) -> Mistake | None:
     if not what:
         return None
     return Mistake(part="kueue", message=f"Kueue admits no claim with {what}", cure=_QUEUE_CURE)
+
+
+def _wrong_privilege(profile: Profile, side: PodSide) -> Mistake | None:
+    """Refuse a privileged container where HAMi's webhook would refuse the pod."""
+    config = profile.override.get("extra_container_config")
+    context = config.get("securityContext") if isinstance(config, Mapping) else None
+    inner = context.get("privileged") if isinstance(context, Mapping) else None
+    if side.fraction is None or side.fraction.scheme != HAMI:
+        return None
+    if not (profile.override.get("privileged") or inner):
+        return None
+    return Mistake(
+        part="kubespawner_override",
+        message="the server is privileged, which HAMi refuses: it could get around its limits",
+        cure="Remove privileged, or have the GPUs in another way.",
+    )
 
 
 def _refused_by_kueue(wish: DeviceWish) -> str:

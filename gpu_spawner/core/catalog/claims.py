@@ -35,10 +35,10 @@ NOTEBOOK: Final = "notebook"
 """The name KubeSpawner gives the container of the notebook server."""
 
 MAX_ALTERNATIVES: Final = 8
-"""Sub-requests of ``firstAvailable`` (k8s.io/api resource/v1, FirstAvailableDeviceRequestMaxSize)."""
+"""Sub-requests of ``firstAvailable`` (k8s.io/api resource/v1)."""
 
 MAX_DEVICES: Final = 32
-"""Devices one claim can be given (k8s.io/api resource/v1, AllocationResultsMaxSize)."""
+"""Devices one claim can be given (k8s.io/api resource/v1)."""
 
 _PREFIX: Final = "gpu-spawner-"
 _UNFIT: Final = re.compile(r"[^a-z0-9-]+")
@@ -53,7 +53,7 @@ class DeviceWish:
         device_class: the DeviceClass.
         selectors: CEL expressions a device must satisfy, all of them.
         count: how many devices.
-        capacity: (name, quantity) pairs of each device that are to be consumed; empty for all of it.
+        capacity: (name, quantity) pairs of each device to consume; empty for all of it.
         tolerations: of device taints.
         constraints: what the devices must have in common, or not, where there are several.
         configs: opaque parameters for drivers.

@@ -190,7 +190,7 @@ def _own_resources(members: Sequence[Candidate]) -> dict[str, Mapping[str, int]]
 
 
 def _devices(notebook: Mapping[str, int], others: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Add up devices over containers; what is not a device (huge pages) has no domain in its name."""
+    """Add up devices over containers; huge pages, without a domain in their name, are none."""
     total: dict[str, int] = {}
     for resources in (notebook, *others):
         for name, amount in resources.items():

@@ -26,10 +26,11 @@ ATTRIBUTE_PATTERN: Final = r"^([a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?/)?[A-Za-z_][A
 AttributeScalar = str | int | bool
 """What an attribute is compared with."""
 
-_RESERVED: Final = frozenset(
+_KEYWORDS: Final = (
     "as break const continue else false for function if import in let loop namespace null package "
-    "return true var void while".split()
+    "return true var void while"
 )
+_RESERVED: Final = frozenset(_KEYWORDS.split())
 _UNSAFE: Final = re.compile(r'["\\]')
 
 

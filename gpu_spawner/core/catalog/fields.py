@@ -33,6 +33,7 @@ __all__ = [
     "Text",
     "check_name",
     "complain",
+    "matching",
 ]
 
 NAME_PATTERN: Final = r"^[a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?$"
@@ -85,7 +86,8 @@ def _printable(text: str) -> str:
     return text
 
 
-def _matching(pattern: str, what: str, *, max_length: int) -> Callable[[Any], str]:
+def matching(pattern: str, what: str, *, max_length: int) -> Callable[[Any], str]:
+    """Make a check that a value is a text of this form; ``what`` says what is expected."""
     compiled = re.compile(pattern, re.ASCII)
 
     def check(value: Any) -> str:
@@ -163,7 +165,7 @@ LongText = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_pr
 Name = Annotated[
     str,
     PlainValidator(
-        _matching(NAME_PATTERN, _NAME_EXPECTED.removesuffix(" is expected"), max_length=40)
+        matching(NAME_PATTERN, _NAME_EXPECTED.removesuffix(" is expected"), max_length=40)
     ),
     WithJsonSchema({"type": "string", "pattern": NAME_PATTERN}),
 ]
@@ -173,7 +175,7 @@ GroupName = Annotated[
 LabelKey = Annotated[
     str,
     PlainValidator(
-        _matching(
+        matching(
             rf"({_DNS_SUBDOMAIN}/)?{_LABEL_NAME}",
             "a label key such as nvidia.com/gpu.product",
             max_length=317,
@@ -184,7 +186,7 @@ LabelKey = Annotated[
 LabelValue = Annotated[
     str,
     PlainValidator(
-        _matching(
+        matching(
             rf"({_LABEL_NAME})?",
             "a label value (at most 63 letters, digits, '-', '_', '.')",
             max_length=63,
@@ -195,7 +197,7 @@ LabelValue = Annotated[
 ResourceName = Annotated[
     str,
     PlainValidator(
-        _matching(
+        matching(
             rf"{_DNS_SUBDOMAIN}/{_LABEL_NAME}",
             "an extended resource such as nvidia.com/gpu",
             max_length=317,
@@ -206,7 +208,7 @@ ResourceName = Annotated[
 ImageReference = Annotated[
     str,
     PlainValidator(
-        _matching(
+        matching(
             _IMAGE_PATTERN,
             "an image reference such as quay.io/jupyter/pytorch-notebook:latest",
             max_length=500,

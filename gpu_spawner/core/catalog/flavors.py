@@ -146,7 +146,7 @@ class DraLayout:
     Attributes:
         driver: whose attributes are meant where an attribute names no domain.
         device_class: of whole GPUs.
-        mig_device_class: of MIG slices, existing ones or such as are made on demand; empty for none.
+        mig_device_class: of MIG slices, existing ones or made on demand; empty for none.
         attributes: (attribute, allowed values) pairs by which a device is recognised, all of them.
         selectors: CEL expressions, for what attributes cannot say.
         min_memory_bytes: the least memory of a whole GPU.

@@ -7,6 +7,7 @@ from typing import Any
 from gpu_spawner.core.catalog.claims import PodClaim
 from gpu_spawner.core.catalog.flavors import LabelIn, Toleration
 from gpu_spawner.core.catalog.model import Amount, Selection
+from gpu_spawner.core.devices.fractions.request import FractionRequest
 
 __all__ = ["PodFragment", "Term"]
 
@@ -38,8 +39,8 @@ class PodFragment:
         is_queued: whether the server waits in a queue until there is room, so that a full cluster
             is no reason to refuse it.
         override: the profile's escape hatch, merged last.
-        hardware: the labels of the GPUs it may land on, one group a flavor; empty where claims tell.
-            The pod says the same, and more, in ``required_terms``.
+        hardware: the labels of the GPUs it may land on, one group a flavor; empty where claims
+            tell. The pod says the same, and more, in ``required_terms``.
         architectures, min_cuda: what the image needs, for the reasons in an offer; likewise.
         fraction: the part of a GPU as its own scheduler counts it; None where Kubernetes counts.
     """
@@ -70,4 +71,4 @@ class PodFragment:
     hardware: tuple[tuple[LabelIn, ...], ...]
     architectures: frozenset[str]
     min_cuda: tuple[int, int] | None
-    fraction: object | None = None
+    fraction: FractionRequest | None = None

@@ -33,7 +33,7 @@ def required_terms(
         [*expressions, *built_for, *(one for driver in drivers for one in driver)]
         for expressions, *drivers in product(groups, *_driver_alternatives(min_cuda))
     ]
-    # A term that asks for nothing is met by every node; Kubernetes takes it for one that none meets.
+    # A term that asks for nothing is met by every node; to Kubernetes it is one that none meets.
     return tuple({"matchExpressions": term} for term in terms) if all(terms) else ()
 
 

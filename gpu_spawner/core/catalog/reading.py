@@ -1,48 +1,26 @@
-"""Turn the models of ``schema`` into the values of ``model``."""
+"""Turn the models of ``schema`` into the values of ``model`` and ``flavors``."""
 
-from collections.abc import Iterable
 from types import MappingProxyType
 
 from gpu_spawner.core.catalog.documents import Document
-from gpu_spawner.core.catalog.flavors import Flavor, LabelIn, MigLayout, Sharing, Toleration
-from gpu_spawner.core.catalog.model import Amount, GpuBlock, Image, Preload, Profile, Resources
-from gpu_spawner.core.catalog.schema import (
-    CpuModel,
-    FlavorModel,
-    GpuModel,
-    ImageModel,
-    MemoryModel,
-    ProfileModel,
-    ResourcesModel,
-    TolerationModel,
+from gpu_spawner.core.catalog.flavor_reading import tolerations_from
+from gpu_spawner.core.catalog.model import (
+    Amount,
+    GpuBlock,
+    Image,
+    Preload,
+    Probe,
+    Profile,
+    Queue,
+    Resources,
+    SecretKey,
+    Sidecar,
+    SidecarGpu,
 )
+from gpu_spawner.core.catalog.schema import GpuModel, ImageModel, ProfileModel, ResourcesModel
+from gpu_spawner.core.catalog.sidecar_schema import CpuModel, MemoryModel, SidecarModel
 
-__all__ = ["block_from", "flavor_from", "image_from", "profile_from", "resources_from"]
-
-
-def flavor_from(name: str, model: FlavorModel, document: Document) -> Flavor:
-    """Make a flavor."""
-    sharing, mig = model.sharing, model.mig
-    return Flavor(
-        name=name,
-        display_name=model.display_name,
-        description=model.description,
-        architecture=model.architecture,
-        memory_bytes=model.memory,
-        node_labels=tuple(
-            LabelIn(key=key, values=tuple(values)) for key, values in model.node_labels.items()
-        ),
-        resource=model.resource,
-        tolerations=_tolerations(model.tolerations),
-        sharing=Sharing(
-            strategy=sharing.strategy, replicas=sharing.replicas, is_renamed=sharing.renamed
-        )
-        if sharing
-        else None,
-        mig=MigLayout(strategy=mig.strategy, profiles=tuple(mig.profiles)) if mig else None,
-        origin=document.origin,
-        line=document.lines.get((name,), 0),
-    )
+__all__ = ["block_from", "image_from", "profile_from", "resources_from", "sidecar_from"]
 
 
 def image_from(name: str, model: ImageModel) -> Image:
@@ -92,11 +70,50 @@ def profile_from(slug: str, order: int, model: ProfileModel, document: Document)
         is_default=model.default,
         preload=Preload(model.preload),
         node_selector=MappingProxyType(model.node_selector),
-        tolerations=_tolerations(model.tolerations),
+        tolerations=tolerations_from(model.tolerations),
         scheduler_name=model.scheduler_name,
+        sidecars=tuple(sidecar_from(sidecar) for sidecar in model.sidecars),
+        service_account=model.service_account,
+        start_timeout_seconds=model.start_timeout_seconds,
+        queue=Queue(name=model.kueue.queue, priority_class=model.kueue.priority_class or "")
+        if model.kueue
+        else None,
         override=MappingProxyType(model.kubespawner_override),
         origin=document.origin,
         lines=document.lines,
+    )
+
+
+def sidecar_from(model: SidecarModel) -> Sidecar:
+    """Make a sidecar."""
+    gpu, probe = model.gpu, model.readiness
+    asked_at = (probe.port or model.port) if probe is not None else None
+    return Sidecar(
+        name=model.name,
+        image=model.image,
+        environment=MappingProxyType(model.env),
+        secrets=tuple(
+            SecretKey(variable=variable, secret=secret.secret, key=secret.key)
+            for variable, secret in model.env_from_secret.items()
+        ),
+        port=model.port,
+        command=tuple(model.command),
+        args=tuple(model.args),
+        cpu=_amount(model.resources.cpu),
+        memory=_amount(model.resources.memory),
+        gpu=SidecarGpu(
+            is_shared=gpu.shared, share=gpu.share[0] if gpu.share else None, count=gpu.count
+        )
+        if gpu is not None
+        else None,
+        readiness=Probe(
+            path=probe.path,
+            port=asked_at,
+            period_seconds=probe.period_seconds,
+            patience_seconds=probe.patience_seconds,
+        )
+        if probe is not None and asked_at is not None
+        else None,
     )
 
 
@@ -119,16 +136,3 @@ def _amount(model: CpuModel | MemoryModel) -> Amount:
 
 def _groups(groups: list[str] | None) -> frozenset[str] | None:
     return None if groups is None else frozenset(groups)
-
-
-def _tolerations(models: Iterable[TolerationModel]) -> tuple[Toleration, ...]:
-    return tuple(
-        Toleration(
-            key=model.key or "",
-            operator=model.operator,
-            value=model.value,
-            effect=model.effect or "",
-            toleration_seconds=model.toleration_seconds,
-        )
-        for model in models
-    )

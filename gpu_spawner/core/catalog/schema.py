@@ -8,20 +8,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    TypeAdapter,
-)
-from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
+from pydantic import Field, TypeAdapter
 
+from gpu_spawner.core.catalog.device_fields import SubdomainName
 from gpu_spawner.core.catalog.fields import (
     Bytes,
     Count,
-    CpuMilli,
     CudaVersion,
     GroupName,
     ImageReference,
@@ -29,111 +21,24 @@ from gpu_spawner.core.catalog.fields import (
     LabelValue,
     LongText,
     Name,
-    ResourceName,
     Shares,
     Text,
 )
-from gpu_spawner.core.catalog.shares import MIG_PROFILE_PATTERN
+from gpu_spawner.core.catalog.flavor_schema import FlavorModel, TolerationModel
+from gpu_spawner.core.catalog.sidecar_schema import CpuModel, MemoryModel, SidecarModel
+from gpu_spawner.core.catalog.strict_model import OneOrMany, StrictModel
 
 __all__ = [
-    "FlavorModel",
     "GpuModel",
     "ImageModel",
-    "MigModel",
+    "KueueModel",
     "ProfileModel",
     "ResourcesModel",
-    "SharingModel",
-    "TolerationModel",
     "render_json_schemas",
 ]
 
 
-class _OneOrMany:
-    """Let a single thing stand where a list of one is meant, also in the JSON Schema."""
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return no_info_before_validator_function(
-            lambda value: value if isinstance(value, list) else [value], handler(source)
-        )
-
-    def __get_pydantic_json_schema__(
-        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        many = handler(core_schema)
-        return {"anyOf": [many["items"], many]}
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class TolerationModel(_Model):
-    """A Kubernetes toleration; leave out ``effect`` to tolerate every effect."""
-
-    key: LabelKey | None = None
-    operator: Literal["Exists", "Equal"] = "Equal"
-    value: LabelValue = ""
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    toleration_seconds: int | None = Field(default=None, alias="tolerationSeconds")
-
-
-class SharingModel(_Model):
-    """How the device plugin shares one GPU between several pods."""
-
-    strategy: Literal["time-slicing", "mps"] = Field(
-        description="time-slicing: in turns, one memory; mps: side by side, memory capped."
-    )
-    replicas: int = Field(ge=2, le=128, description="How many pods share one GPU.")
-    renamed: bool = Field(
-        default=False,
-        description="Whether the plugin's renameByDefault is on: <resource>.shared.",
-    )
-
-
-class MigModel(_Model):
-    """How the GPUs of this flavor are cut into MIG slices."""
-
-    strategy: Literal["mixed", "single"] = Field(
-        default="mixed",
-        description="mixed: a resource per MIG profile; single: every GPU of a node cut alike.",
-    )
-    profiles: list[Annotated[str, Field(pattern=MIG_PROFILE_PATTERN)]] = Field(
-        default_factory=list,
-        description="The MIG profiles in use; leave out to read them from the nodes.",
-    )
-
-
-class FlavorModel(_Model):
-    """A kind of GPU as the cluster shows it."""
-
-    display_name: Text = Field(description="What users read: NVIDIA H100.")
-    description: LongText = ""
-    architecture: LongText = Field(default="", description="For example Hopper; shown only.")
-    memory: Bytes | None = Field(default=None, description="Memory of one whole GPU.")
-    node_labels: dict[
-        LabelKey,
-        Annotated[
-            list[LabelValue],
-            Field(min_length=1),
-            _OneOrMany(),
-        ],
-    ] = Field(
-        min_length=1,
-        description="Labels a node with this GPU carries, all of them; several values mean any.",
-    )
-    resource: ResourceName = Field(
-        default="nvidia.com/gpu", description="The extended resource of a whole GPU."
-    )
-    tolerations: list[TolerationModel] = Field(
-        default_factory=list, description="Beside the vendor's taint, which is always tolerated."
-    )
-    sharing: SharingModel | None = None
-    mig: MigModel | None = None
-
-
-class ImageModel(_Model):
+class ImageModel(StrictModel):
     """An environment and its facts."""
 
     image: ImageReference = Field(description="What is pulled.")
@@ -157,7 +62,7 @@ class ImageModel(_Model):
     cmd: list[Text] = Field(default_factory=list, description="How the server starts.")
 
 
-class GpuModel(_Model):
+class GpuModel(StrictModel):
     """Every flavor, with every share, in every count."""
 
     flavors: list[Name] = Field(
@@ -167,28 +72,14 @@ class GpuModel(_Model):
     count: Annotated[
         list[Count],
         Field(min_length=1),
-        _OneOrMany(),
+        OneOrMany(),
     ] = Field(default_factory=lambda: [1], description="How many units; the user may choose.")
     allowed_groups: list[GroupName] | None = Field(
         default=None, description="Who may pick these; everyone who sees the profile if absent."
     )
 
 
-class CpuModel(_Model):
-    """CPUs: what is kept for the server, and what it may use at most."""
-
-    request: CpuMilli | None = None
-    limit: CpuMilli | None = None
-
-
-class MemoryModel(_Model):
-    """Memory: what is kept for the server, and what it may use at most."""
-
-    request: Bytes | None = None
-    limit: Bytes | None = None
-
-
-class PerGpuModel(_Model):
+class PerGpuModel(StrictModel):
     """What each GPU (or slice, or replica) adds."""
 
     cpu: CpuModel = CpuModel()
@@ -196,7 +87,7 @@ class PerGpuModel(_Model):
     shm: Bytes | None = None
 
 
-class ResourcesModel(_Model):
+class ResourcesModel(StrictModel):
     """What a server gets beside its GPUs; what is left out is the site's default."""
 
     cpu: CpuModel = CpuModel()
@@ -207,7 +98,16 @@ class ResourcesModel(_Model):
     per_gpu: PerGpuModel = Field(default=PerGpuModel(), description="Added for each GPU.")
 
 
-class ProfileModel(_Model):
+class KueueModel(StrictModel):
+    """The queue of Kueue in which servers wait for quota, instead of being refused."""
+
+    queue: SubdomainName = Field(description="A LocalQueue of the servers' namespace.")
+    priority_class: SubdomainName | None = Field(
+        default=None, description="A WorkloadPriorityClass."
+    )
+
+
+class ProfileModel(StrictModel):
     """What a user picks: an environment on some hardware."""
 
     display_name: Text
@@ -218,7 +118,7 @@ class ProfileModel(_Model):
     gpu: Annotated[
         list[GpuModel],
         Field(min_length=1),
-        _OneOrMany(),
+        OneOrMany(),
     ] = Field(default_factory=list, description="Leave out for a profile without GPUs.")
     resources: ResourcesModel = ResourcesModel()
     allowed_groups: list[GroupName] | None = Field(
@@ -229,7 +129,29 @@ class ProfileModel(_Model):
     node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     tolerations: list[TolerationModel] = Field(default_factory=list)
     scheduler_name: LongText | None = Field(
-        default=None, description="Empty for the cluster's default scheduler; absent: the site's."
+        default=None,
+        description="Empty for the cluster's default scheduler; absent: what the GPUs need, else "
+        "the site's.",
+    )
+    service_account: SubdomainName | None = Field(
+        default=None,
+        description="The servers' service account, with whose rights notebooks can act; the site's "
+        "if absent.",
+    )
+    start_timeout_seconds: int | None = Field(
+        default=None,
+        ge=30,
+        le=86400,
+        description="How long a start may take, sidecars included; the site's if absent.",
+    )
+    kueue: KueueModel | None = Field(
+        default=None, description="Leave out for servers that are not queued."
+    )
+    sidecars: list[SidecarModel] = Field(
+        default_factory=list,
+        max_length=8,
+        description="Containers beside the notebook server, such as a model server. A server is "
+        "ready when all of them are.",
     )
     kubespawner_override: dict[str, Any] = Field(
         default_factory=dict,

@@ -7,6 +7,7 @@ elsewhere.
 import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from gpu_spawner.core.catalog.model import Share
 from gpu_spawner.core.quantity import format_bytes, parse_bytes
 
 __all__ = [
+    "CLAIM_PATTERN",
     "MIG_PROFILE_PATTERN",
     "fraction_of",
     "memory_wanted",
@@ -25,8 +27,8 @@ MIG_PROFILE_PATTERN: Final = r"^[1-9]g\.[1-9][0-9]{0,3}gb([+-](me|gfx)(\.all)?)?
 """``1g.10gb``, ``1g.10gb+me``, ``1g.24gb+me.all``, ``1g.24gb-me`` (NVIDIA's MIG user guide)."""
 
 _MIG_PROFILE: Final = re.compile(MIG_PROFILE_PATTERN, re.ASCII)
-_CLAIM_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
-_CLAIM: Final = re.compile(_CLAIM_PATTERN, re.ASCII)
+CLAIM_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
+_CLAIM: Final = re.compile(CLAIM_PATTERN, re.ASCII)
 _MEMORY_PATTERN: Final = r"^[1-9][0-9]{0,5}(\.[0-9]{1,3})? ?[MGT]i?B?$"
 _MEMORY: Final = re.compile(_MEMORY_PATTERN, re.ASCII)
 _MIB: Final = 2**20
@@ -52,15 +54,18 @@ def parse_share(raw: object) -> tuple[Share, ...]:
         raise ValueError(f"got {len(raw)} keys; exactly one is allowed of {_ALLOWED}")
     else:
         raise ValueError(f"got {raw!r:.60}; allowed: {_ALLOWED}")
-    if name == "whole":
-        if value is not None:
-            raise ValueError("a whole GPU takes no value; write share: whole")
-        return (Share(kind="whole"),)
-    if name == "replica":
-        return _replica(value)
-    read = _VALUES.get(name) if isinstance(name, str) else None
-    if not isinstance(name, str) or read is None:
+    if not isinstance(name, str) or name not in _READERS:
         raise ValueError(f"got {name!r:.60}, which this version cannot give; allowed: {_ALLOWED}")
+    return _READERS[name](value)
+
+
+def _whole(value: object) -> tuple[Share, ...]:
+    if value is not None:
+        raise ValueError("a whole GPU takes no value; write share: whole")
+    return (Share(kind="whole"),)
+
+
+def _several(name: str, read: Callable[[object], str], value: object) -> tuple[Share, ...]:
     shares: list[Share] = []
     values = value if isinstance(value, list) else [value]
     if not values:
@@ -120,8 +125,15 @@ def _claim(value: object) -> str:
     return value
 
 
-_VALUES: Final[Mapping[str, Callable[[object], str]]] = MappingProxyType(
-    {"mig": _mig, "memory": _memory, "fraction": _fraction, "claim": _claim}
+_READERS: Final[Mapping[str, Callable[[object], tuple[Share, ...]]]] = MappingProxyType(
+    {
+        "whole": _whole,
+        "replica": _replica,
+        "mig": partial(_several, "mig", _mig),
+        "memory": partial(_several, "memory", _memory),
+        "fraction": partial(_several, "fraction", _fraction),
+        "claim": partial(_several, "claim", _claim),
+    }
 )
 
 
@@ -189,7 +201,7 @@ def share_json_schema() -> dict[str, Any]:
             _schema(
                 "claim",
                 "What a claim of the flavor's dra.claims gives.",
-                {"type": "string", "pattern": _CLAIM_PATTERN},
+                {"type": "string", "pattern": CLAIM_PATTERN},
             ),
         ]
     }

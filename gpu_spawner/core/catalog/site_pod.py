@@ -107,6 +107,20 @@ def settings_of(fragment: PodFragment, site: SitePod) -> dict[str, Any]:
     terms = _both(site.settings.get("node_affinity_required") or (), fragment.required_terms)
     if fragment.required_terms:
         settings["node_affinity_required"] = terms
+    settings |= _plain_values(fragment)
+    for name, addition in additions.items():
+        if addition:
+            settings[name] = _merged(site.settings.get(name), addition)
+    if fragment.shm_bytes:
+        settings |= _shm(fragment.shm_bytes, site)
+    for name, value in fragment.override.items():
+        settings[name] = _merged(settings.get(name, site.settings.get(name)), value)
+    return deepcopy(settings)  # KubeSpawner completes some of what it is given in place
+
+
+def _plain_values(fragment: PodFragment) -> dict[str, Any]:
+    """Return the settings that replace the site's, where the profile or the image has any."""
+    settings: dict[str, Any] = {}
     if fragment.scheduler_name is not None:
         settings["scheduler_name"] = fragment.scheduler_name or None
     if fragment.service_account is not None:
@@ -117,14 +131,7 @@ def settings_of(fragment: PodFragment, site: SitePod) -> dict[str, Any]:
         settings["default_url"] = fragment.default_url
     if fragment.cmd:
         settings["cmd"] = list(fragment.cmd)
-    for name, addition in additions.items():
-        if addition:
-            settings[name] = _merged(site.settings.get(name), addition)
-    if fragment.shm_bytes:
-        settings |= _shm(fragment.shm_bytes, site)
-    for name, value in fragment.override.items():
-        settings[name] = _merged(settings.get(name, site.settings.get(name)), value)
-    return deepcopy(settings)  # KubeSpawner completes some of what it is given in place
+    return settings
 
 
 def claims_of(fragment: PodFragment) -> tuple[PodClaim, ...]:
@@ -171,18 +178,29 @@ def request_of(fragment: PodFragment, site: SitePod) -> PodRequest:
         "nodeSelector": dict(settings.get("node_selector") or {}),
         "affinity": affinity,
         "tolerations": _camel(settings.get("tolerations")),
+        "schedulerName": settings.get("scheduler_name"),
         "resourceClaims": [
             {"name": claim.name, "resourceClaimTemplateName": claim.template.name}
             for claim in fragment.claims
         ],
     }
-    metadata = {"namespace": site.namespace, "labels": dict(site.labels)}
+    metadata = {
+        "namespace": site.namespace,
+        "labels": dict(site.labels),
+        "annotations": dict(fragment.annotations),
+    }
     request = request_from_pod(
         {"metadata": metadata, "spec": spec},
         source=f"profile {fragment.selection.profile}",
         claim_specs={claim.template.name: claim.template.spec for claim in fragment.claims},
         volumes_bind_anywhere=True,
     )
+    if fragment.fraction is not None:  # a site may have given its resources other names
+        request = msgspec.structs.replace(
+            request,
+            fraction=fragment.fraction,
+            requests=fragment.fraction.without_uncounted(request.requests),
+        )
     return msgspec.structs.replace(
         request, architectures=fragment.architectures, min_cuda=fragment.min_cuda
     )

@@ -13,8 +13,12 @@ from gpu_spawner.core.catalog.mechanisms import (
     dra_claim,
     dra_mig,
     dra_whole,
+    hami,
+    kai,
     mig,
     replica,
+    runai,
+    volcano,
     whole,
 )
 from gpu_spawner.core.catalog.mechanisms.base import Mechanism, Mistake, PodSide, ShareFacts
@@ -41,6 +45,10 @@ MECHANISMS: Final[Mapping[str, Mechanism]] = MappingProxyType(
             dra_mig,
             dra_capacity,
             dra_claim,
+            hami,
+            volcano,
+            kai,
+            runai,
             replica,
         )
     }

@@ -15,6 +15,7 @@ from gpu_spawner.core.catalog.claims import DeviceWish
 from gpu_spawner.core.catalog.flavors import Flavor, LabelIn, Toleration
 from gpu_spawner.core.catalog.model import Share
 from gpu_spawner.core.catalog.products import PRODUCT_LABEL, Product, parse_product
+from gpu_spawner.core.devices.fractions.request import FractionRequest
 
 __all__ = [
     "GKE_CLIENTS",
@@ -96,7 +97,7 @@ class PodSide:
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     scheduler_name: str | None = None
     may_change_scheduler: bool = False
-    fraction: object | None = None
+    fraction: FractionRequest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""MIG slices counted as an extended resource: a part of an NVIDIA GPU that the hardware keeps apart.
+"""MIG slices counted as an extended resource: parts of a GPU that the hardware keeps apart.
 
 With the device plugin's strategy ``mixed`` every MIG profile is a resource of its own
 (``nvidia.com/mig-1g.10gb``). With ``single`` the plain GPU resource means one slice, and the
@@ -8,7 +8,7 @@ flavor may say so too.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from gpu_spawner.core.catalog.flavors import Flavor, LabelIn, MigLayout
@@ -68,21 +68,26 @@ def mistake(flavor: Flavor, share: Share, _count: int) -> Mistake | None:
 def wrong_slice(flavor: Flavor, share: Share) -> Mistake | None:
     """Return why no slice of the flavor can serve a share, however slices are obtained."""
     offered = flavor.mig.profiles if flavor.mig else ()
-    if share.kind == "mig":
-        if offered and share.value not in offered:
-            return Mistake(
-                part="share.mig",
-                message=f"got '{share.value}'; flavor '{flavor.name}' has {', '.join(offered)}",
-                cure="Name one of these, or add it to the flavor's mig.profiles.",
-            )
-        return None
-    if share.kind not in ("memory", "fraction"):
+    if share.kind in ("memory", "fraction"):
+        return _too_small(flavor, share, offered)
+    if share.kind != "mig":
         return Mistake(
             part="share",
             message=f"got '{share.label}', which is not a slice",
             cure="Use share: {mig: [...]}.",
             is_declared=False,
         )
+    if offered and share.value not in offered:
+        return Mistake(
+            part="share.mig",
+            message=f"got '{share.value}'; flavor '{flavor.name}' has {', '.join(offered)}",
+            cure="Name one of these, or add it to the flavor's mig.profiles.",
+        )
+    return None
+
+
+def _too_small(flavor: Flavor, share: Share, offered: Sequence[str]) -> Mistake | None:
+    """Return why no slice has the memory that was wished."""
     if not offered:
         return Mistake(
             part="share",

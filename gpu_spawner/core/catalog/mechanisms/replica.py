@@ -29,7 +29,7 @@ MATURITY: Final = "stable"
 
 
 def mistake(flavor: Flavor, share: Share, count: int) -> Mistake | None:
-    """Refuse a flavor that is not shared, more than one replica for a server, and too little memory.
+    """Refuse a flavor that is not shared, several replicas for a server, and too little memory.
 
     With ``failRequestsGreaterThanOne`` (the default for MPS) a request of two is scheduled and then
     ends as ``UnexpectedAdmissionError``.

@@ -104,7 +104,7 @@ def describe(flavor: Flavor, _share: Share) -> ShareFacts:
             unit="partition",
             units="partitions",
             memory_bytes=flavor.memory_bytes,
-            isolation="Hardware keeps its compute and memory apart from the GPU's other partitions.",
+            isolation="Hardware keeps its compute and memory apart from the other partitions.",
         )
     unit, units = next(
         ((one, many) for start, one, many in _UNITS if flavor.resource.startswith(start)),
