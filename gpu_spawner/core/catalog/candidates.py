@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gpu_spawner.core.catalog.claims import DeviceWish
+from gpu_spawner.core.catalog.claims import DeviceWish, template_for
 from gpu_spawner.core.catalog.flavors import Flavor
 from gpu_spawner.core.catalog.mechanisms import (
     MECHANISMS,
@@ -44,7 +44,7 @@ class Candidate:
 
 
 def candidates(profile: Profile, flavor: Flavor, share: Share, count: int) -> Iterator[Candidate]:
-    """Yield the mechanisms that can serve ``count`` of a share of a flavor, in the admin's order."""
+    """Yield the mechanisms that can serve ``count`` of a share, in the admin's order."""
     for found in _judged(profile, flavor, share, count):
         if isinstance(found, Candidate):
             yield found
@@ -114,24 +114,18 @@ def _wrong_privilege(profile: Profile, side: PodSide) -> Mistake | None:
 
 
 def _refused_by_kueue(wish: DeviceWish) -> str:
-    if wish.spec is not None:
-        devices = wish.spec.get("devices", {})
-        requests = devices.get("requests", ())
-        if any("firstAvailable" in request for request in requests):
-            return "firstAvailable"
-        exact = [request.get("exactly", {}) for request in requests]
-        if any(one.get("allocationMode") == "All" for one in exact):
-            return "allocationMode All"
-        if any(one.get("adminAccess") for one in exact):
-            return "adminAccess"
-        if any(one.get("capacity") for one in exact):
-            return "a consumed capacity"
-        return next((f"{key}" for key in ("constraints", "config") if devices.get(key)), "")
-    if wish.capacity:
-        return "a consumed capacity"
-    if wish.constraints and wish.count > 1:
-        return "constraints"
-    return "config" if wish.configs else ""
+    devices = template_for([wish]).spec["devices"]
+    requests = devices["requests"]
+    exact = [request.get("exactly", {}) for request in requests]
+    found = {
+        "firstAvailable": any("firstAvailable" in request for request in requests),
+        "allocationMode All": any(one.get("allocationMode") == "All" for one in exact),
+        "adminAccess": any(one.get("adminAccess") for one in exact),
+        "a consumed capacity": any(one.get("capacity") for one in exact),
+        "constraints": bool(devices.get("constraints")),
+        "config": bool(devices.get("config")),
+    }
+    return next((what for what, is_there in found.items() if is_there), "")
 
 
 def _with_sidecars(

@@ -54,7 +54,7 @@ MECHANISMS: Final[Mapping[str, Mechanism]] = MappingProxyType(
     }
 )
 """By name, in the order in which they are tried where a flavor does not say: what the hardware
-keeps apart comes before what only a scheduler keeps account of, and that before what nobody does."""
+keeps apart comes first, then what a scheduler keeps account of, last what nobody does."""
 
 _OBVIOUS: Final[Mapping[str, str]] = MappingProxyType(
     {"whole": "whole", "mig": "mig", "replica": "replica", "claim": "dra-claim"}
@@ -100,9 +100,9 @@ def find_mistake(flavor: Flavor, share: Share, count: int) -> Mistake | None:
 
 
 def describe_share(flavor: Flavor, share: Share, mechanism: str = "") -> ShareFacts:
-    """Say what one of a share of a flavor means, obtained by one mechanism or the first there is."""
+    """Say what one of a share means, obtained by one mechanism or by the first there is."""
     for candidate in _candidates(flavor):
-        is_meant = not mechanism or candidate.NAME == mechanism
+        is_meant = mechanism in ("", candidate.NAME)
         if is_meant and candidate.mistake(flavor, share, 1) is None:
             return candidate.describe(flavor, share)
     return MECHANISMS[_OBVIOUS.get(share.kind, "replica")].describe(flavor, share)
