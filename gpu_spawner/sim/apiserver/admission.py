@@ -4,9 +4,11 @@ They look at more than the object itself: whether its namespace is there, which 
 has, which storage class is the default, what a quota leaves.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from gpu_spawner.sim.apiserver.api_errors import forbidden, not_found
+from gpu_spawner.sim.apiserver.field_errors import FieldError, forbidden_field
 from gpu_spawner.sim.apiserver.kinds import RESOURCES, Resource
 from gpu_spawner.sim.apiserver.quotas import QUOTAS, quota_complaint
 from gpu_spawner.sim.apiserver.rules.pod_defaults import tolerate_by_default
@@ -22,6 +24,8 @@ _NAMESPACES: Final = _BY_KIND["Namespace"]
 _PRIORITY_CLASSES: Final = _BY_KIND["PriorityClass"]
 _RUNTIME_CLASSES: Final = _BY_KIND["RuntimeClass"]
 _STORAGE_CLASSES: Final = _BY_KIND["StorageClass"]
+_ADMIN_ACCESS: Final = "resource.kubernetes.io/admin-access"
+_CLAIM_KINDS: Final = ("ResourceClaim", "ResourceClaimTemplate")
 _DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
 
 
@@ -64,6 +68,33 @@ class Admission:
         elif resource.kind == "Service":
             others = (record.decode() for record in self._store.list_records(resource))
             allocate_address(obj, others)
+
+    def admin_access_problems(
+        self, resource: Resource, new: Obj, old: Obj | None = None
+    ) -> Iterator[FieldError]:
+        """Refuse claims that look into devices of others, where the namespace is not for it."""
+        if resource.kind not in _CLAIM_KINDS:
+            return
+        record = self._store.get(_NAMESPACES, "", new["metadata"]["namespace"])
+        if record is not None and record.labels.get(_ADMIN_ACCESS) == "true":
+            return
+        if old is not None:
+            path = "status.allocation.devices.results"
+            if "allocation" in old["status"]:
+                return
+            wishes = new["status"].get("allocation", {}).get("devices", {}).get("results", ())
+        else:
+            path = "spec.devices.requests"
+            spec = new["spec"]["spec"] if resource.kind == _CLAIM_KINDS[1] else new["spec"]
+            requests = spec["devices"].get("requests") or ()
+            wishes = [request.get("exactly", {}) for request in requests]
+        for index, wish in enumerate(wishes):
+            if wish.get("adminAccess"):
+                detail = (
+                    f"admin access to devices requires the `{_ADMIN_ACCESS}: true` label on the "
+                    "containing namespace"
+                )
+                yield forbidden_field(f"{path}[{index}].adminAccess", detail)
 
     def check_quota(self, resource: Resource, new: Obj, old: Obj | None = None) -> None:
         """Refuse an object that exceeds a quota of its namespace."""

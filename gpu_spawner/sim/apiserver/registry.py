@@ -122,7 +122,11 @@ class Registry:
         drop_disabled_fields(resource, obj, self.disabled_gates)
         strategy.prepare(obj)
         strategy.stamp(obj, self.now())
-        problems = [*_check_metadata(resource, strategy, metadata), *strategy.check(obj)]
+        problems = [
+            *self._admission.admin_access_problems(resource, obj),
+            *_check_metadata(resource, strategy, metadata),
+            *strategy.check(obj),
+        ]
         name = metadata.get("name", "")
         if problems:
             raise invalid(resource, name, problems)
@@ -158,7 +162,9 @@ class Registry:
         _keep_system_fields(new["metadata"], old["metadata"])
         if target.subresource == "status":
             _keep_all_but_status(resource, new, old)
-            problems = list(strategy.check_status_update(new, old))
+            strategy.prepare_status(new, old)
+            problems = list(self._admission.admin_access_problems(resource, new, old))
+            problems += list(strategy.check_status_update(new, old))
         else:
             self._prepare_update(resource, strategy, new, old)
             problems = [

@@ -15,6 +15,7 @@ from gpu_spawner.sim.apiserver.names import (
     service_name_problems,
 )
 from gpu_spawner.sim.apiserver.rules import (
+    allocation_rules,
     cluster_rules,
     config_rules,
     device_rules,
@@ -68,6 +69,7 @@ class Strategy:
         default: fills in what a client left out; runs on everything a client sends.
         prepare: sets what a client may not choose, when an object is created.
         prepare_update: the same when it is changed.
+        prepare_status: the same when its status is reported.
         stamp: dates what a client left undated; it gets the time.
         check: refuses a new object.
         check_update: refuses a change of the object.
@@ -80,6 +82,7 @@ class Strategy:
     default: Callable[[Obj], None] = _leave
     prepare: Callable[[Obj], None] = _leave
     prepare_update: Callable[[Obj, Mapping[str, Any]], None] = _leave_pair
+    prepare_status: Callable[[Obj, Mapping[str, Any]], None] = _leave_pair
     stamp: Callable[[Obj, str], None] = _leave_dates
     check: Callable[[Mapping[str, Any]], Iterable[FieldError]] = _accept
     check_update: Callable[[Mapping[str, Any], Mapping[str, Any]], Iterable[FieldError]] = (
@@ -206,7 +209,8 @@ _STRATEGIES: Final[dict[str, Strategy]] = {
         default=device_rules.default_claim,
         check=device_rules.check_claim,
         check_update=device_rules.check_claim_update,
-        check_status_update=device_rules.check_claim_status_update,
+        prepare_status=allocation_rules.forget_freed_devices,
+        check_status_update=allocation_rules.check_claim_status_update,
     ),
     "resourceclaimtemplates.resource.k8s.io": Strategy(
         default=device_rules.default_template_claim,

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from gpu_spawner.sim.apiserver.field_errors import (
     FieldError,
-    duplicate,
-    forbidden_field,
     invalid_value,
     not_supported,
     required,
@@ -23,20 +23,21 @@ from gpu_spawner.sim.apiserver.names import (
     label_value_problems,
     qualified_name_problems,
 )
-from gpu_spawner.sim.apiserver.rules.affinity_rules import check_node_selector
 from gpu_spawner.sim.apiserver.rules.cel_syntax import cel_problem
+from gpu_spawner.sim.apiserver.rules.device_names import driver_problems, duplicates
 from gpu_spawner.sim.apiserver.wire.internal_types import internal_value
 
 __all__ = [
     "check_claim",
-    "check_claim_status_update",
     "check_claim_update",
     "check_device_class",
+    "check_opaque",
+    "check_reference",
     "check_template",
     "check_template_update",
     "default_claim",
     "default_template_claim",
-    "driver_problems",
+    "request_names",
     "toleration_problems",
 ]
 
@@ -45,6 +46,9 @@ Obj = Mapping[str, Any]
 _MAX_REQUESTS: Final = 32
 _MAX_ALTERNATIVES: Final = 8
 _MAX_SELECTORS: Final = 32
+_MAX_CONSTRAINTS: Final = 32
+_MAX_CONFIGS: Final = 32
+_MAX_PARAMETER_BYTES: Final = 10 * 1024
 _MAX_EXPRESSION_BYTES: Final = 10 * 1024
 _TAINT_EFFECTS: Final = ("NoExecute", "NoSchedule", "None")
 _ONE_OF: Final = "exactly one of `exactly` or `firstAvailable` is required"
@@ -105,65 +109,17 @@ def check_device_class(device_class: Obj) -> Iterator[FieldError]:
     spec = device_class["spec"]
     yield from _check_selectors(spec.get("selectors", ()), "spec.selectors")
     for index, config in enumerate(spec.get("config", ())):
-        yield from _check_opaque(config, f"spec.config[{index}]")
+        yield from check_opaque(config, f"spec.config[{index}]")
     name = spec.get("extendedResourceName")
-    if name is not None and ("/" not in name or "kubernetes.io/" in name):
+    if name is not None and not _is_extended_resource(name):
         where = "spec.extendedResourceName"
         yield invalid_value(where, name, "must be a valid extended resource name")
 
 
-def check_claim_status_update(new: Obj, old: Obj) -> Iterator[FieldError]:
-    """Check what a scheduler or a driver reports about a claim."""
-    status, before = new["status"], old["status"]
-    yield from _check_users(new, old)
-    allocation, earlier = status.get("allocation"), before.get("allocation")
-    if allocation is None:
-        return
-    if earlier is not None:
-        if allocation != earlier:
-            yield invalid_value("status.allocation", allocation, "field is immutable")
-        return
-    names = _request_names(new["spec"]["devices"])
-    for index, result in enumerate(allocation["devices"].get("results", ())):
-        here = f"status.allocation.devices.results[{index}]"
-        yield from _check_reference(result["request"], names, f"{here}.request")
-        yield from driver_problems(result["driver"], f"{here}.driver")
-        for problem in dns_label_problems(result["device"]):
-            yield invalid_value(f"{here}.device", result["device"], problem)
-    if "nodeSelector" in allocation:
-        where = "status.allocation.nodeSelector"
-        yield from check_node_selector(allocation["nodeSelector"], where)
-
-
-def _check_users(new: Obj, old: Obj) -> Iterator[FieldError]:
-    """Check for whom a claim is reserved."""
-    users = new["status"].get("reservedFor", ())
-    for index, user in enumerate(users):
-        for key in ("resource", "name", "uid"):
-            if not user[key]:
-                yield required(f"status.reservedFor[{index}].{key}")
-    if users and "allocation" not in new["status"]:
-        detail = "may not be specified when `allocated` is not set"
-        yield forbidden_field("status.reservedFor", detail)
-    known = old["status"].get("reservedFor", ())
-    is_going = "deletionTimestamp" in new["metadata"]
-    if is_going and any(user not in known for user in users):
-        detail = (
-            "new entries may not be added while `deallocationRequested` or `deletionTimestamp` "
-            "are set"
-        )
-        yield forbidden_field("status.reservedFor", detail)
-
-
-def driver_problems(driver: str, path: str) -> Iterator[FieldError]:
-    """Check the name of a driver."""
-    if not driver:
-        yield required(path)
-        return
-    if len(driver) > 63:
-        yield too_long(path, 63)
-    for problem in dns_subdomain_problems(driver.lower()):
-        yield invalid_value(path, driver, problem)
+def _is_extended_resource(name: str) -> bool:
+    """Tell names such as ``nvidia.com/gpu`` from Kubernetes' own; quotas name them too."""
+    is_native = "/" not in name or "kubernetes.io/" in name or name.startswith("requests.")
+    return not is_native and not qualified_name_problems(f"requests.{name}")
 
 
 def toleration_problems(toleration: Obj, path: str) -> Iterator[FieldError]:
@@ -194,18 +150,26 @@ def _check_spec(spec: Obj, path: str) -> Iterator[FieldError]:
     else:
         for index, request in enumerate(requests):
             yield from _check_request(request, f"{here}.requests[{index}]")
-        yield from _duplicates([item["name"] for item in requests], f"{here}.requests")
-    names = _request_names(devices)
-    for index, constraint in enumerate(devices.get("constraints", ())):
-        yield from _check_constraint(constraint, names, f"{here}.constraints[{index}]")
-    for index, config in enumerate(devices.get("config", ())):
+        yield from duplicates([item["name"] for item in requests], f"{here}.requests")
+    names = request_names(devices)
+    constraints = devices.get("constraints", ())
+    if len(constraints) > _MAX_CONSTRAINTS:
+        yield too_many(f"{here}.constraints", len(constraints), _MAX_CONSTRAINTS)
+    else:
+        for index, constraint in enumerate(constraints):
+            yield from _check_constraint(constraint, names, f"{here}.constraints[{index}]")
+    configs = devices.get("config", ())
+    if len(configs) > _MAX_CONFIGS:
+        yield too_many(f"{here}.config", len(configs), _MAX_CONFIGS)
+        return
+    for index, config in enumerate(configs):
         place = f"{here}.config[{index}]"
-        for number, name in enumerate(config.get("requests", ())):
-            yield from _check_reference(name, names, f"{place}.requests[{number}]")
-        yield from _check_opaque(config, place)
+        yield from _check_references(config, names, place)
+        yield from check_opaque(config, place)
 
 
-def _request_names(devices: Obj) -> set[str]:
+def request_names(devices: Obj) -> set[str]:
+    """Return how the requests of a claim, and their alternatives, can be referred to."""
     names = set()
     for request in devices.get("requests") or ():
         names.add(request["name"])
@@ -232,7 +196,7 @@ def _check_request(request: Obj, path: str) -> Iterator[FieldError]:
                 yield invalid_value(f"{here}.name", alternative["name"], problem)
             yield from _check_wish(alternative, here)
         names = [alternative["name"] for alternative in alternatives]
-        yield from _duplicates(names, f"{path}.firstAvailable")
+        yield from duplicates(names, f"{path}.firstAvailable")
 
 
 def _check_wish(wish: Obj, path: str) -> Iterator[FieldError]:
@@ -277,8 +241,7 @@ def _check_selectors(selectors: Sequence[Obj], path: str) -> Iterator[FieldError
 
 
 def _check_constraint(constraint: Obj, names: set[str], path: str) -> Iterator[FieldError]:
-    for index, name in enumerate(constraint.get("requests", ())):
-        yield from _check_reference(name, names, f"{path}.requests[{index}]")
+    yield from _check_references(constraint, names, path)
     attributes = [key for key in ("matchAttribute", "distinctAttribute") if key in constraint]
     if not attributes:
         detail = (
@@ -303,7 +266,8 @@ def _check_constraint(constraint: Obj, names: set[str], path: str) -> Iterator[F
             yield invalid_value(f"{path}.{key}", name, detail)
 
 
-def _check_opaque(config: Obj, path: str) -> Iterator[FieldError]:
+def check_opaque(config: Obj, path: str) -> Iterator[FieldError]:
+    """Check what is configured for a driver."""
     opaque = config.get("opaque")
     if opaque is None:
         yield required(f"{path}.opaque")
@@ -312,21 +276,25 @@ def _check_opaque(config: Obj, path: str) -> Iterator[FieldError]:
     parameters = opaque.get("parameters")
     if parameters is None:
         yield required(f"{path}.opaque.parameters")
+    elif len(msgspec.json.encode(parameters)) > _MAX_PARAMETER_BYTES:
+        yield too_long(f"{path}.opaque.parameters", _MAX_PARAMETER_BYTES)
     elif not isinstance(parameters, dict):
         where = f"{path}.opaque.parameters"
         yield invalid_value(where, "<value omitted>", "must be a valid JSON object")
 
 
-def _check_reference(name: str, names: set[str], path: str) -> Iterator[FieldError]:
+def _check_references(holder: Obj, names: set[str], path: str) -> Iterator[FieldError]:
+    references = holder.get("requests", ())
+    for index, name in enumerate(references):
+        yield from check_reference(name, names, f"{path}.requests[{index}]")
+    yield from duplicates(references, f"{path}.requests")
+
+
+def check_reference(name: str, names: set[str], path: str) -> Iterator[FieldError]:
+    """Check the name of a request, or of one of its alternatives."""
     if name.count("/") <= 1:
         for part in name.split("/"):
             for problem in dns_label_problems(part):
                 yield invalid_value(path, part, problem)
     if name not in names:
         yield invalid_value(path, name, _REFERENCE_RULE)
-
-
-def _duplicates(names: Sequence[str], path: str) -> Iterator[FieldError]:
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            yield duplicate(f"{path}[{index}]", name)

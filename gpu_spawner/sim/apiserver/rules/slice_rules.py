@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from gpu_spawner.sim.apiserver.field_errors import (
     FieldError,
-    duplicate,
     forbidden_field,
     invalid_value,
     not_supported,
@@ -15,13 +14,20 @@ from gpu_spawner.sim.apiserver.field_errors import (
     too_many,
 )
 from gpu_spawner.sim.apiserver.names import (
-    dns_label_problems,
     dns_subdomain_problems,
     label_value_problems,
     qualified_name_problems,
 )
 from gpu_spawner.sim.apiserver.rules.affinity_rules import check_node_selector
-from gpu_spawner.sim.apiserver.rules.device_rules import driver_problems
+from gpu_spawner.sim.apiserver.rules.capacity_rules import counter_problems, policy_problems
+from gpu_spawner.sim.apiserver.rules.device_names import (
+    binding_problems,
+    device_problems,
+    driver_problems,
+    duplicates,
+    pool_problems,
+)
+from gpu_spawner.sim.apiserver.wire.internal_types import internal_value
 
 __all__ = ["check_slice", "check_slice_update", "stamp_taints"]
 
@@ -31,6 +37,10 @@ _MAX_DEVICES: Final = 128
 _MAX_ADVANCED_DEVICES: Final = 64
 _MAX_ATTRIBUTES: Final = 32
 _MAX_TEXT_BYTES: Final = 64
+_MAX_TAINTS: Final = 16
+_MAX_CONSUMPTIONS: Final = 2
+_MAX_COUNTER_SETS: Final = 8
+_VALUES: Final = ("int", "bool", "string", "version")
 _TAINT_EFFECTS: Final = ("NoExecute", "NoSchedule", "None")
 _PLACES: Final = ("nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection")
 _PLACES_RULE: Final = (
@@ -73,11 +83,14 @@ def check_slice(resource_slice: Obj) -> Iterator[FieldError]:
         picks_nodes = bool(spec.get("perDeviceNodeSelection"))
         for index, device in enumerate(devices):
             yield from _check_device(device, f"spec.devices[{index}]", picks_nodes=picks_nodes)
-        yield from _duplicates([item["name"] for item in devices], "spec.devices")
+        yield from duplicates([item["name"] for item in devices], "spec.devices")
     counters = spec.get("sharedCounters", ())
+    if len(counters) > _MAX_COUNTER_SETS:
+        yield too_many("spec.sharedCounters", len(counters), _MAX_COUNTER_SETS)
+        return
     for index, counter_set in enumerate(counters):
-        yield from _check_counters(counter_set, "name", f"spec.sharedCounters[{index}]")
-    yield from _duplicates([item["name"] for item in counters], "spec.sharedCounters")
+        yield from counter_problems(counter_set, "name", f"spec.sharedCounters[{index}]")
+    yield from duplicates([item["name"] for item in counters], "spec.sharedCounters")
 
 
 def check_slice_update(new: Obj, old: Obj) -> Iterator[FieldError]:
@@ -94,12 +107,7 @@ def check_slice_update(new: Obj, old: Obj) -> Iterator[FieldError]:
 
 
 def _check_pool(pool: Obj, path: str) -> Iterator[FieldError]:
-    name = pool["name"]
-    if not name:
-        yield required(f"{path}.name")
-    for part in name.split("/") if name else ():
-        for problem in dns_subdomain_problems(part):
-            yield invalid_value(f"{path}.name", part, problem)
+    yield from pool_problems(pool["name"], f"{path}.name")
     count = pool["resourceSliceCount"]
     if count <= 0:
         yield invalid_value(f"{path}.resourceSliceCount", count, "must be greater than zero")
@@ -124,7 +132,13 @@ def _check_places(spec: Obj) -> Iterator[FieldError]:
     for problem in dns_subdomain_problems(spec["nodeName"]) if spec.get("nodeName") else ():
         yield invalid_value("spec.nodeName", spec["nodeName"], problem)
     if "nodeSelector" in spec:
-        yield from check_node_selector(spec["nodeSelector"], "spec.nodeSelector")
+        selector, here = spec["nodeSelector"], "spec.nodeSelector"
+        yield from check_node_selector(selector, here)
+        terms = selector.get("nodeSelectorTerms") or []
+        if len(terms) != 1:
+            shown = [internal_value("core.v1.NodeSelectorTerm", term) for term in terms] or None
+            detail = "must have exactly one node selector term"
+            yield invalid_value(f"{here}.nodeSelectorTerms", shown, detail)
     if not chosen:
         yield required("spec", _PLACES_RULE)
     elif len(chosen) > 1:
@@ -133,8 +147,7 @@ def _check_places(spec: Obj) -> Iterator[FieldError]:
 
 
 def _check_device(device: Obj, path: str, *, picks_nodes: bool) -> Iterator[FieldError]:
-    for problem in dns_label_problems(device["name"]):
-        yield invalid_value(f"{path}.name", device["name"], problem)
+    yield from device_problems(device["name"], f"{path}.name")
     attributes, capacity = device.get("attributes", {}), device.get("capacity", {})
     if len(attributes) + len(capacity) > _MAX_ATTRIBUTES:
         detail = f"the total number of attributes and capacities must not exceed {_MAX_ATTRIBUTES}"
@@ -144,14 +157,32 @@ def _check_device(device: Obj, path: str, *, picks_nodes: bool) -> Iterator[Fiel
         yield from _check_attribute(attributes[name], f"{path}.attributes[{name}]")
     for name in capacity:
         yield from _check_qualified(name, f"{path}.capacity")
-        if "requestPolicy" in capacity[name] and not device.get("allowMultipleAllocations"):
-            where = f"{path}.capacity[{name}].requestPolicy"
-            yield forbidden_field(where, "allowMultipleAllocations must be true")
-    for index, taint in enumerate(device.get("taints", ())):
-        yield from _check_taint(taint, f"{path}.taints[{index}]")
-    for index, counters in enumerate(device.get("consumesCounters", ())):
-        yield from _check_counters(counters, "counterSet", f"{path}.consumesCounters[{index}]")
+        if "requestPolicy" not in capacity[name]:
+            continue
+        where = f"{path}.capacity[{name}]"
+        if device.get("allowMultipleAllocations"):
+            yield from policy_problems(capacity[name], where)
+        else:
+            detail = "allowMultipleAllocations must be true"
+            yield forbidden_field(f"{where}.requestPolicy", detail)
+    taints = device.get("taints", ())
+    if len(taints) > _MAX_TAINTS:
+        yield too_many(f"{path}.taints", len(taints), _MAX_TAINTS)
+    else:
+        for index, taint in enumerate(taints):
+            yield from _check_taint(taint, f"{path}.taints[{index}]")
+    yield from _check_consumption(device.get("consumesCounters", ()), f"{path}.consumesCounters")
     yield from _check_device_places(device, path, picks_nodes=picks_nodes)
+    yield from binding_problems(device, path)
+
+
+def _check_consumption(consumed: Sequence[Obj], path: str) -> Iterator[FieldError]:
+    if len(consumed) > _MAX_CONSUMPTIONS:
+        yield too_many(path, len(consumed), _MAX_CONSUMPTIONS)
+        return
+    for index, counters in enumerate(consumed):
+        yield from counter_problems(counters, "counterSet", f"{path}[{index}]")
+    yield from duplicates([counters["counterSet"] for counters in consumed], path)
 
 
 def _check_device_places(device: Obj, path: str, *, picks_nodes: bool) -> Iterator[FieldError]:
@@ -185,8 +216,10 @@ def _check_qualified(name: str, path: str) -> Iterator[FieldError]:
 
 def _check_attribute(attribute: Obj, path: str) -> Iterator[FieldError]:
     if len(attribute) != 1:
-        shown = "" if not attribute else dict(attribute)
-        yield invalid_value(path, shown, "exactly one value must be specified")
+        # The server's own names for the values, in its order.
+        shown = {f"{key.title()}Value": attribute.get(key) for key in _VALUES}
+        shown |= {f"{key.title()}Values": attribute.get(f"{key}s") for key in _VALUES}
+        yield invalid_value(path, shown if attribute else "", "exactly one value must be specified")
     for key in ("string", "version"):
         if len(attribute.get(key, "").encode()) > _MAX_TEXT_BYTES:
             yield too_long(f"{path}.{key}", _MAX_TEXT_BYTES)
@@ -206,19 +239,3 @@ def _check_taint(taint: Obj, path: str) -> Iterator[FieldError]:
         yield required(f"{path}.effect")
     elif taint["effect"] not in _TAINT_EFFECTS:
         yield not_supported(f"{path}.effect", taint["effect"], _TAINT_EFFECTS)
-
-
-def _check_counters(counters: Obj, key: str, path: str) -> Iterator[FieldError]:
-    if not counters[key]:
-        yield required(f"{path}.{key}")
-    else:
-        for problem in dns_label_problems(counters[key]):
-            yield invalid_value(f"{path}.{key}", counters[key], problem)
-    if not counters.get("counters"):
-        yield required(f"{path}.counters")
-
-
-def _duplicates(names: Sequence[str], path: str) -> Iterator[FieldError]:
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            yield duplicate(f"{path}[{index}]", name)
