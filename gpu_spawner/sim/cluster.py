@@ -28,7 +28,9 @@ from gpu_spawner.sim.claim_controller import ClaimController
 from gpu_spawner.sim.client import KubeClient
 from gpu_spawner.sim.daemonset_controller import DaemonSetController
 from gpu_spawner.sim.fleet import Fleet
+from gpu_spawner.sim.image_registry import ImageRegistry
 from gpu_spawner.sim.kubeconfig import Endpoint, endpoint_of, read_kubeconfig
+from gpu_spawner.sim.node.disk import DiskPolicy
 from gpu_spawner.sim.node.kubelet import Kubelet, KubeletOptions
 from gpu_spawner.sim.node.network import LoopbackNetwork
 from gpu_spawner.sim.node.pod_context import Backoff
@@ -56,6 +58,8 @@ class ClusterOptions:
         namespaces: made beside those of the fleet's tenants. On a foreign API server only pods in
             these start processes: what its own DaemonSets put on our nodes must not.
         backoff: between attempts to pull an image or to restart a container.
+        disk: what the kubelets do as disks fill up.
+        images_lag_seconds: how long after a pull the API hears of the image.
         stop_grace_seconds: how long processes get to end when the cluster is left.
         keeps_objects: whether the embedded cluster is the same again when it is started again with
             the same state directory; otherwise only volumes and logs are kept.
@@ -67,6 +71,8 @@ class ClusterOptions:
     port: int = 0
     namespaces: Sequence[str] = ("gpu-demo",)
     backoff: Backoff = field(default_factory=Backoff)
+    disk: DiskPolicy = field(default_factory=DiskPolicy)
+    images_lag_seconds: float = 0.0
     stop_grace_seconds: float = 3.0
     keeps_objects: bool = False
     tls: bool = True
@@ -82,6 +88,7 @@ class Cluster:
         url: the API server's base URL.
         kubeconfig_path: for kubectl, the hub and everybody else.
         demo_id: the value of the label on every object made.
+        registry: where images come from; may be told to fail.
     """
 
     client: KubeClient
@@ -96,6 +103,9 @@ class Cluster:
         self.options = options or ClusterOptions()
         self.server: ApiServer | None = None
         self.demo_id = _demo_id(self.state_dir)
+        self.registry = ImageRegistry(fleet.image_facts, default_command=fleet.default_command)
+        # The nodes that are switched on.
+        self._machines = {name: group for group in fleet.nodes for name in group.node_names}
         self._stack = contextlib.AsyncExitStack()
         self._failure: asyncio.Future[None]
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -127,13 +137,17 @@ class Cluster:
         """Start a kubelet, which takes up the containers it finds."""
         self._kubelet = Kubelet(
             self.client,
-            self.fleet,
+            self._machines,
             state_dir=self.state_dir,
             runtime=self._runtime,
             network=self._network,
+            registry=self.registry,
             options=KubeletOptions(
+                kubelet_version=self.fleet.kubelet_version,
                 backoff=self.options.backoff,
+                disk=self.options.disk,
                 renews_leases=self.server is None,
+                images_lag_seconds=self.options.images_lag_seconds,
                 may_run=self._may_run,
             ),
         )

@@ -17,11 +17,11 @@ import yaml
 from gpu_spawner.core.errors import ConfigError, Problem
 from gpu_spawner.sim.fleet_fields import Bytes, Count, Cpu, Name, Quantity, Strict
 from gpu_spawner.sim.fleet_gpu import Gpu
+from gpu_spawner.sim.fleet_images import ImageFacts
 from gpu_spawner.sim.yaml_lines import line_of, load_with_lines
 
 __all__ = [
     "Fleet",
-    "ImageFacts",
     "ImageOnNodes",
     "NodeGroup",
     "Taint",
@@ -32,21 +32,6 @@ __all__ = [
     "parse_fleet",
     "read_fleet",
 ]
-
-
-class ImageFacts(Strict):
-    """What the cluster knows about the images that match one pattern.
-
-    Attributes:
-        size: what a pull moves.
-        command: what a container runs that names no command of its own; empty starts no process,
-            the container then merely counts as running.
-        is_missing: a pull fails, as of an image that no registry has.
-    """
-
-    size: Bytes = 2_000_000_000
-    command: tuple[str, ...] | None = None
-    is_missing: bool = pydantic.Field(default=False, alias="missing")
 
 
 # What pod sandboxes are made of, and tenants here: it weighs nothing and does nothing.
@@ -77,6 +62,9 @@ class NodeGroup(Strict):
 
     Attributes:
         pull_bandwidth: bytes a second one node can pull, shared by its pulls.
+        max_parallel_pulls: how many pulls of a node go on at once, 1 as a kubelet does by default;
+            0 sets no limit.
+        image_disk: bytes of the disk that images and containers share; 0 sets no limit.
         images: references of the images the nodes, or some of them, have from the start.
         resources: further extended resources.
     """
@@ -94,6 +82,8 @@ class NodeGroup(Strict):
     taints: tuple[Taint, ...] = ()
     is_cordoned: bool = pydantic.Field(default=False, alias="cordoned")
     pull_bandwidth: Bytes = 1_000_000_000
+    max_parallel_pulls: Count = 0
+    image_disk: Bytes = 0
     images: tuple[str | ImageOnNodes, ...] = ()
 
     def images_of(self, name: str) -> tuple[str, ...]:
@@ -181,11 +171,6 @@ class Fleet(Strict):
             if fnmatch.fnmatchcase(image, pattern):
                 return facts
         return ImageFacts()
-
-    def command_of(self, image: str) -> tuple[str, ...]:
-        """Return what ``image`` starts by itself; empty where no process is to be started."""
-        command = self.image_facts(image).command
-        return self.default_command if command is None else command
 
 
 def default_fleet() -> Fleet:

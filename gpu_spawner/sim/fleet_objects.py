@@ -17,6 +17,7 @@ __all__ = [
     "DEMO_LABEL",
     "SIMULATED_ANNOTATION",
     "device_class_manifests",
+    "disk_pressure_condition",
     "namespace_manifest",
     "node_allocatable",
     "node_manifest",
@@ -78,10 +79,16 @@ def node_allocatable(group: NodeGroup) -> dict[str, str]:
     }
 
 
-def node_status(
-    group: NodeGroup, name: str, *, kubelet_version: str, address: str, now: datetime
+def node_status(  # noqa: PLR0913  what a kubelet knows of its node
+    group: NodeGroup,
+    name: str,
+    *,
+    kubelet_version: str,
+    address: str,
+    now: datetime,
+    has_disk_pressure: bool = False,
 ) -> dict[str, Any]:
-    """Return the status a healthy node reports, without the images it has."""
+    """Return the status a node reports that lacks nothing but room, without the images it has."""
     allocatable = node_allocatable(group)
     return {
         "capacity": allocatable,
@@ -90,7 +97,7 @@ def node_status(
             {"type": "InternalIP", "address": address},
             {"type": "Hostname", "address": name},
         ],
-        "conditions": list(_conditions(time_text(now))),
+        "conditions": list(_conditions(now, has_disk_pressure=has_disk_pressure)),
         "nodeInfo": {
             "machineID": name,
             "systemUUID": name,
@@ -212,19 +219,29 @@ def _taint(taint: Taint) -> dict[str, str]:
     return manifest
 
 
-def _conditions(now: str) -> Iterator[dict[str, str]]:
-    healthy = (
-        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "sufficient memory available"),
-        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "no disk pressure"),
-        ("PIDPressure", "False", "KubeletHasSufficientPID", "sufficient PID available"),
-        ("Ready", "True", "KubeletReady", "posting ready status"),
-    )
-    for kind, status, reason, message in healthy:
-        yield {
-            "type": kind,
-            "status": status,
-            "lastHeartbeatTime": now,
-            "lastTransitionTime": now,
-            "reason": reason,
-            "message": f"kubelet has {message}" if kind != "Ready" else f"kubelet is {message}",
-        }
+def disk_pressure_condition(now: datetime, *, has_pressure: bool) -> dict[str, str]:
+    """Return the condition that tells whether a node's disk is too full."""
+    if has_pressure:
+        return _condition(now, "DiskPressure", "True", "KubeletHasDiskPressure", "disk pressure")
+    return _condition(now, "DiskPressure", "False", "KubeletHasNoDiskPressure", "no disk pressure")
+
+
+def _conditions(now: datetime, *, has_disk_pressure: bool) -> Iterator[dict[str, str]]:
+    enough_memory = ("KubeletHasSufficientMemory", "sufficient memory available")
+    yield _condition(now, "MemoryPressure", "False", *enough_memory)
+    yield disk_pressure_condition(now, has_pressure=has_disk_pressure)
+    enough_ids = ("KubeletHasSufficientPID", "sufficient PID available")
+    yield _condition(now, "PIDPressure", "False", *enough_ids)
+    ready = _condition(now, "Ready", "True", "KubeletReady", "")
+    yield ready | {"message": "kubelet is posting ready status"}
+
+
+def _condition(now: datetime, kind: str, status: str, reason: str, has: str) -> dict[str, str]:
+    return {
+        "type": kind,
+        "status": status,
+        "lastHeartbeatTime": time_text(now),
+        "lastTransitionTime": time_text(now),
+        "reason": reason,
+        "message": f"kubelet has {has}",
+    }

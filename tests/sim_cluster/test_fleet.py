@@ -7,6 +7,7 @@ import pytest
 from gpu_spawner.core.errors import ConfigError
 from gpu_spawner.sim.fleet import Fleet, default_fleet, parse_fleet, read_fleet
 from gpu_spawner.sim.fleet_objects import node_allocatable, node_manifest, tenant_pods
+from gpu_spawner.sim.image_registry import ImageRegistry
 
 SMALL = """
 images:
@@ -71,8 +72,9 @@ def test_images_are_described_by_pattern_and_may_be_on_some_nodes_only() -> None
     assert group.images_of("cpu-2") == ("a:1", "b:1")
     assert fleet.image_facts("quay.io/x/slow:1").size == 5_000_000_000
     assert fleet.image_facts("gone").is_missing
-    assert fleet.command_of("idle:1") == ()
-    assert fleet.command_of("other") == ("jupyterhub-singleuser",)
+    registry = ImageRegistry(fleet.image_facts, default_command=fleet.default_command)
+    assert registry.command_of("idle:1") == ()
+    assert registry.command_of("other") == ("jupyterhub-singleuser",)
 
 
 def test_all_mistakes_are_told_at_once_each_with_its_line() -> None:

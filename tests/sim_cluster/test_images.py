@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gpu_spawner.sim.fleet import ImageFacts
-from gpu_spawner.sim.node.images import ImageNotFoundError, NodeImages
+from gpu_spawner.sim.fleet_images import ImageFacts
+from gpu_spawner.sim.image_registry import ImageRegistry
+from gpu_spawner.sim.node.images import NodeImages
+from gpu_spawner.sim.node.pull_errors import ImageNotFoundError
 
 MEGABYTE = 1_000_000
 SIZES = {"big": 4 * MEGABYTE, "small": MEGABYTE}
@@ -19,7 +21,7 @@ def facts(image: str) -> ImageFacts:
 
 @pytest.fixture
 async def images() -> AsyncIterator[NodeImages]:
-    node = NodeImages(bandwidth=10 * MEGABYTE, facts=facts, present=["there:1"])
+    node = NodeImages(bandwidth=10 * MEGABYTE, registry=ImageRegistry(facts), present=["there:1"])
     yield node
     await node.stop()
 
@@ -61,7 +63,7 @@ async def test_an_image_no_registry_has(images: NodeImages) -> None:
 
 async def test_the_node_reports_digest_and_tag_largest_first(images: NodeImages) -> None:
     await images.pull("quay.io/x/big:2")
-    status = images.as_status()
+    status = images.store.as_status()
     assert [each["sizeBytes"] for each in status] == [4 * MEGABYTE, MEGABYTE]
     digest, tag = status[0]["names"]
     assert digest.startswith("quay.io/x/big@sha256:")
@@ -69,7 +71,7 @@ async def test_the_node_reports_digest_and_tag_largest_first(images: NodeImages)
 
 
 async def test_images_of_a_former_life_are_taken_up(images: NodeImages) -> None:
-    again = NodeImages(bandwidth=1, facts=facts)
-    again.restore(images.as_status())
+    again = NodeImages(bandwidth=1, registry=ImageRegistry(facts))
+    again.store.restore(images.store.as_status())
     assert again.has("there:1")
-    assert again.as_status() == images.as_status()
+    assert again.store.as_status() == images.store.as_status()

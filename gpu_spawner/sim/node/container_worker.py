@@ -12,8 +12,9 @@ from typing import Any
 
 from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.sim.node.container_logs import log_path, rotate_log
-from gpu_spawner.sim.node.containers import build_command, build_environment
-from gpu_spawner.sim.node.images import ImageNotFoundError, image_id
+from gpu_spawner.sim.node.containers import Mounts, build_command, build_environment
+from gpu_spawner.sim.node.image_pulls import obtain_image
+from gpu_spawner.sim.node.image_store import StoredImage
 from gpu_spawner.sim.node.pod_context import PodContext, VolumeNotReadyError
 from gpu_spawner.sim.node.pod_status import (
     ContainerRecord,
@@ -33,8 +34,7 @@ _log = logging.getLogger(__name__)
 
 # The kubelet's back-off starts anew after a container has run this long.
 _STABLE_SECONDS = 600.0
-# ErrImagePull is shown for about one sync of the kubelet before it becomes ImagePullBackOff.
-_LONGEST_ERROR_SHOWN_SECONDS = 1.0
+_START_ERROR = "StartError"
 _START_ERROR_STATUS = 128
 
 
@@ -95,7 +95,9 @@ class ContainerWorker:
     async def run(self) -> None:
         """Run the container until it has ended for good."""
         container = self._adopted()
-        if container is None and isinstance(self.record.state, Terminated):
+        if container is not None:
+            self._hold_again()
+        elif isinstance(self.record.state, Terminated):
             if self.has_ended:
                 return
             self._prepare_restart()
@@ -125,6 +127,18 @@ class ContainerWorker:
             return container
         return None
 
+    def _hold_again(self) -> None:
+        """Keep the images of a container that was found running."""
+        store = self._context.node.images.store
+        volumes = {each["name"]: each for each in self._context.pod["spec"].get("volumes") or ()}
+        references = [self.record.image_id or self.spec["image"]]
+        for mount in self.spec.get("volumeMounts") or ():
+            source = volumes.get(mount["name"], {}).get("image") or {}
+            references.append(source.get("reference") or "")
+        found = [store.find(reference) for reference in references if reference]
+        holder = self._context.uid, self.record.name
+        store.hold(holder, *(image for image in found if image is not None))
+
     def _prepare_restart(self) -> None:
         if isinstance(self.record.state, Terminated):
             self.record.last = self.record.state
@@ -135,7 +149,7 @@ class ContainerWorker:
         failures = 0
         while True:
             try:
-                await self._ensure_image()
+                image = await self._obtain_images()
                 container = await self._create()
             except ProgramNotFoundError as error:
                 self._event("Warning", "Failed", f"Error: {error}")
@@ -143,7 +157,7 @@ class ContainerWorker:
                 self._set(
                     Terminated(
                         exit_code=_START_ERROR_STATUS,
-                        reason="StartError",
+                        reason=_START_ERROR,
                         message=str(error),
                         started_at=now,
                         finished_at=now,
@@ -157,52 +171,29 @@ class ContainerWorker:
                 await asyncio.sleep(self._context.services.backoff.delay_seconds(failures))
             else:
                 self._event("Normal", "Started", "Container started")
+                self.record.image_id = image.id
                 return container
 
-    async def _ensure_image(self) -> None:
-        image = self.spec["image"]
-        images = self._context.node.images
-        policy = self.spec.get("imagePullPolicy") or "IfNotPresent"
-        failures = 0
-        while not (images.has(image) and policy != "Always"):
-            if policy == "Never":
-                message = f'Container image "{image}" is not present with pull policy of Never'
-                self._event("Warning", "ErrImageNeverPull", message)
-                raise _NotStartedError("ErrImageNeverPull", message)
-            self._event("Normal", "Pulling", f'Pulling image "{image}"')
-            try:
-                pulled = await images.pull(image)
-            except ImageNotFoundError as error:
-                failures += 1
-                await self._back_off_pull(image, str(error), failures)
-            else:
-                took = go_duration(pulled.seconds)
-                self._event(
-                    "Normal",
-                    "Pulled",
-                    f'Successfully pulled image "{image}" in {took} ({took} including waiting). '
-                    f"Image size: {pulled.size_bytes} bytes.",
-                )
-                return
-        self._event(
-            "Normal",
-            "Pulled",
-            f'Container image "{image}" already present on machine and can be accessed by the pod',
+    async def _obtain_images(self) -> StoredImage:
+        """Return the container's image once it and those it mounts are there, and keep them."""
+        mounts = [each["name"] for each in self.spec.get("volumeMounts") or ()]
+        volumes = self._context.image_volumes
+        mounted = [await volumes[name].wait(self._show) for name in mounts if name in volumes]
+        image = await obtain_image(
+            self._context,
+            self.spec["image"],
+            self.spec.get("imagePullPolicy") or "IfNotPresent",
+            container=self.record.name,
+            show=self._show,
         )
+        holder = self._context.uid, self.record.name
+        self._context.node.images.store.hold(holder, image, *mounted)
+        return image
 
-    async def _back_off_pull(self, image: str, error: str, failures: int) -> None:
-        delay = self._context.services.backoff.delay_seconds(failures)
-        self._event("Warning", "Failed", f'Failed to pull image "{image}": {error}')
-        self._event("Warning", "Failed", "Error: ErrImagePull")
-        self._set(Waiting(reason="ErrImagePull", message=error))
-        shown = min(_LONGEST_ERROR_SHOWN_SECONDS, delay / 2)
-        await asyncio.sleep(shown)
-        back_off = f'Back-off pulling image "{image}"'
-        self._event("Normal", "BackOff", back_off)
-        self._event("Warning", "Failed", "Error: ImagePullBackOff")
-        message = f"{back_off}: ErrImagePull: {error}"
-        self._set(Waiting(reason="ImagePullBackOff", message=message))
-        await asyncio.sleep(delay - shown)
+    def _show(self, reason: str, message: str) -> None:
+        """Tell why the container waits for an image."""
+        self._event("Warning", "Failed", f"Error: {reason}")
+        self._set(Waiting(reason=reason, message=message))
 
     async def _create(self) -> Container:
         context = self._context
@@ -226,8 +217,9 @@ class ContainerWorker:
         # What the device plugin sets is not the pod's to change; without a device it may say so
         # itself (the preloader's pods do).
         environment = {**base, **variables, **gpus} if devices else {**base, **gpus, **variables}
-        image_command = services.fleet.command_of(self.spec["image"])
+        image_command = services.registry.command_of(self.spec["image"])
         argv = build_command(self.spec, image_command, environment, folders.mounts)
+        self._require_program(argv, environment)
         rotate_log(context.log_folder, self.record.name)
         log_file = log_path(context.log_folder, self.record.name)
         self._event("Normal", "Created", "Container created")
@@ -244,6 +236,14 @@ class ContainerWorker:
         except OSError as error:
             raise _NotStartedError("RunContainerError", str(error)) from error
 
+    def _require_program(self, argv: list[str], environment: Mapping[str, str]) -> None:
+        """Refuse a program the pod names and the image lacks; one in a mount is none of those."""
+        facts = self._context.services.registry.facts(self.spec["image"])
+        if self.spec.get("command") and not facts.has_shell:
+            in_image = build_command(self.spec, (), environment, Mounts({}))
+            if argv[0] == in_image[0]:
+                raise ProgramNotFoundError(argv[0])
+
     def _may_run_process(self) -> bool:
         # A container that needs power over its node (iptables, mounts) must not get it over this
         # machine.
@@ -253,7 +253,6 @@ class ContainerWorker:
 
     async def _follow(self, container: Container) -> None:
         self.record.container_id = container.id
-        self.record.image_id = image_id(self.spec["image"])
         self._set(Running(started_at=container.started_at))
         self.started.set()
         async with self._readiness():
@@ -301,6 +300,10 @@ class ContainerWorker:
 
     async def _back_off(self) -> None:
         """Wait before another start; the first restart is immediate."""
+        state = self.record.state
+        if isinstance(state, Terminated) and state.reason == _START_ERROR:
+            self.record.last = state
+            self._set(Waiting(reason="RunContainerError", message=state.message))
         self._failed_starts += 1
         if self._failed_starts == 1:
             return

@@ -1,65 +1,25 @@
 """The images of one simulated node: which are there, and pulls that take as long as they would.
 
-A pull takes its size divided by the node's bandwidth; several pulls at once share the bandwidth
-evenly. A pull that nobody waits for any more goes on, as the container runtime's does.
+A pull takes the bytes that are not there yet divided by the node's bandwidth; several pulls at once
+share the bandwidth evenly. A pull that nobody waits for any more goes on, as the container
+runtime's does. How many go on at once is the kubelet's setting (``maxParallelImagePulls``); those
+beyond it wait their turn.
 """
 
 import asyncio
 import contextlib
-import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-from gpu_spawner.sim.fleet import ImageFacts
+from gpu_spawner.sim.image_registry import ImageRegistry, Login, Manifest
+from gpu_spawner.sim.node.image_names import normalized_reference, registry_host
+from gpu_spawner.sim.node.image_store import ImageStore, StoredImage
+from gpu_spawner.sim.node.pull_errors import DiskFullError, PullError
 
-__all__ = ["ImageNotFoundError", "NodeImages", "PulledImage", "image_id", "normalized_reference"]
+__all__ = ["NodeImages", "PulledImage"]
 
 # A registry answers "not found", and a runtime finds a tag unchanged, about this fast.
 _RESOLVE_SECONDS = 0.2
-# The kubelet reports at most this many images of a node (nodeStatusMaxImages), largest first.
-_MOST_REPORTED_IMAGES = 50
-
-
-class ImageNotFoundError(Exception):
-    """No registry has the image; the text is the container runtime's."""
-
-    def __init__(self, reference: str) -> None:
-        name = normalized_reference(reference)
-        super().__init__(
-            f'rpc error: code = NotFound desc = failed to pull and unpack image "{name}": '
-            f'failed to resolve reference "{name}": {name}: not found'
-        )
-
-
-def normalized_reference(reference: str) -> str:
-    """Spell ``reference`` out as a container runtime does.
-
-    >>> normalized_reference("busybox")
-    'docker.io/library/busybox:latest'
-    >>> normalized_reference("quay.io/jupyter/base-notebook:2026-10-01")
-    'quay.io/jupyter/base-notebook:2026-10-01'
-    >>> normalized_reference("me/own@sha256:00")
-    'docker.io/me/own@sha256:00'
-    """
-    host, slash, path = reference.partition("/")
-    if not slash or not ("." in host or ":" in host or host == "localhost"):
-        host, path = "docker.io", reference
-    if host == "docker.io" and "/" not in path:
-        path = f"library/{path}"
-    if "@" not in path and ":" not in path.rpartition("/")[2]:
-        path = f"{path}:latest"
-    return f"{host}/{path}"
-
-
-def image_id(reference: str) -> str:
-    """Return the digest form of ``reference``: the one given, or one made up from the name."""
-    name = normalized_reference(reference)
-    repository, at, _ = name.partition("@")
-    if at:
-        return name
-    repository = name.rpartition(":")[0]
-    return f"{repository}@sha256:{hashlib.sha256(name.encode()).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +27,23 @@ class PulledImage:
     """The outcome of a pull.
 
     Attributes:
-        seconds: how long it took from being asked for.
+        seconds: how long it took from its turn on.
+        waited_seconds: how long it took from being asked for.
     """
 
-    size_bytes: int
+    image: StoredImage
     seconds: float
+    waited_seconds: float
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the whole image, also of what was there already."""
+        return self.image.size
 
 
 @dataclass(slots=True, kw_only=True)
-class _Pull:
+class _Transfer:
+    manifest: Manifest
     remaining_bytes: float
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -85,102 +53,165 @@ class NodeImages:
 
     Args:
         bandwidth: bytes a second, shared by all pulls.
-        facts: looks up what a registry knows about a reference.
+        registry: where images come from.
         present: references that are there from the start.
-        on_change: called whenever the node has got another image.
+        most_at_once: how many pulls go on at once; 0 sets no limit.
+        capacity: bytes of the disk the images are on; 0 sets no limit.
+        on_change: called whenever the node has got or lost an image.
+
+    Attributes:
+        store: what is there.
+        other_bytes: what is on the disk besides images.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what a node is, in numbers
         self,
         *,
         bandwidth: int,
-        facts: Callable[[str], ImageFacts],
+        registry: ImageRegistry,
         present: Iterable[str] = (),
+        most_at_once: int = 0,
+        capacity: int = 0,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
+        self.store = ImageStore()
+        self.capacity = capacity
+        self.other_bytes = 0
         self._bandwidth = max(bandwidth, 1)
-        self._facts = facts
-        self._sizes: dict[str, int] = {}
-        self._pulls: dict[str, _Pull] = {}
-        self._transfer: asyncio.Task[None] | None = None
-        self._pulls_changed = asyncio.Event()
+        self._registry = registry
+        self._turns: contextlib.AbstractAsyncContextManager[None] = (
+            asyncio.Semaphore(most_at_once) if most_at_once else contextlib.nullcontext()
+        )
+        self._transfers: dict[str, _Transfer] = {}
+        self._transferring: asyncio.Task[None] | None = None
+        self._transfers_changed = asyncio.Event()
+        self._pulls: set[asyncio.Task[PulledImage]] = set()
         self._on_change = on_change
         for reference in present:
-            self._sizes[normalized_reference(reference)] = facts(reference).size
+            facts = registry.facts(reference)
+            manifest = Manifest(digest=registry.digest_of(reference), facts=facts)
+            self.store.add(reference, manifest)
+
+    @property
+    def available_bytes(self) -> int:
+        """What is left of the disk."""
+        return self.capacity - self.store.used_bytes - self.other_bytes
 
     def has(self, reference: str) -> bool:
-        """Say whether a container of this image can start without a pull."""
-        return normalized_reference(reference) in self._sizes
+        """Say whether the image is there."""
+        return self.store.find(reference) is not None
 
-    def restore(self, status: Iterable[Mapping[str, Any]]) -> None:
-        """Add what a node's ``status.images`` tells."""
-        for image in status:
-            for name in (image.get("names") or ())[-1:]:
-                self._sizes.setdefault(name, image.get("sizeBytes") or 0)
+    def may_use(self, reference: str, logins: Collection[Login]) -> bool:
+        """Say whether somebody with these logins gets the image without asking the registry.
 
-    def as_status(self) -> list[dict[str, Any]]:
-        """Return ``status.images`` of the node."""
-        largest_first = sorted(self._sizes.items(), key=lambda item: (-item[1], item[0]))
-        return [
-            {
-                "names": [name] if "@" in name else [image_id(name), name],
-                "sizeBytes": size,
-            }
-            for name, size in largest_first[:_MOST_REPORTED_IMAGES]
-        ]
+        What was pulled with a login is for those who have it too.
+        """
+        image = self.store.find(reference)
+        if image is None:
+            return False
+        host = registry_host(normalized_reference(reference))
+        known = {each.fingerprint for each in logins if each.host == host}
+        return image.openers is None or bool(image.openers & known)
 
-    async def pull(self, reference: str) -> PulledImage:
-        """Return once the node has the image.
+    async def pull(self, reference: str, logins: Collection[Login] = ()) -> PulledImage:
+        """Return once the node has what the reference leads to at present.
 
         Raises:
-            ImageNotFoundError: no registry has it.
+            PullError: it cannot be had.
         """
-        started = asyncio.get_running_loop().time()
-        name = normalized_reference(reference)
-        facts = self._facts(reference)
-        if facts.is_missing or name in self._sizes:
-            await asyncio.sleep(_RESOLVE_SECONDS)
-        if facts.is_missing:
-            raise ImageNotFoundError(reference)
-        if name not in self._sizes:
-            pull = self._pulls.get(name)
-            if pull is None:
-                pull = self._pulls[name] = _Pull(remaining_bytes=facts.size)
-                self._pulls_changed.set()
-            if self._transfer is None or self._transfer.done():
-                self._transfer = asyncio.create_task(self._run_transfer())
-            await pull.done.wait()
-        return PulledImage(
-            size_bytes=facts.size, seconds=asyncio.get_running_loop().time() - started
-        )
+        asked = asyncio.get_running_loop().time()
+        pull = asyncio.create_task(self._pull(reference, logins, asked))
+        self._pulls.add(pull)
+        pull.add_done_callback(self._on_pull_done)
+        return await asyncio.shield(pull)
+
+    def remove(self, digest: str) -> int:
+        """Remove an image; return how many bytes it was reported to have."""
+        freed = self.store.remove(digest)
+        self._on_change()
+        return freed
+
+    def fill(self, other_bytes: int) -> None:
+        """Let so much be on the disk besides images."""
+        self.other_bytes = other_bytes
+        self._on_change()
 
     async def stop(self) -> None:
-        """Give up all pulls."""
-        if self._transfer is not None:
-            self._transfer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._transfer
-            self._transfer = None
+        """Give up all pulls; what they have moved is lost."""
+        tasks = [*self._pulls, *([self._transferring] if self._transferring else [])]
+        self._transferring = None
+        self._transfers.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run_transfer(self) -> None:
+    async def _pull(self, reference: str, logins: Collection[Login], asked: float) -> PulledImage:
         loop = asyncio.get_running_loop()
-        while self._pulls:
-            sharing = dict(self._pulls)
+        async with self._turns:
+            started = loop.time()
+            try:
+                manifest = self._registry.resolve(reference, logins)
+            except PullError:
+                await asyncio.sleep(_RESOLVE_SECONDS)
+                raise
+            if manifest.digest in self.store.digests:
+                await asyncio.sleep(_RESOLVE_SECONDS)
+            else:
+                await self._transfer(reference, manifest)
+            image = self.store.add(reference, manifest)
+            self._on_change()
+            now = loop.time()
+            return PulledImage(image=image, seconds=now - started, waited_seconds=now - asked)
+
+    def _on_pull_done(self, pull: asyncio.Task[PulledImage]) -> None:
+        self._pulls.discard(pull)
+        if not pull.cancelled():
+            # Whoever waits for it hears of its failure; perhaps nobody does any more.
+            pull.exception()
+
+    async def _transfer(self, reference: str, manifest: Manifest) -> None:
+        """Move the layers that are not there, together with whoever moves the same image.
+
+        Raises:
+            DiskFullError: there is no room for them.
+        """
+        transfer = self._transfers.get(manifest.digest)
+        if transfer is None:
+            remaining = self.store.missing_bytes(manifest)
+            transfer = _Transfer(manifest=manifest, remaining_bytes=remaining)
+            self._transfers[manifest.digest] = transfer
+            self._transfers_changed.set()
+        if self._transferring is None or self._transferring.done():
+            self._transferring = asyncio.create_task(self._run_transfers())
+        await transfer.done.wait()
+        needed = self.store.missing_bytes(manifest) + manifest.facts.unpacked_bytes
+        if (
+            self.capacity
+            and manifest.digest not in self.store.digests
+            and needed > self.available_bytes
+        ):
+            raise DiskFullError(normalized_reference(reference), manifest.digest)
+
+    async def _run_transfers(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._transfers:
+            sharing = dict(self._transfers)
             share = self._bandwidth / len(sharing)
-            next_done_seconds = min(each.remaining_bytes for each in sharing.values()) / share
-            self._pulls_changed.clear()
+            rates = {
+                digest: min(share, each.manifest.facts.bandwidth or share)
+                for digest, each in sharing.items()
+            }
+            next_done_seconds = min(
+                each.remaining_bytes / rates[digest] for digest, each in sharing.items()
+            )
+            self._transfers_changed.clear()
             before = loop.time()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(next_done_seconds):
-                    await self._pulls_changed.wait()
-            moved = (loop.time() - before) * share
-            for name, pull in sharing.items():
-                pull.remaining_bytes -= moved
+                    await self._transfers_changed.wait()
+            passed = loop.time() - before
+            for digest, transfer in sharing.items():
+                transfer.remaining_bytes -= passed * rates[digest]
                 # Half a byte is rounding, not a rest.
-                if pull.remaining_bytes < 0.5:
-                    self._finish(name)
-
-    def _finish(self, name: str) -> None:
-        self._sizes[name] = self._facts(name).size
-        self._on_change()
-        self._pulls.pop(name).done.set()
+                if transfer.remaining_bytes < 0.5:
+                    self._transfers.pop(digest).done.set()

@@ -1,29 +1,31 @@
-"""The kubelets of all nodes of a fleet, in one process.
+"""The kubelets of all nodes of a cluster, in one process.
 
-An ordinary client: it reports the nodes' status and images, renews their leases, and looks after
-every pod that is bound to one of them (``pod_worker``). It neither creates nor deletes nodes.
+An ordinary client: it reports on its nodes (``node_reports``), keeps their disks (``disk``) and
+looks after every pod that is bound to one of them (``pod_worker``). It neither creates nor deletes
+nodes; which ones it runs on may change at any time.
 """
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.sim.apiserver.pod_logs import LogRequest
 from gpu_spawner.sim.client import KubeClient
-from gpu_spawner.sim.fleet import Fleet, NodeGroup
-from gpu_spawner.sim.fleet_objects import SIMULATED_ANNOTATION, node_status
+from gpu_spawner.sim.fleet import NodeGroup
+from gpu_spawner.sim.fleet_objects import SIMULATED_ANNOTATION
+from gpu_spawner.sim.image_registry import ImageRegistry
 from gpu_spawner.sim.informer import Informer, ObjectKey, key_of
 from gpu_spawner.sim.node.claimed_devices import ClaimedDevices
 from gpu_spawner.sim.node.container_logs import read_container_log
-from gpu_spawner.sim.node.dra_driver import SLICES, DraDriver
+from gpu_spawner.sim.node.disk import DiskKeeper, DiskPolicy
+from gpu_spawner.sim.node.dra_driver import DraDriver
 from gpu_spawner.sim.node.gpus import NodeDevices
 from gpu_spawner.sim.node.images import NodeImages
 from gpu_spawner.sim.node.network import LoopbackNetwork
+from gpu_spawner.sim.node.node_reports import NodeReports
 from gpu_spawner.sim.node.pod_context import Backoff, KubeletServices, PodContext, SimulatedNode
 from gpu_spawner.sim.node.pod_programs import PodPrograms
 from gpu_spawner.sim.node.pod_worker import PodWorker
@@ -31,19 +33,10 @@ from gpu_spawner.sim.node.prepared_claims import PreparedClaims
 from gpu_spawner.sim.node.runtime import ContainerRuntime
 from gpu_spawner.sim.node.volumes import VolumeFolders
 from gpu_spawner.sim.recorder import EventRecorder
-from gpu_spawner.sim.times import micro_time, now_utc
 
 __all__ = ["Kubelet", "KubeletOptions"]
 
 _log = logging.getLogger(__name__)
-
-_LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
-# The kubelet's defaults: a lease of 40 s renewed four times in that time, and the status now and
-# then even if nothing changed (nodeStatusReportFrequency).
-_LEASE_SECONDS = 40
-_RENEW_SECONDS = 10.0
-_STATUS_EVERY_RENEWALS = 30
-_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,41 +44,49 @@ class KubeletOptions:
     """How a kubelet differs from the usual one.
 
     Attributes:
+        kubelet_version: what its nodes report.
         renews_leases: whether anybody watches over the nodes' heartbeats.
+        images_lag_seconds: how long after a pull the API hears of the image.
         may_run: which pods may start processes on this machine; by default all of them.
     """
 
+    kubelet_version: str = "v1.36.2"
     backoff: Backoff = field(default_factory=Backoff)
+    disk: DiskPolicy = field(default_factory=DiskPolicy)
     renews_leases: bool = False
+    images_lag_seconds: float = 0.0
     may_run: Callable[[Mapping[str, Any]], bool] = lambda _: True
 
 
 class Kubelet:
-    """Looks after the pods of all nodes of ``fleet``; ``run`` until cancelled.
+    """Looks after the pods of its nodes; ``run`` until cancelled.
 
     When ``run`` is cancelled the containers go on: they are the runtime's, and a kubelet started
     with the same runtime takes them up again.
 
     Args:
+        groups: the nodes it starts with, by name.
         state_dir: for volumes, logs and the programs of pods.
         runtime: the containers.
         network: the pods' addresses.
+        registry: where images come from.
     """
 
     def __init__(  # noqa: PLR0913  everything a kubelet is given by its machine
         self,
         client: KubeClient,
-        fleet: Fleet,
+        groups: Mapping[str, NodeGroup],
         *,
         state_dir: Path,
         runtime: ContainerRuntime,
         network: LoopbackNetwork,
+        registry: ImageRegistry,
         options: KubeletOptions | None = None,
     ) -> None:
         options = options or KubeletOptions()
         self._client = client
-        self._fleet = fleet
         self._options = options
+        self._state_dir = state_dir
         self._recorder = EventRecorder(client, "kubelet")
         self._services = KubeletServices(
             client=client,
@@ -94,47 +95,78 @@ class Kubelet:
             folders=VolumeFolders(state_dir),
             programs=PodPrograms(state_dir / "image"),
             network=network,
-            fleet=fleet,
+            registry=registry,
             logs=state_dir / "logs" / "pods",
             backoff=options.backoff,
             runs_processes=self._runs_processes,
         )
-        self._state_dir = state_dir
-        self._groups = {name: group for group in fleet.nodes for name in group.node_names}
-        self._nodes = {
-            name: self._node(number, name, group)
-            for number, (name, group) in enumerate(self._groups.items())
-        }
-        self._images_changed: set[str] = set()
-        self._devices_changed: asyncio.Queue[str] = asyncio.Queue()
-        self._wake_publisher = asyncio.Event()
+        self._nodes: dict[str, SimulatedNode] = {}
+        self._numbers: dict[str, int] = {}
+        self._disks: dict[str, asyncio.Task[None]] = {}
+        self._reports = NodeReports(
+            client,
+            self._nodes,
+            kubelet_version=options.kubelet_version,
+            images_lag_seconds=options.images_lag_seconds,
+            renews_leases=options.renews_leases,
+        )
+        self._pods = Informer(client, "/api/v1/pods", self._on_pod)
         self._workers: dict[str, tuple[PodWorker, asyncio.Task[None]]] = {}
         self._uids: dict[ObjectKey, str] = {}
         self.ready = asyncio.Event()
+        self._first_groups = dict(groups)
+
+    @property
+    def nodes(self) -> Mapping[str, SimulatedNode]:
+        """The nodes that run at present, by name."""
+        return self._nodes
 
     async def run(self) -> None:
         """Serve until cancelled; ``ready`` is set once every node is reported and followed."""
-        pods = Informer(self._client, "/api/v1/pods", self._on_pod)
-        slices = Informer(self._client, SLICES, self._on_slice)
+        for name, node_group in self._first_groups.items():
+            self._add(name, node_group, is_blank=False)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._recorder.run())
-                for name in self._nodes:
-                    await self._introduce(name)
-                group.create_task(self._publish_images())
-                group.create_task(pods.run())
-                if self._fleet.has_claimable_devices:
-                    group.create_task(slices.run())
-                    group.create_task(self._restore_devices())
-                if self._options.renews_leases:
-                    group.create_task(self._renew_leases())
-                await pods.synced.wait()
+                for name in list(self._nodes):
+                    await self._reports.introduce(name)
+                group.create_task(self._reports.run())
+                group.create_task(self._pods.run())
+                await self._pods.synced.wait()
                 await self._remove_orphans()
                 self.ready.set()
         finally:
-            await self._cancel_workers()
+            await _cancel_all(task for _, task in self._workers.values())
+            await _cancel_all(self._disks.values())
             for node in self._nodes.values():
                 await node.images.stop()
+
+    async def start_node(self, name: str, group: NodeGroup, *, is_blank: bool) -> None:
+        """Begin to serve a node that the API has, and the pods that are bound to it.
+
+        Args:
+            name: its name in the API.
+            group: what it is like.
+            is_blank: whether it starts with a new disk.
+
+        Raises:
+            ClusterError: the API server does not have it.
+        """
+        self._add(name, group, is_blank=is_blank)
+        await self._reports.introduce(name)
+        for pod in list(self._pods.objects.values()):
+            self._on_pod("ADDED", pod)
+
+    async def stop_node(self, name: str) -> None:
+        """Let a node's power go: pods and pulls end, and nobody is told."""
+        node = self._nodes.pop(name)
+        here = {uid: pair for uid, pair in self._workers.items() if pair[0].node is node}
+        await _cancel_all(task for _, task in here.values())
+        await _cancel_all([self._disks.pop(name)])
+        await node.images.stop()
+        for uid in here:
+            await self._services.runtime.remove_pod(uid)
+            node.images.store.release(uid)
 
     def log_file(self, namespace: str, pod: str, container: str) -> Path | None:
         """Return the file with a container's output, None if the pod is not here."""
@@ -159,27 +191,43 @@ class Kubelet:
             driver.taint_xid(number, xid)
             await driver.publish()
 
-    def _node(self, number: int, name: str, group: NodeGroup) -> SimulatedNode:
-        def note_change() -> None:
-            self._images_changed.add(name)
-            self._wake_publisher.set()
+    def _add(self, name: str, group: NodeGroup, *, is_blank: bool) -> None:
+        def note(kind: str, reason: str, message: str) -> None:
+            involved = {"kind": "Node", "name": name, "uid": name}
+            self._recorder.record(involved, kind, reason, message, host=name)
 
-        return SimulatedNode(
+        images = NodeImages(
+            bandwidth=group.pull_bandwidth,
+            registry=self._services.registry,
+            present=group.images_of(name),
+            most_at_once=group.max_parallel_pulls,
+            capacity=group.image_disk,
+            on_change=lambda: self._reports.note_change(name),
+        )
+        disk = DiskKeeper(
+            name,
+            images,
+            self._options.disk,
+            tenants=lambda: [each for each, _ in self._workers.values() if each.node is node],
+            note=note,
+            on_pressure=lambda: self._reports.note_change(name),
+        )
+        number = self._numbers.setdefault(name, len(self._numbers))
+        node = self._nodes[name] = SimulatedNode(
             name=name,
             address=self._services.network.node_address(number),
-            images=NodeImages(
-                bandwidth=group.pull_bandwidth,
-                facts=self._fleet.image_facts,
-                present=group.images_of(name),
-                on_change=note_change,
-            ),
+            group=group,
+            images=images,
             devices=NodeDevices(group, name),
             claims=ClaimedDevices(
                 self._client,
                 DraDriver(self._client, group.gpu, name) if group.gpu and group.gpu.dra else None,
                 PreparedClaims(self._state_dir / "dra" / f"{name}.json"),
             ),
+            disk=disk,
+            is_blank=is_blank,
         )
+        self._disks[name] = asyncio.create_task(disk.run())
 
     def _runs_processes(self, pod: Mapping[str, Any]) -> bool:
         annotations = pod["metadata"].get("annotations") or {}
@@ -209,12 +257,6 @@ class Kubelet:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("the worker of pod %s failed", uid, exc_info=error)
 
-    async def _cancel_workers(self) -> None:
-        tasks = [task for _, task in self._workers.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
     async def _remove_orphans(self) -> None:
         """End containers whose pod went away while no kubelet was running, and free devices."""
         for uid in self._services.runtime.pod_uids() - set(self._workers):
@@ -222,107 +264,12 @@ class Kubelet:
         for node in self._nodes.values():
             node.claims.unprepare_others(self._workers)
 
-    async def _introduce(self, name: str) -> None:
-        """Report a node for the first time, however long the API server takes to answer."""
-        while True:
-            try:
-                await self._restore_images(name)
-                await self._report_node(name)
-                await self._publish_devices(name)
-            except ClusterError as error:
-                if 400 <= error.status < 500 and error.status not in (409, 429):
-                    raise
-                _log.debug("node %s not reported: %s", name, error)
-                await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                return
 
-    async def _restore_images(self, name: str) -> None:
-        """Take up the images the node has pulled in a former life."""
-        known = await self._client.get(f"/api/v1/nodes/{name}")
-        self._nodes[name].images.restore((known.get("status") or {}).get("images") or ())
-
-    async def _report_node(self, name: str) -> None:
-        node = self._nodes[name]
-        status = node_status(
-            self._groups[name],
-            name,
-            kubelet_version=self._fleet.kubelet_version,
-            address=node.address,
-            now=now_utc(),
-        )
-        status["images"] = node.images.as_status()
-        await self._client.patch(f"/api/v1/nodes/{name}/status", {"status": status}, strategic=True)
-
-    async def _publish_devices(self, name: str) -> None:
-        driver = self._nodes[name].claims.driver
-        if driver is not None:
-            await driver.publish()
-
-    def _on_slice(self, event: str, resource_slice: dict[str, Any]) -> None:
-        node = resource_slice["spec"].get("nodeName")
-        if event == "DELETED" and node in self._nodes:
-            self._devices_changed.put_nowait(node)
-
-    async def _restore_devices(self) -> None:
-        """Publish again what somebody else has deleted."""
-        while True:
-            name = await self._devices_changed.get()
-            try:
-                await self._publish_devices(name)
-            except ClusterError as error:
-                _log.debug("devices of %s not published: %s", name, error)
-                self._devices_changed.put_nowait(name)
-                await asyncio.sleep(_RETRY_SECONDS)
-
-    async def _publish_images(self) -> None:
-        while True:
-            await self._wake_publisher.wait()
-            self._wake_publisher.clear()
-            for name in sorted(self._images_changed):
-                status = {"images": self._nodes[name].images.as_status()}
-                try:
-                    await self._client.patch(f"/api/v1/nodes/{name}/status", {"status": status})
-                except ClusterError as error:
-                    _log.debug("images of %s not written: %s", name, error)
-                    self._wake_publisher.set()
-                    await asyncio.sleep(_RETRY_SECONDS)
-                else:
-                    self._images_changed.discard(name)
-
-    async def _renew_leases(self) -> None:
-        renewals = 0
-        while True:
-            for name in self._nodes:
-                with contextlib.suppress(ClusterError):
-                    await self._renew_lease(name)
-                    if renewals % _STATUS_EVERY_RENEWALS == _STATUS_EVERY_RENEWALS - 1:
-                        await self._report_node(name)
-            renewals += 1
-            await asyncio.sleep(_RENEW_SECONDS)
-
-    async def _renew_lease(self, name: str) -> None:
-        renewed = {"renewTime": micro_time(now_utc())}
-        try:
-            await self._client.patch(f"{_LEASES}/{name}", {"spec": renewed})
-        except ClusterError as error:
-            if error.status != 404:
-                raise
-            node = await self._client.get(f"/api/v1/nodes/{name}")
-            owner = {
-                "apiVersion": "v1",
-                "kind": "Node",
-                "name": name,
-                "uid": node["metadata"]["uid"],
-            }
-            spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_SECONDS, **renewed}
-            lease = {
-                "apiVersion": "coordination.k8s.io/v1",
-                "kind": "Lease",
-                "metadata": {"name": name, "ownerReferences": [owner]},
-                "spec": spec,
-            }
-            await self._client.create(_LEASES, lease)
+async def _cancel_all(tasks: Iterable[asyncio.Task[None]]) -> None:
+    cancelled = list(tasks)
+    for task in cancelled:
+        task.cancel()
+    await asyncio.gather(*cancelled, return_exceptions=True)
 
 
 def _is_over(pod: Mapping[str, Any]) -> bool:

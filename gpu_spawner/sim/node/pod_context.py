@@ -8,10 +8,13 @@ from typing import Any
 
 from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.sim.client import KubeClient
-from gpu_spawner.sim.fleet import Fleet
+from gpu_spawner.sim.fleet import NodeGroup
+from gpu_spawner.sim.image_registry import ImageRegistry
 from gpu_spawner.sim.node.claimed_devices import ClaimedDevices
 from gpu_spawner.sim.node.containers import ContainerSources
+from gpu_spawner.sim.node.disk import DiskKeeper
 from gpu_spawner.sim.node.gpus import NodeDevices
+from gpu_spawner.sim.node.image_store import StoredImage
 from gpu_spawner.sim.node.images import NodeImages
 from gpu_spawner.sim.node.network import LoopbackNetwork
 from gpu_spawner.sim.node.pod_programs import PodPrograms
@@ -19,7 +22,14 @@ from gpu_spawner.sim.node.runtime import ContainerRuntime
 from gpu_spawner.sim.node.volumes import VolumeFolders, decoded_secret
 from gpu_spawner.sim.recorder import EventRecorder, pod_reference
 
-__all__ = ["Backoff", "KubeletServices", "PodContext", "SimulatedNode", "VolumeNotReadyError"]
+__all__ = [
+    "Backoff",
+    "ImageVolume",
+    "KubeletServices",
+    "PodContext",
+    "SimulatedNode",
+    "VolumeNotReadyError",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +50,22 @@ class Backoff:
 
 @dataclass(slots=True, kw_only=True)
 class SimulatedNode:
-    """One node of the fleet, as far as its pods are concerned."""
+    """One node of the fleet, as long as its kubelet runs.
+
+    Attributes:
+        disk: keeps it from filling up.
+        is_blank: whether it starts with a new disk, whatever the API still says of its images.
+        reported_pressure: what the API knows of its disk.
+    """
 
     name: str
     address: str
+    group: NodeGroup
     images: NodeImages
     devices: NodeDevices
+    disk: DiskKeeper
+    is_blank: bool = False
+    reported_pressure: bool = False
     claims: ClaimedDevices
 
 
@@ -64,10 +84,52 @@ class KubeletServices:
     folders: VolumeFolders
     programs: PodPrograms
     network: LoopbackNetwork
-    fleet: Fleet
+    registry: ImageRegistry
     logs: Path
     backoff: Backoff
     runs_processes: Callable[[Mapping[str, Any]], bool]
+
+
+@dataclass(slots=True, kw_only=True)
+class ImageVolume:
+    """A volume of a pod that is an image.
+
+    Attributes:
+        image: set once it can be used.
+        problem: reason and message of why it cannot be used yet, None while nobody knows of any.
+        watchers: hear of every new problem.
+        ready: set together with ``image``.
+    """
+
+    reference: str
+    policy: str
+    image: StoredImage | None = None
+    problem: tuple[str, str] | None = None
+    watchers: list[Callable[[str, str], None]] = field(default_factory=list)
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def show(self, reason: str, message: str) -> None:
+        """Tell everybody who wants to use it why they cannot."""
+        self.problem = reason, message
+        for watcher in list(self.watchers):
+            watcher(reason, message)
+
+    def provide(self, image: StoredImage) -> None:
+        """Let it be used."""
+        self.image = image
+        self.ready.set()
+
+    async def wait(self, show: Callable[[str, str], None]) -> StoredImage:
+        """Return the image once it can be used; ``show`` hears why it cannot."""
+        if self.problem is not None and self.image is None:
+            show(*self.problem)
+        self.watchers.append(show)
+        try:
+            await self.ready.wait()
+        finally:
+            self.watchers.remove(show)
+        assert self.image is not None  # noqa: S101  for the type checker: it is set with the event
+        return self.image
 
 
 class VolumeNotReadyError(Exception):
@@ -82,6 +144,8 @@ class PodContext:
         pod: as last seen in the API.
         changed: set whenever something happened that belongs into the pod's status.
         volume_files: what is in volumes made of secrets and config maps, by volume name.
+        image_volumes: the volumes that are images, by volume name.
+        pulling: held while an image is pulled for the pod; it gets one after the other.
     """
 
     pod: dict[str, Any]
@@ -92,6 +156,8 @@ class PodContext:
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     config_maps: dict[str, dict[str, str]] = field(default_factory=dict)
     volume_files: dict[str, dict[str, str]] = field(default_factory=dict)
+    image_volumes: dict[str, ImageVolume] = field(default_factory=dict)
+    pulling: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def uid(self) -> str:

@@ -77,6 +77,7 @@ class PodFacts:
 
     Attributes:
         rejection: reason and message where the kubelet refused the pod.
+        eviction: message where the kubelet has taken the pod off its node.
         pod_ip: empty until the pod has one.
     """
 
@@ -87,6 +88,7 @@ class PodFacts:
     init_containers: Sequence[ContainerRecord]
     containers: Sequence[ContainerRecord]
     rejection: tuple[str, str] | None = None
+    eviction: str = ""
 
 
 def is_restarted(restart_policy: str, exit_code: int) -> bool:
@@ -112,8 +114,10 @@ def build_status(
     if facts.rejection is not None:
         reason, message = facts.rejection
         return status | {"phase": "Failed", "reason": reason, "message": message}
-    phase = _phase(facts)
+    phase = "Failed" if facts.eviction else _phase(facts)
     status["phase"] = phase
+    if facts.eviction:
+        status |= {"reason": "Evicted", "message": facts.eviction}
     if facts.pod_ip:
         status |= {"podIP": facts.pod_ip, "podIPs": [{"ip": facts.pod_ip}]}
     known = {each["type"]: each for each in previous}
@@ -212,6 +216,9 @@ def _is_initialized(facts: PodFacts) -> bool:
 
 
 def _conditions(facts: PodFacts, phase: str) -> Iterator[dict[str, Any]]:
+    if facts.eviction:
+        why = {"reason": "TerminationByKubelet", "message": facts.eviction}
+        yield _condition("DisruptionTarget", holds=True, **why)
     yield _condition("PodReadyToStartContainers", holds=bool(facts.pod_ip))
     uninitialized = [
         each.name for each in facts.init_containers if not isinstance(each.state, Terminated)

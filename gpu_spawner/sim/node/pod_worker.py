@@ -13,7 +13,8 @@ from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.sim.node.container_worker import ContainerWorker
 from gpu_spawner.sim.node.dra_driver import PrepareError
 from gpu_spawner.sim.node.gpus import DevicesUnavailableError, device_requests
-from gpu_spawner.sim.node.pod_context import PodContext, VolumeNotReadyError
+from gpu_spawner.sim.node.image_volumes import prepare_image_volumes
+from gpu_spawner.sim.node.pod_context import PodContext, SimulatedNode, VolumeNotReadyError
 from gpu_spawner.sim.node.pod_status import (
     ContainerRecord,
     PodFacts,
@@ -30,6 +31,13 @@ _log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 0.5
 _DEFAULT_GRACE_SECONDS = 30
+_EVICTED = "Evicted"
+_EVICTION_GRACE_SECONDS = 1
+_CRITICAL_PRIORITY = 2_000_000_000
+
+
+class _RefusedError(Exception):
+    """The node takes no pods now; the text is the kubelet's."""
 
 
 class PodWorker:
@@ -39,8 +47,12 @@ class PodWorker:
         self._context = context
         self._deleted = asyncio.Event()
         self._vanished = asyncio.Event()
+        # Set once the pod has to end: deleted, gone from the API, or evicted.
+        self._ending = asyncio.Event()
         self._rejection: tuple[str, str] | None = None
+        self._eviction = ""
         self._start_time = now_utc()
+        self._phase = ""
         status = context.pod.get("status") or {}
         self._conditions: list[dict[str, Any]] = status.get("conditions") or []
         spec = context.pod["spec"]
@@ -59,18 +71,46 @@ class PodWorker:
         self._context.pod = pod
         if pod["metadata"].get("deletionTimestamp"):
             self._deleted.set()
+            self._ending.set()
 
     def vanish(self) -> None:
         """Take note that the pod is gone from the API."""
         self._vanished.set()
         self._deleted.set()
+        self._ending.set()
+
+    def evict(self, message: str) -> None:
+        """Take the pod off its node for good; it stays in the API, failed."""
+        if not self.is_over:
+            self._eviction = message
+            self._context.event("Warning", _EVICTED, message)
+            self._ending.set()
+
+    @property
+    def node(self) -> SimulatedNode:
+        """The node it is on."""
+        return self._context.node
+
+    @property
+    def pod(self) -> Mapping[str, Any]:
+        """The pod as last seen in the API."""
+        return self._context.pod
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended for good, or is about to."""
+        return bool(self._rejection or self._eviction) or self._phase in ("Succeeded", "Failed")
 
     async def run(self) -> None:
         """Look after the pod until it is gone; when cancelled, leave its processes alone."""
         report = asyncio.create_task(self._report_changes())
         life = asyncio.create_task(self._live())
         try:
-            await self._deleted.wait()
+            await self._ending.wait()
+            if not self._deleted.is_set():
+                await _cancel(life)
+                await self._carry_out_eviction()
+                await self._deleted.wait()
         finally:
             await _cancel(life)
             if not self._deleted.is_set():
@@ -103,22 +143,28 @@ class PodWorker:
             policy = spec.get("restartPolicy") or ("Never" if policy == "Never" else "OnFailure")
         return ContainerWorker(self._context, spec, record, restart_policy=policy, is_init=is_init)
 
+    def _has_started(self) -> bool:
+        """Whether a former kubelet has started any of its containers."""
+        workers = [*self._init, *self._main]
+        return any(not isinstance(worker.record.state, Waiting) for worker in workers)
+
     def _has_init(self) -> bool:
         return bool(self._context.pod["spec"].get("initContainers"))
 
     async def _live(self) -> None:
         try:
             self._admit()
-        except DevicesUnavailableError as error:
-            message = f"Pod was rejected: {error}"
-            self._rejection = ("UnexpectedAdmissionError", message)
-            self._context.event("Warning", "UnexpectedAdmissionError", str(error))
+        except (DevicesUnavailableError, _RefusedError) as error:
+            reason = _EVICTED if isinstance(error, _RefusedError) else "UnexpectedAdmissionError"
+            self._rejection = (reason, f"Pod was rejected: {error}")
+            self._context.event("Warning", reason, str(error))
             self._context.changed.set()
             return
         self._context.changed.set()
         await self._mount_volumes()
         await self._prepare_claims()
         async with asyncio.TaskGroup() as group:
+            await prepare_image_volumes(self._context, group)
             for worker in self._init:
                 if worker.is_sidecar:
                     group.create_task(worker.run())
@@ -131,8 +177,19 @@ class PodWorker:
             for worker in self._main:
                 group.create_task(worker.run())
 
+    async def _carry_out_eviction(self) -> None:
+        context = self._context
+        await self._stop_all(_EVICTION_GRACE_SECONDS)
+        await context.services.runtime.remove_pod(context.uid)
+        context.node.images.store.release(context.uid)
+        context.services.folders.remove_pod(context.uid)
+        context.changed.set()
+
     def _admit(self) -> None:
         context = self._context
+        is_critical = (context.pod["spec"].get("priority") or 0) >= _CRITICAL_PRIORITY
+        if context.node.disk.has_pressure and not is_critical and not self._has_started():
+            raise _RefusedError("The node had condition: [DiskPressure]. ")
         status = context.pod.get("status") or {}
         context.pod_ip = context.services.network.pod_address(status.get("podIP") or "")
         devices = context.node.devices
@@ -222,9 +279,11 @@ class PodWorker:
             init_containers=[worker.record for worker in self._init],
             containers=[worker.record for worker in self._main],
             rejection=self._rejection,
+            eviction=self._eviction,
         )
         status = build_status(facts, self._conditions, now_utc())
         self._conditions = status.get("conditions", self._conditions)
+        self._phase = status["phase"]
         return status
 
     async def _stop_containers(self) -> None:
@@ -255,6 +314,7 @@ class PodWorker:
 
     def _release(self) -> None:
         self._free_devices()
+        self._context.node.images.store.release(self._context.uid)
         self._context.services.network.release(self._context.pod_ip)
         self._context.services.folders.remove_pod(self._context.uid)
 

@@ -26,10 +26,13 @@ class ProgramNotFoundError(Exception):
     """The container's program does not exist; the text is the container runtime's."""
 
     def __init__(self, program: str) -> None:
+        missing = "executable file not found in $PATH"
+        if "/" in program:
+            missing = f"stat {program}: no such file or directory"
         super().__init__(
             "failed to create containerd task: failed to create shim task: OCI runtime create "
             "failed: runc create failed: unable to start container process: error during container "
-            f'init: exec: "{program}": executable file not found in $PATH: unknown'
+            f'init: exec: "{program}": {missing}: unknown'
         )
 
 
