@@ -40,6 +40,13 @@ class PullTimes:
         self._bytes_per_second = bytes_per_second
         self._learnt: dict[_Key, LearntPull] = {}
 
+    def copy(self) -> "PullTimes":
+        """Return what is known now, which later pulls do not change."""
+        copied = PullTimes(self._bytes_per_second)
+        copied.serial = self.serial
+        copied._learnt.update(self._learnt)
+        return copied
+
     def learn(self, event: PullEvent, kind: str) -> None:
         """Take one completed pull into account; one that tells no time is ignored."""
         if not event.image or not 0 < event.seconds <= _MOST_SECONDS:
