@@ -20,6 +20,7 @@ from gpu_spawner.core.catalog.claims import (
 )
 from gpu_spawner.core.catalog.flavors import LabelIn
 from gpu_spawner.core.catalog.fragment import PodFragment
+from gpu_spawner.core.catalog.mechanisms import PodSide
 from gpu_spawner.core.catalog.model import Catalog, Profile, Selection
 from gpu_spawner.core.catalog.node_terms import preferred_terms, required_terms
 from gpu_spawner.core.catalog.sidecar_pods import claim_name_of, compile_sidecar
@@ -144,7 +145,7 @@ def _fragment(
         cpu=resources.cpu,
         memory=resources.memory,
         extended_resources=side.resources if side is not None else {},
-        devices=_devices(side.resources if side is not None else {}, own.values()),
+        devices=_devices(side, own.values()),
         claims=_claims(profile, members),
         node_selector=profile.node_selector,
         required_terms=required_terms(hardware if tells_by_labels else (), image, min_cuda),
@@ -189,10 +190,12 @@ def _own_resources(members: Sequence[Candidate]) -> dict[str, Mapping[str, int]]
     return {sidecar.name: side.resources for sidecar, side in members[0].sidecars}
 
 
-def _devices(notebook: Mapping[str, int], others: Iterable[Mapping[str, int]]) -> dict[str, int]:
+def _devices(side: PodSide | None, others: Iterable[Mapping[str, int]]) -> dict[str, int]:
     """Add up devices over containers; huge pages, without a domain in their name, are none."""
     total: dict[str, int] = {}
-    for resources in (notebook, *others):
+    if side is None or side.fraction is not None:
+        return total
+    for resources in (side.resources, *others):
         for name, amount in resources.items():
             if "/" in name:
                 total[name] = total.get(name, 0) + amount

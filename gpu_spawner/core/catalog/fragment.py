@@ -25,7 +25,8 @@ class PodFragment:
         cpu: in milli-CPU; an amount without request and limit leaves the site's settings alone.
         memory: in bytes, likewise.
         extended_resources: of the notebook container, in requests and limits alike.
-        devices: how many devices of each resource the pod holds with all of its containers.
+        devices: how many devices of each resource the pod holds with all of its containers; empty
+            where claims or another scheduler hand them out.
         claims: the pod's claims, and which containers use them.
         required_terms: node affinity terms as Kubernetes writes them, of which one must match;
             empty for no such rule.

@@ -85,6 +85,10 @@ class Pool:
         """How many nodes are usable."""
         return len(self._rows)
 
+    def node_names(self) -> list[str]:
+        """Return the names of the usable nodes, row by row."""
+        return [node.name for node in self._nodes]
+
     def covers(self, names: Iterable[str]) -> bool:
         """Add columns; False where the pool must be filled again for that."""
         missing = [name for name in names if name not in self.resources]
@@ -219,14 +223,6 @@ class Fitting:
                     self.rows.discard(row)
         self._seen = pool.version
 
-    def count_ready(self, image: str) -> int:
-        """Return how many nodes with room list an image of the catalog."""
-        return len(self.rows & self._pool.holders_of(image))
-
-    def count_unsure(self, image: str) -> int:
-        """Return how many of the others have a full list, which may leave it out."""
-        return len((self.rows & self._pool.full_rows) - self._pool.holders_of(image))
-
 
 class Pools:
     """All pools over one cluster, kept up to date together."""
@@ -244,7 +240,9 @@ class Pools:
 
     def pool(self, request: PodRequest, hardware: Hardware) -> Pool:
         """Return the pool for a request, up to date, with columns for all that it asks for."""
-        static = msgspec.structs.replace(request, requests=EMPTY, preferred=())
+        static = msgspec.structs.replace(
+            request, requests=EMPTY, preferred=(), claims=(), fraction=None
+        )
         pool = self._pools.get((static, hardware))
         is_new = pool is None
         if pool is None:

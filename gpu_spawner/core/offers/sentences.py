@@ -63,6 +63,7 @@ class Situation:
 
     Attributes:
         free, total: seats; None where unknown.
+        is_least: whether there may be more seats than that.
         unknown: why, where they are unknown.
         count: how many GPUs (slices, shares) one server has; 0 without GPUs.
         unit, units: what to call them.
@@ -75,6 +76,7 @@ class Situation:
 
     free: int | None
     total: int | None
+    is_least: bool
     unknown: str | None
     count: int
     unit: str
@@ -109,8 +111,11 @@ def _say_unknown(reason: str | None) -> str:
 
 def _free(situation: Situation, free: int, total: int) -> str:
     if situation.count == 0:
-        return f"Room for {counted(free, 'more server')}"
+        least = "at least " if situation.is_least else ""
+        return f"Room for {least}{counted(free, 'more server')}"
     tail = f", with {situation.count} {situation.units} each" if situation.count > 1 else ""
+    if situation.is_least:
+        return f"At least {free:,} free{tail}"
     if free >= total > 1:
         return f"All {total:,} free{tail}"
     return f"{free:,} of {total:,} free{tail}"
