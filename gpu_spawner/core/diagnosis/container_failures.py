@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from gpu_spawner.core.diagnosis.device_words import explain_admission_error
+
 __all__ = ["Failure", "explain_exit", "explain_pod_failure", "explain_waiting"]
 
 _MAX_DETAIL: Final = 300
+_ADMISSION_ERROR: Final = "UnexpectedAdmissionError"
 _ASK: Final = "Tell the administrators of this hub."
 _AGAIN: Final = "Start again; the server may land on another node."
 
@@ -126,7 +129,7 @@ _EXITS: Final[Mapping[int, Failure]] = MappingProxyType(
 
 _POD_FAILURES: Final[Mapping[str, Failure]] = MappingProxyType(
     {
-        "UnexpectedAdmissionError": Failure(
+        _ADMISSION_ERROR: Failure(
             summary="The node could not hand out the GPU it had promised.",
             resolution=f"{_AGAIN} If it happens again, tell the administrators of this hub.",
         ),
@@ -202,6 +205,10 @@ def explain_pod_failure(reason: str, message: str) -> Failure | None:
             summary="Another pod took the place on the node at the last moment.",
             resolution="Start again.",
         )
+        return _with_detail(failure, _bounded(message))
+    trouble = explain_admission_error(message) if reason == _ADMISSION_ERROR else None
+    if trouble is not None:
+        failure = Failure(summary=trouble.summary, resolution=trouble.resolution)
         return _with_detail(failure, _bounded(message))
     known = _POD_FAILURES.get(_DISRUPTIONS.get(reason, reason))
     return _with_detail(known, _bounded(message)) if known is not None else None

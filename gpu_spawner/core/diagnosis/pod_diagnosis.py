@@ -17,6 +17,7 @@ from gpu_spawner.core.diagnosis.container_failures import (
     explain_pod_failure,
     explain_waiting,
 )
+from gpu_spawner.core.diagnosis.device_words import explain_claim_creation, explain_preparation
 from gpu_spawner.core.diagnosis.unschedulable import explain_unschedulable
 from gpu_spawner.core.wording import say_bytes, say_duration
 
@@ -27,6 +28,9 @@ NOTEBOOK: Final = "notebook"
 
 _MAX_DETAIL: Final = 300
 _SECONDS_LENGTH: Final = len("2026-01-01T00:00:00")
+_KUEUE: Final = "kueue.x-k8s.io/"
+# KAI says Unschedulable, HAMi FilteringFailed; both write FailedScheduling's words into it.
+_REFUSALS: Final = ("FailedScheduling", "Unschedulable", "FilteringFailed")
 _COURSE: Final = ("FailedScheduling", "Scheduled", "Pulling", "Pulled", "Created", "Started")
 
 
@@ -131,19 +135,24 @@ def _unplaced(
     if spec.get("nodeName"):
         return None
     placed = _condition(status, "PodScheduled")
-    if spec.get("schedulingGates") or placed.get("reason") == "SchedulingGated":
+    gates = [_text(gate.get("name")) for gate in _list(spec.get("schedulingGates"))]
+    if gates or placed.get("reason") == "SchedulingGated":
+        is_queued = not gates or any(name.startswith(_KUEUE) for name in gates)
         return Diagnosis(
             category=Category.QUEUED,
-            summary="In the queue: the server starts when its turn comes.",
+            summary="In the queue: the server starts when its turn comes."
+            if is_queued
+            else "Waiting: the cluster holds the server back until all is ready for it.",
             detail=_text(placed.get("message")),
         )
     claim = _last(story, "FailedResourceClaimCreation")
     if claim is not None:
+        trouble = explain_claim_creation(_message(claim))
         return Diagnosis(
             category=Category.TROUBLE,
-            summary="The cluster could not prepare the claim for the GPU; it tries again.",
+            summary=trouble.summary,
             detail=_message(claim),
-            resolution="If this goes on, tell the administrators of this hub.",
+            resolution=trouble.resolution,
         )
     scaling = _last(story, "TriggeredScaleUp", "Nominated", "NotTriggerScaleUp", "FailedScaleUp")
     if scaling is not None and scaling.get("reason") in ("TriggeredScaleUp", "Nominated"):
@@ -152,13 +161,28 @@ def _unplaced(
             summary="Waiting for a new node, which is being started; this takes a few minutes.",
             detail=_message(scaling),
         )
+    return _refused(placed, story)
+
+
+def _refused(placed: Mapping[str, Any], story: list[Mapping[str, Any]]) -> Diagnosis:
+    """Diagnose a pod for which no scheduler has found a node."""
     message = _text(placed.get("message"))
-    refused = _last(story, "FailedScheduling")
+    refused = _last(story, *_REFUSALS)
     if not message and refused is not None:
         message = _message(refused)
     if message:
         why = explain_unschedulable(message)
-        return Diagnosis(category=Category.WAITING, summary=why.summary, detail=why.detail)
+        return Diagnosis(
+            category=Category.WAITING,
+            summary=why.summary,
+            detail=why.detail,
+            resolution=why.resolution,
+        )
+    if _last(story, "Pipelined") is not None:
+        return Diagnosis(
+            category=Category.WAITING,
+            summary="Waiting for a GPU that another server is just giving back.",
+        )
     return Diagnosis(category=Category.WAITING, summary="Looking for a node with room.")
 
 
@@ -210,12 +234,7 @@ def _on_node(
     )
     reason = _text(latest.get("reason")) if latest is not None else ""
     if latest is not None and reason in _NODE_TROUBLE:
-        return Diagnosis(
-            category=Category.TROUBLE,
-            summary=_NODE_TROUBLE[reason],
-            detail=_message(latest),
-            resolution="If this goes on, stop the server and start it again.",
-        )
+        return _node_trouble(_NODE_TROUBLE[reason], _message(latest))
     if reason == "Pulling":
         return _pulling(latest, image, pull_seconds)
     if reason in ("Pulled", "Created", "Started"):
@@ -225,11 +244,21 @@ def _on_node(
     return Diagnosis(category=Category.SCHEDULED, summary="A node was found; it is preparing.")
 
 
+def _node_trouble(summary: str, message: str) -> Diagnosis:
+    resolution = "If this goes on, stop the server and start it again."
+    if not summary:
+        trouble = explain_preparation(message)
+        summary, resolution = trouble.summary, trouble.resolution
+    return Diagnosis(
+        category=Category.TROUBLE, summary=summary, detail=message, resolution=resolution
+    )
+
+
 _NODE_TROUBLE: Final[Mapping[str, str]] = {
     "FailedMount": "The node cannot reach the home volume yet; it tries again.",
     "FailedAttachVolume": "The home volume cannot be attached to the node yet; it tries again.",
     "FailedCreatePodSandBox": "The node cannot set up the server's network yet; it tries again.",
-    "FailedPrepareDynamicResources": "The node cannot prepare the GPU yet; it tries again.",
+    "FailedPrepareDynamicResources": "",  # its message tells more
 }
 
 

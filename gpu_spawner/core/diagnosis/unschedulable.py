@@ -1,8 +1,8 @@
 """Put the scheduler's reason why a pod waits into plain words.
 
 ``0/5 nodes are available: 3 Insufficient nvidia.com/gpu, 2 node(s) were unschedulable. ...`` is
-exact and says nothing to a researcher. The wording read here is kube-scheduler's of 1.25 to 1.37;
-what is not known is quoted as it is.
+exact and says nothing to a researcher. The wording read here is kube-scheduler's of 1.25 to 1.37,
+and that of schedulers that share GPUs (``device_words``); what is not known is quoted as it is.
 """
 
 import re
@@ -10,24 +10,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from gpu_spawner.core.diagnosis.device_words import WAITS
 from gpu_spawner.core.wording import counted, listed
 
 __all__ = ["Unschedulable", "explain_unschedulable", "resource_word"]
 
-_HEAD: Final = re.compile(r"0/(\d{1,9}) nodes are available: ?")
+_HEAD: Final = re.compile(r"0/(\d{1,9}) nodes are (?:un)?available: ?")
 _TAIL: Final = re.compile(r"\.\s+(?:no new claims to deallocate|still not schedulable|preemption:)")
 _PART: Final = re.compile(r"(\d{1,9}) (.+)")
 _INSUFFICIENT: Final = re.compile(r"Insufficient (\S+)")
 _MAX_QUOTED: Final = 120
+# How early each kind of reason is said: GPUs, then volumes, then the rest of a node.
+_DEVICES_FIRST: Final = 1
+_FIRST_RULE: Final = 2
+_BEFORE_ROOM: Final = 4
 
 # Which rule refuses, what to say of the nodes it refuses, and what the pod then waits for. The
 # first pattern that is found in the message decides what is said first.
 _RULES: Final = (
-    (
-        re.compile(r"cannot allocate all claims"),
-        "have no free GPU that matches",
-        "Waiting for a GPU that matches to become free.",
-    ),
     (
         re.compile(r"unbound immediate PersistentVolumeClaims"),
         "wait for the home volume",
@@ -69,10 +69,11 @@ _RULES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unschedulable:
-    """Why a pod waits: in one sentence, and node by node."""
+    """Why a pod waits: in one sentence, and node by node; and what to do beside waiting."""
 
     summary: str
     detail: str
+    resolution: str = ""
 
 
 def explain_unschedulable(message: str) -> Unschedulable:
@@ -84,17 +85,23 @@ def explain_unschedulable(message: str) -> Unschedulable:
     head = _HEAD.search(message)
     body = _TAIL.split(message[head.end() :] if head else message, maxsplit=1)[0].rstrip(". ")
     parts = list(_parts(body))
+    resolution = next((one.resolution for one in WAITS if one.pattern.search(body)), "")
     if head is None or not parts:
         # Some reasons are about the pod and come without a number of nodes.
+        devices = (one.wait for one in WAITS if one.pattern.search(body))
         waits = (wait for pattern, _, wait in _RULES if pattern.search(body))
         return Unschedulable(
-            summary=next(waits, "Waiting for a node."), detail=" ".join(body.split())[:_MAX_QUOTED]
+            summary=next(devices, "") or next(waits, "Waiting for a node."),
+            detail=" ".join(body.split())[:_MAX_QUOTED],
+            resolution=resolution,
         )
     said = [(number, *_explain(reason)) for number, reason in parts]
     best = min(said, key=lambda entry: entry[3])
     groups = [f"{number:,} {_agree(words, number)}" for number, words, _, _ in said]
     return Unschedulable(
-        summary=best[2], detail=f"Of {counted(int(head.group(1)), 'node')}, {listed(groups)}."
+        summary=best[2],
+        detail=f"Of {counted(int(head.group(1)), 'node')}, {listed(groups)}.",
+        resolution=resolution if best[3] == _DEVICES_FIRST else "",
     )
 
 
@@ -139,10 +146,14 @@ def _explain(reason: str) -> tuple[str, str, int]:
         if "/" in resource:
             one = word.removesuffix("s")
             return f"have too {few} free {word}", f"Waiting for a free {one}.", 0
-        return f"have too {few} free {word}", f"Waiting for a node with enough {word}.", 4
-    for order, (pattern, words, wait) in enumerate(_RULES, start=1):
+        wait = f"Waiting for a node with enough {word}."
+        return f"have too {few} free {word}", wait, _BEFORE_ROOM
+    for device in WAITS:
+        if device.pattern.search(reason):
+            return device.words, device.wait, _DEVICES_FIRST
+    for order, (pattern, words, wait) in enumerate(_RULES, start=_FIRST_RULE):
         if pattern.search(reason):
-            return words, wait, order if order < 4 else order + 1
+            return words, wait, order if order < _BEFORE_ROOM else order + 1
     return f"say '{reason[:_MAX_QUOTED]}'", "Waiting for a node.", 100
 
 
@@ -152,4 +163,5 @@ def _agree(words: str, number: int) -> str:
         return words
     verb, _, rest = words.partition(" ")
     singular = {"have": "has", "are": "is", "run": "runs", "say": "says", "wait": "waits"}
+    singular |= {"do": "does", "know": "knows", "serve": "serves", "give": "gives"}
     return f"{singular.get(verb, verb)} {rest}"
