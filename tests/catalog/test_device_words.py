@@ -83,7 +83,8 @@ def event(reason: str, message: str) -> dict[str, Any]:
             ),
             "Waiting for a GPU with enough memory left.",
             (
-                "Of 4 nodes, 1 has no GPU with enough memory left, 1 has GPUs that are broken or put"
+                "Of 4 nodes, 1 has no GPU with enough memory left, 1 has GPUs that are"
+                " broken or put"
                 " aside and 2 do not share their GPUs."
             ),
             True,
@@ -182,15 +183,18 @@ def test_events_of_a_pod_without_a_node(reason: str, message: str, summary: str)
     [
         (
             (
-                "Failed to prepare dynamic resources: prepare dynamic resources: NodePrepareResources"
-                " failed for ResourceClaim x: requested device gpu-0 is already allocated to different"
+                "Failed to prepare dynamic resources: prepare dynamic resources:"
+                " NodePrepareResources"
+                " failed for ResourceClaim x: requested device gpu-0 is already"
+                " allocated to different"
                 " claim 1f"
             ),
             "The node is still taking the GPU back from an earlier server.",
         ),
         (
             (
-                "Failed to prepare dynamic resources: old ResourceClaim with same name x and different"
+                "Failed to prepare dynamic resources: old ResourceClaim with same name"
+                " x and different"
                 " UID 1 still exists (previous pod force-deleted?!)"
             ),
             "The node is still taking the GPU back from an earlier server.",
@@ -216,7 +220,8 @@ def test_a_node_that_cannot_prepare_the_gpu(message: str, summary: str) -> None:
         (
             (
                 "Pod was rejected: Allocate failed due to rpc error: code = Unknown desc = invalid"
-                " request for sharing GPU (time-slicing), maximum request size for shared resources is"
+                " request for sharing GPU (time-slicing), maximum request size for"
+                " shared resources is"
                 " 1; found 2, which is unexpected"
             ),
             "one share of a GPU",
