@@ -23,6 +23,7 @@ from gpu_spawner.hub.catalog_source import CatalogSource
 from gpu_spawner.hub.catalog_watch import CatalogWatch
 from gpu_spawner.hub.claims import Claims
 from gpu_spawner.hub.connection import load_as_kubespawner
+from gpu_spawner.hub.preloading import Preloading
 from gpu_spawner.hub.seats import Seats
 from gpu_spawner.hub.settings import HubSettings
 from gpu_spawner.hub.site import placement_site
@@ -68,6 +69,7 @@ class Live:
         serial: grows whenever a view may say something new.
         seats: who gets a place.
         claims: the templates that claims are made from.
+        preloading: which images are where, and whoever puts them there.
     """
 
     def __init__(self, settings: HubSettings) -> None:
@@ -82,7 +84,10 @@ class Live:
         self.book = ReservationBook()
         self.seats = Seats(self)
         self.claims = Claims(settings)
-        self._watch = CatalogWatch(CatalogSource(settings), on_change=self.announce, log=self.log)
+        self.preloading = Preloading(settings)
+        self._watch = CatalogWatch(
+            CatalogSource(settings), on_change=self._on_catalog, log=self.log
+        )
         self._watcher: ClusterWatcher | None = None
         self._changed = asyncio.Event()
         self._first_reading = asyncio.Event()
@@ -124,6 +129,7 @@ class Live:
         """
         self._begin(self._follow_cluster(), "gpu_spawner cluster")
         self._begin(self.claims.run(), "gpu_spawner claims")
+        self._begin(self.preloading.run(self), "gpu_spawner preloading")
         period_seconds = self.settings.profiles_reload_seconds
         if period_seconds:
             self._begin(self._watch.run(period_seconds), "gpu_spawner catalog")
@@ -137,6 +143,15 @@ class Live:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.log.error("%s failed; restart the hub", task.get_name(), exc_info=error)
+
+    @property
+    def watcher(self) -> ClusterWatcher | None:
+        """The cluster as it is followed; None where it is not."""
+        return self._watcher
+
+    def _on_catalog(self) -> None:
+        self.preloading.catalog_changed()
+        self.announce()
 
     def announce(self) -> None:
         """Wake everybody who waits for a change."""

@@ -7,10 +7,11 @@ hub before there is any spawner (``read_settings``).
 from pathlib import Path
 from typing import Any, Final
 
-from traitlets import Bool, Dict, Float, HasTraits, Unicode, default
+from traitlets import Bool, Dict, Float, Unicode, default
 from traitlets.config import Config, LoggingConfigurable
 
 from gpu_spawner.core.offers.board import PULL_BYTES_PER_SECOND
+from gpu_spawner.hub.preload_settings import PreloadSettings
 
 __all__ = ["HubSettings", "Settings", "read_settings"]
 
@@ -18,7 +19,7 @@ _OWN_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/name
 """Where Kubernetes tells every pod the namespace it runs in."""
 
 
-class Settings(HasTraits):
+class Settings(PreloadSettings):
     """Our own traits; the help texts are what ``jupyterhub --help-all`` shows."""
 
     profiles = Dict(
