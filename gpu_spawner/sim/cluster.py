@@ -12,6 +12,7 @@ are simulated, and leaving the context takes out of that server whatever was put
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 import uuid
@@ -27,7 +28,8 @@ from gpu_spawner.sim.apiserver.server import ApiServer
 from gpu_spawner.sim.claim_controller import ClaimController
 from gpu_spawner.sim.client import KubeClient
 from gpu_spawner.sim.daemonset_controller import DaemonSetController
-from gpu_spawner.sim.fleet import Fleet
+from gpu_spawner.sim.fleet import Fleet, NodeGroup
+from gpu_spawner.sim.fleet_objects import lost_conditions, node_manifest
 from gpu_spawner.sim.image_registry import ImageRegistry
 from gpu_spawner.sim.kubeconfig import Endpoint, endpoint_of, read_kubeconfig
 from gpu_spawner.sim.node.disk import DiskPolicy
@@ -36,14 +38,18 @@ from gpu_spawner.sim.node.network import LoopbackNetwork
 from gpu_spawner.sim.node.pod_context import Backoff
 from gpu_spawner.sim.node.runtime import ContainerRuntime
 from gpu_spawner.sim.node_lifecycle import NodeLifecycle
+from gpu_spawner.sim.pod_collector import PodCollector
 from gpu_spawner.sim.provisioner import VolumeProvisioner
 from gpu_spawner.sim.provisioning import Provisioning
 from gpu_spawner.sim.scheduler import Scheduler
+from gpu_spawner.sim.taint_eviction import TaintEviction
+from gpu_spawner.sim.times import now_utc
 
 __all__ = ["Cluster", "ClusterOptions"]
 
 _log = logging.getLogger(__name__)
 
+_NODES = "/api/v1/nodes"
 _START_SECONDS = 60.0
 _REMOVE_SECONDS = 60.0
 
@@ -60,6 +66,7 @@ class ClusterOptions:
         backoff: between attempts to pull an image or to restart a container.
         disk: what the kubelets do as disks fill up.
         images_lag_seconds: how long after a pull the API hears of the image.
+        missing_node_seconds: how long the pods of a node that is gone are left in the API.
         stop_grace_seconds: how long processes get to end when the cluster is left.
         keeps_objects: whether the embedded cluster is the same again when it is started again with
             the same state directory; otherwise only volumes and logs are kept.
@@ -73,6 +80,7 @@ class ClusterOptions:
     backoff: Backoff = field(default_factory=Backoff)
     disk: DiskPolicy = field(default_factory=DiskPolicy)
     images_lag_seconds: float = 0.0
+    missing_node_seconds: float = 40.0
     stop_grace_seconds: float = 3.0
     keeps_objects: bool = False
     tls: bool = True
@@ -104,7 +112,8 @@ class Cluster:
         self.server: ApiServer | None = None
         self.demo_id = _demo_id(self.state_dir)
         self.registry = ImageRegistry(fleet.image_facts, default_command=fleet.default_command)
-        # The nodes that are switched on.
+        # The nodes that are switched on, and those that were and are to come back.
+        self._lost: dict[str, NodeGroup] = {}
         self._machines = {name: group for group in fleet.nodes for name in group.node_names}
         self._stack = contextlib.AsyncExitStack()
         self._failure: asyncio.Future[None]
@@ -156,6 +165,79 @@ class Cluster:
         self._run("kubelet", self._kubelet.run())
         await self._wait_unless_failed(self._kubelet.ready.wait())
 
+    async def add_node(self, group_name: str) -> str:
+        """Let another node of a group of the fleet join; return its name once it is ready.
+
+        Raises:
+            KeyError: the fleet has no such group.
+            ClusterError: the API server refused or did not answer.
+        """
+        group = {each.name: each for each in self.fleet.nodes}[group_name]
+        taken = self._machines.keys() | self._lost.keys()
+        numbers = (f"{group.name}-{number}" for number in itertools.count(group.count + 1))
+        name = next(each for each in numbers if each not in taken)
+        await self._switch_on(name, group, is_blank=True)
+        return name
+
+    async def remove_node(self, name: str) -> None:
+        """Take a node out for good, as an autoscaler does: from the API, then its power.
+
+        Raises:
+            ClusterError: the API server refused or did not answer.
+        """
+        await self.client.delete(f"{_NODES}/{name}")
+        if self._machines.pop(name, None) is not None:
+            await self._kubelet.stop_node(name)
+        self._lost.pop(name, None)
+
+    async def lose_node(self, name: str) -> None:
+        """Let a node's power go; what would notice after a minute says so at once.
+
+        Raises:
+            KeyError: it is not running.
+            ClusterError: the API server refused or did not answer.
+        """
+        self._lost[name] = self._machines.pop(name)
+        await self._kubelet.stop_node(name)
+        status = {"conditions": list(lost_conditions(now_utc()))}
+        await self.client.patch(f"{_NODES}/{name}/status", {"status": status}, strategic=True)
+
+    async def return_node(self, name: str, *, is_blank: bool = False) -> None:
+        """Switch a lost node on again, also one that was deleted from the API meanwhile.
+
+        Args:
+            name: the node.
+            is_blank: whether it comes back with a new disk, without the images it had.
+
+        Raises:
+            KeyError: it was not lost.
+            ClusterError: the API server refused or did not answer.
+        """
+        await self._switch_on(name, self._lost.pop(name), is_blank=is_blank)
+
+    async def cordon_node(self, name: str, *, cordoned: bool = True) -> None:
+        """Keep new pods from a node, or let them come again.
+
+        Raises:
+            ClusterError: the API server refused or did not answer.
+        """
+        spec = {"unschedulable": cordoned or None}
+        await self.client.patch(f"{_NODES}/{name}", {"spec": spec})
+
+    def fill_disk(self, name: str, other_bytes: int) -> None:
+        """Let so much be on a node's disk besides images.
+
+        Raises:
+            KeyError: it is not running.
+        """
+        self._kubelet.nodes[name].images.fill(other_bytes)
+
+    async def _switch_on(self, name: str, group: NodeGroup, *, is_blank: bool) -> None:
+        if await self.client.get_or_none(f"{_NODES}/{name}") is None:
+            await self.client.create(_NODES, node_manifest(group, name, self.demo_id))
+        self._machines[name] = group
+        await self._kubelet.start_node(name, group, is_blank=is_blank)
+
     async def wait_failed(self) -> None:
         """Wait until a part of the cluster fails, which none ever should.
 
@@ -201,6 +283,9 @@ class Cluster:
                 self._run("node lifecycle", NodeLifecycle(self.client).run())
                 self._run("claim controller", ClaimController(self.client).run())
                 self._run("DaemonSet controller", DaemonSetController(self.client).run())
+                self._run("taint eviction", TaintEviction(self.client).run())
+                collector = PodCollector(self.client, self.options.missing_node_seconds)
+                self._run("pod collector", collector.run())
                 self._run("scheduler", Scheduler(self.client).run())
             await self.start_kubelet()
             await provisioning.create_tenants()

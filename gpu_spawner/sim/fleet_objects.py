@@ -18,6 +18,7 @@ __all__ = [
     "SIMULATED_ANNOTATION",
     "device_class_manifests",
     "disk_pressure_condition",
+    "lost_conditions",
     "namespace_manifest",
     "node_allocatable",
     "node_manifest",
@@ -224,6 +225,13 @@ def disk_pressure_condition(now: datetime, *, has_pressure: bool) -> dict[str, s
     if has_pressure:
         return _condition(now, "DiskPressure", "True", "KubeletHasDiskPressure", "disk pressure")
     return _condition(now, "DiskPressure", "False", "KubeletHasNoDiskPressure", "no disk pressure")
+
+
+def lost_conditions(now: datetime) -> Iterator[dict[str, str]]:
+    """Yield what is said of a node whose kubelet is not heard of any more."""
+    for kind in ("MemoryPressure", "DiskPressure", "PIDPressure", "Ready"):
+        condition = _condition(now, kind, "Unknown", "NodeStatusUnknown", "")
+        yield condition | {"message": "Kubelet stopped posting node status."}
 
 
 def _conditions(now: datetime, *, has_disk_pressure: bool) -> Iterator[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -114,7 +115,14 @@ async def test_a_cluster_that_cannot_start_says_why_and_leaves_nothing(
             "Unknown",
             False,
             [],
-            [{"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"}],
+            [
+                {"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"},
+                {
+                    "key": "node.kubernetes.io/unreachable",
+                    "effect": "NoExecute",
+                    "timeAdded": "2026-01-02T03:04:05Z",
+                },
+            ],
             id="lost",
         ),
     ],
@@ -127,4 +135,4 @@ def test_conditions_become_taints(
         "spec": {"taints": present, "unschedulable": cordoned},
         "status": {"conditions": conditions},
     }
-    assert lifecycle_taints(node) == expected
+    assert lifecycle_taints(node, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)) == expected

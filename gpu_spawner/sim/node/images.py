@@ -55,6 +55,7 @@ class NodeImages:
         bandwidth: bytes a second, shared by all pulls.
         registry: where images come from.
         present: references that are there from the start.
+        store: what is there since an earlier life; by default nothing.
         most_at_once: how many pulls go on at once; 0 sets no limit.
         capacity: bytes of the disk the images are on; 0 sets no limit.
         on_change: called whenever the node has got or lost an image.
@@ -70,11 +71,12 @@ class NodeImages:
         bandwidth: int,
         registry: ImageRegistry,
         present: Iterable[str] = (),
+        store: ImageStore | None = None,
         most_at_once: int = 0,
         capacity: int = 0,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        self.store = ImageStore()
+        self.store = store or ImageStore()
         self.capacity = capacity
         self.other_bytes = 0
         self._bandwidth = max(bandwidth, 1)
@@ -87,7 +89,7 @@ class NodeImages:
         self._transfers_changed = asyncio.Event()
         self._pulls: set[asyncio.Task[PulledImage]] = set()
         self._on_change = on_change
-        for reference in present:
+        for reference in present if store is None else ():
             facts = registry.facts(reference)
             manifest = Manifest(digest=registry.digest_of(reference), facts=facts)
             self.store.add(reference, manifest)

@@ -23,6 +23,7 @@ from gpu_spawner.sim.node.container_logs import read_container_log
 from gpu_spawner.sim.node.disk import DiskKeeper, DiskPolicy
 from gpu_spawner.sim.node.dra_driver import DraDriver
 from gpu_spawner.sim.node.gpus import NodeDevices
+from gpu_spawner.sim.node.image_store import ImageStore
 from gpu_spawner.sim.node.images import NodeImages
 from gpu_spawner.sim.node.network import LoopbackNetwork
 from gpu_spawner.sim.node.node_reports import NodeReports
@@ -100,9 +101,12 @@ class Kubelet:
             backoff=options.backoff,
             runs_processes=self._runs_processes,
         )
+        self._group: asyncio.TaskGroup
         self._nodes: dict[str, SimulatedNode] = {}
         self._numbers: dict[str, int] = {}
         self._disks: dict[str, asyncio.Task[None]] = {}
+        # What is on the disks of nodes without power.
+        self._stores: dict[str, ImageStore] = {}
         self._reports = NodeReports(
             client,
             self._nodes,
@@ -123,10 +127,11 @@ class Kubelet:
 
     async def run(self) -> None:
         """Serve until cancelled; ``ready`` is set once every node is reported and followed."""
-        for name, node_group in self._first_groups.items():
-            self._add(name, node_group, is_blank=False)
         try:
             async with asyncio.TaskGroup() as group:
+                self._group = group
+                for name, node_group in self._first_groups.items():
+                    self._add(name, node_group, is_blank=False)
                 group.create_task(self._recorder.run())
                 for name in list(self._nodes):
                     await self._reports.introduce(name)
@@ -137,7 +142,6 @@ class Kubelet:
                 self.ready.set()
         finally:
             await _cancel_all(task for _, task in self._workers.values())
-            await _cancel_all(self._disks.values())
             for node in self._nodes.values():
                 await node.images.stop()
 
@@ -160,6 +164,7 @@ class Kubelet:
     async def stop_node(self, name: str) -> None:
         """Let a node's power go: pods and pulls end, and nobody is told."""
         node = self._nodes.pop(name)
+        self._stores[name] = node.images.store
         here = {uid: pair for uid, pair in self._workers.items() if pair[0].node is node}
         await _cancel_all(task for _, task in here.values())
         await _cancel_all([self._disks.pop(name)])
@@ -199,6 +204,7 @@ class Kubelet:
         images = NodeImages(
             bandwidth=group.pull_bandwidth,
             registry=self._services.registry,
+            store=None if is_blank else self._stores.pop(name, None),
             present=group.images_of(name),
             most_at_once=group.max_parallel_pulls,
             capacity=group.image_disk,
@@ -227,7 +233,7 @@ class Kubelet:
             disk=disk,
             is_blank=is_blank,
         )
-        self._disks[name] = asyncio.create_task(disk.run())
+        self._disks[name] = self._group.create_task(disk.run())
 
     def _runs_processes(self, pod: Mapping[str, Any]) -> bool:
         annotations = pod["metadata"].get("annotations") or {}
