@@ -90,7 +90,7 @@ class TestWhatif:
 
         answer = json.loads(finished.stdout)
         assert answer["seats"] is None
-        assert "claims" in answer["reason"]
+        assert "claim" in answer["reason"]
         assert table.stdout.startswith("seats: unknown (")
 
     @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""Where a command finds its catalog: a directory, or the configuration of a hub."""
+
+import argparse
+from typing import Any
+
+from gpu_spawner.cli.arguments import directory, file, shipped_profiles
+from gpu_spawner.core.catalog.model import Catalog
+
+__all__ = ["add_catalog_arguments", "read_catalog", "read_config"]
+
+
+def add_catalog_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--profiles`` and ``--config``."""
+    parser.add_argument(
+        "--profiles",
+        type=directory,
+        metavar="DIR",
+        help="the catalog (default: the configuration's, else the one that is shipped)",
+    )
+    parser.add_argument(
+        "--config",
+        type=file,
+        metavar="FILE",
+        help="a jupyterhub_config.py, for KubeSpawner's settings (default: KubeSpawner's own)",
+    )
+
+
+def read_config(arguments: argparse.Namespace) -> Any:
+    """Return the hub's configuration, a traitlets ``Config``; empty where none was named.
+
+    Raises:
+        ConfigError: the file cannot be run.
+    """
+    from gpu_spawner.hub.rendering import load_config
+
+    return load_config(arguments.config)
+
+
+def read_catalog(arguments: argparse.Namespace, config: Any) -> Catalog:
+    """Return the catalog.
+
+    Raises:
+        ConfigError: it has mistakes.
+    """
+    if arguments.profiles is None and arguments.config is not None:
+        from gpu_spawner.hub.rendering import read_configured
+
+        return read_configured(config)
+    from gpu_spawner.catalog_files import read_directory
+
+    return read_directory(arguments.profiles or shipped_profiles())

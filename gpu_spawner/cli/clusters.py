@@ -1,0 +1,49 @@
+"""Where a command finds its cluster: a file that kubectl wrote, or the API server itself."""
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from gpu_spawner.cli.arguments import file
+from gpu_spawner.core.cluster.snapshot import Snapshot
+
+__all__ = ["add_cluster_arguments", "read_cluster"]
+
+
+def add_cluster_arguments(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """Add ``--cluster`` and ``--kubeconfig``, of which one can be given."""
+    cluster = parser.add_mutually_exclusive_group(required=required)
+    cluster.add_argument(
+        "--cluster",
+        type=file,
+        metavar="FILE",
+        help=(
+            "the cluster, as kubectl get nodes,pods,resourceslices,deviceclasses,resourceclaims "
+            "-A -o json prints it (what it does not serve left out); - reads standard input"
+        ),
+    )
+    cluster.add_argument(
+        "--kubeconfig", type=file, metavar="FILE", help="the cluster, asked through this file"
+    )
+
+
+def read_cluster(arguments: argparse.Namespace) -> Snapshot | None:
+    """Return the cluster that was named; None where none was.
+
+    Raises:
+        ConfigError: the file is no cluster, or no kubeconfig.
+        ClusterError: the API server does not answer.
+    """
+    if arguments.cluster:
+        from gpu_spawner.kube.dump import read_objects
+
+        return Snapshot.from_objects(read_objects(arguments.cluster), source=str(arguments.cluster))
+    if arguments.kubeconfig:
+        return asyncio.run(_ask(arguments.kubeconfig))
+    return None
+
+
+async def _ask(kubeconfig: Path) -> Snapshot:
+    from gpu_spawner.kube.watcher import read_once
+
+    return await read_once(kubeconfig=kubeconfig)

@@ -1,0 +1,159 @@
+"""``gpu-spawner preload``: keep images on the nodes without a hub, or say what that would take."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from gpu_spawner.cli.arguments import Commands
+from gpu_spawner.cli.catalogs import add_catalog_arguments, read_catalog, read_config
+from gpu_spawner.cli.clusters import add_cluster_arguments
+from gpu_spawner.core.errors import ConfigError, Problem
+
+__all__ = ["add_to"]
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command and its arguments."""
+    preload = commands.add_parser(
+        "preload",
+        help="keep images on the nodes that need them; with --plan, say what that would take",
+        description=(
+            "Keep the images of a catalog on the nodes that can run them. A hub does this by "
+            "itself; run this command instead where it should be a Deployment of its own, with "
+            "c.GPUSpawner.preload = False in the hub. With --plan, print what would be done and "
+            "why, and do nothing."
+        ),
+    )
+    add_catalog_arguments(preload)
+    add_cluster_arguments(preload)
+    preload.add_argument(
+        "--namespace", metavar="NAME", help="of the DaemonSets (default: the configuration's)"
+    )
+    preload.add_argument("--plan", action="store_true", help="print the plan and end")
+    preload.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.cluster and not arguments.plan:
+        print("gpu-spawner preload: --cluster is for --plan only", file=sys.stderr)
+        return 2
+    return asyncio.run(_plan(arguments) if arguments.plan else _preload(arguments))
+
+
+async def _plan(arguments: argparse.Namespace) -> int:
+    from gpu_spawner.core.preload.plan import World, make_plan
+    from gpu_spawner.core.preload.report import describe_plan
+    from gpu_spawner.core.preload.wishes import used_on_demand, wishes_of
+
+    catalog, options, site = _gather(arguments)
+    if arguments.cluster:
+        snapshot, sets, pods = _read_dump(arguments)
+    else:
+        snapshot, sets, pods = await _read_server(arguments, options.policy.namespace)
+    wishes = wishes_of(catalog, site, used=used_on_demand(snapshot), extra=options.extra_images)
+    world = World(snapshot=snapshot, sets=sets, pods=pods)
+    print(describe_plan(make_plan(wishes, world, options.policy, now=int(time.time()))))
+    return 0
+
+
+async def _preload(arguments: argparse.Namespace) -> int:
+    from gpu_spawner.kube.client import ClusterClient
+    from gpu_spawner.kube.watcher import ClusterWatcher
+    from gpu_spawner.preload.service import Preloader
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname).1s %(asctime)s %(message)s")
+    log = logging.getLogger("gpu_spawner.preload")
+    catalog, options, site = _gather(arguments)
+    watcher = ClusterWatcher(kubeconfig=str(arguments.kubeconfig or ""), log=log)
+    async with await ClusterClient.connect(arguments.kubeconfig) as client:
+        await watcher.start()
+        try:
+            preloader = Preloader(
+                options, catalog=lambda: catalog, site=lambda: site, watcher=watcher, log=log
+            )
+            running = asyncio.create_task(preloader.run(client))
+            loop = asyncio.get_running_loop()
+            # A Deployment ends its pods this way; the lease goes to the next one at once.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, running.cancel)
+            await asyncio.gather(running, return_exceptions=True)
+            if not running.cancelled() and (error := running.exception()) is not None:
+                raise error
+        finally:
+            await watcher.stop()
+    return 0
+
+
+def _gather(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:
+    """Return the catalog, the options and the site, as a hub with this configuration has them."""
+    from dataclasses import replace
+
+    from gpu_spawner.hub.preloading import preload_options, site_of_spawner
+    from gpu_spawner.hub.rendering import idle_spawner
+
+    config = read_config(arguments)
+    catalog = read_catalog(arguments, config)
+    with idle_spawner(config, "nobody") as spawner:
+        options, site = preload_options(spawner), site_of_spawner(spawner)
+    namespace = arguments.namespace or options.policy.namespace
+    # By itself, this command preloads: what is switched off is the hub's part.
+    policy = replace(options.policy, is_on=True, namespace=namespace)
+    return catalog, replace(options, policy=policy), site
+
+
+def _read_dump(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:
+    """Read the cluster from a file, with our own objects in it, if there are any."""
+    import msgspec
+
+    from gpu_spawner.core.cluster.puller_wire import WirePullerPod, WirePullerSet
+    from gpu_spawner.core.cluster.pullers import build_puller_pod, build_puller_set
+    from gpu_spawner.core.cluster.snapshot import Snapshot
+    from gpu_spawner.kube.dump import read_objects
+
+    source = str(arguments.cluster)
+    items = read_objects(arguments.cluster)
+    snapshot = Snapshot.from_objects(items, source=source)
+    ours = [item for item in items if _is_ours(item)]
+    try:
+        sets = [
+            build_puller_set(msgspec.convert(item, WirePullerSet))
+            for item in ours
+            if item.get("kind") == "DaemonSet"
+        ]
+        pods = [
+            build_puller_pod(msgspec.convert(item, WirePullerPod))
+            for item in ours
+            if item.get("kind") == "Pod"
+        ]
+    except ValueError as error:
+        raise ConfigError([Problem(file=source, message=f"{error}.")]) from error
+    return snapshot, tuple(sets), tuple(pods)
+
+
+def _is_ours(item: Mapping[str, Any]) -> bool:
+    from gpu_spawner.core.preload.puller_set import SELECTOR
+
+    labels = (item.get("metadata") or {}).get("labels") or {}
+    return all(labels.get(key) == value for key, value in SELECTOR.items())
+
+
+async def _read_server(arguments: argparse.Namespace, namespace: str) -> tuple[Any, Any, Any]:
+    from gpu_spawner.core.preload.puller_set import SELECTOR
+    from gpu_spawner.kube.client import ClusterClient
+    from gpu_spawner.kube.listing import list_all
+    from gpu_spawner.kube.preload_api import preload_kinds
+    from gpu_spawner.kube.watcher import read_once
+
+    snapshot = await read_once(kubeconfig=arguments.kubeconfig)
+    selector = ",".join(f"{key}={value}" for key, value in SELECTOR.items())
+    async with await ClusterClient.connect(arguments.kubeconfig) as client:
+        pods, sets, _ = [
+            (await list_all(client, kind, page_size=500, timeout_seconds=60.0)).objects
+            for kind in preload_kinds(namespace, selector)
+        ]
+    return snapshot, tuple(sets), tuple(pods)

@@ -1,0 +1,155 @@
+"""``gpu-spawner render`` and ``availability`` as an admin runs them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gpu_spawner.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = str(Path(sys.executable).parent / "gpu-spawner")
+PRODUCT = "NVIDIA-H100-80GB-HBM3"
+
+
+def run(*arguments: object, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [COMMAND, *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def node(name: str, gpus: int, **status: Any) -> dict[str, Any]:
+    allocatable = {"cpu": "64", "memory": "512Gi", "pods": "110", "nvidia.com/gpu": str(gpus)}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "labels": {"nvidia.com/gpu.product": PRODUCT, "kubernetes.io/arch": "amd64"},
+        },
+        "status": {
+            "allocatable": allocatable,
+            "conditions": [{"type": "Ready", "status": "True"}],
+            **status,
+        },
+    }
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Path:
+    path = tmp_path / "cluster.json"
+    path.write_text(json.dumps({"kind": "List", "items": [node("a", 2), node("b", 1)]}))
+    return path
+
+
+class TestRender:
+    def test_the_pod_of_a_choice(self) -> None:
+        finished = run("render", "pytorch-gpus", "--choice", "flavor=h100-80gb", "--choice=count=2")
+
+        assert finished.returncode == 0, finished.stderr
+        (pod,) = yaml.safe_load_all(finished.stdout)
+        (notebook,) = pod["spec"]["containers"]
+        assert notebook["resources"]["limits"]["nvidia.com/gpu"] == "2"
+        assert "&id" not in finished.stdout
+
+    def test_a_choice_by_its_key(self) -> None:
+        by_key = run("render", "pytorch-gpus/h100-80gb/whole/2", "--user", "ada")
+
+        (pod,) = yaml.safe_load_all(by_key.stdout)
+        assert pod["metadata"]["labels"]["gpu-spawner.jupyter.org/count"] == "2"
+        assert pod["metadata"]["annotations"]["hub.jupyter.org/username"] == "ada"
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["pytorch"], "there are data-science-cpu, pytorch-gpus"),
+            (["pytorch-gpus", "--choice=count=3"], "there is 1, 2, 4 or 8"),
+            (["pytorch-gpus", "--choice=flavor=v100"], "there is any, h100-80gb or a100-80gb"),
+            (["pytorch-gpus", "--choice=image=scipy"], "there is pytorch-cuda13 or pytorch-cuda12"),
+            (["pytorch-gpus", "--choice=color=red"], "there are profile, flavor"),
+            (["pytorch-gpus", "--mechanism=hami"], "there is whole"),
+            (["a/b/c"], "cannot be read"),
+        ],
+    )
+    def test_what_there_is_not_is_answered_with_what_there_is(
+        self, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        status = main(["render", *arguments])
+
+        printed = capsys.readouterr()
+        assert status == 1
+        assert words in printed.err
+        assert printed.out == ""
+
+    def test_an_option_without_a_value(self) -> None:
+        finished = run("render", "pytorch-gpus", "--choice", "count")
+
+        assert finished.returncode == 2
+        assert "is not KEY=VALUE" in finished.stderr
+
+    def test_the_settings_of_a_hub(self, tmp_path: Path) -> None:
+        config = tmp_path / "jupyterhub_config.py"
+        config.write_text(
+            "c.KubeSpawner.namespace = 'jhub'\nc.KubeSpawner.storage_pvc_ensure = True\n"
+            f"c.GPUSpawner.profiles_dir = {str(ROOT / 'profiles')!r}\n"
+        )
+        finished = run("render", "data-science-cpu", "--config", config)
+
+        claim, pod = yaml.safe_load_all(finished.stdout)
+        assert (claim["kind"], pod["metadata"]["namespace"]) == ("PersistentVolumeClaim", "jhub")
+
+    def test_a_configuration_that_fails(self, tmp_path: Path) -> None:
+        config = tmp_path / "jupyterhub_config.py"
+        config.write_text("import z2jh_of_nobody\n")
+        finished = run("render", "data-science-cpu", "--config", config)
+
+        assert finished.returncode == 1
+        assert "z2jh_of_nobody" in finished.stderr
+        assert "Traceback" not in finished.stderr
+
+
+class TestAvailability:
+    def test_a_table(self, cluster: Path) -> None:
+        finished = run("availability", "--cluster", cluster)
+
+        heading, *lines = finished.stdout.splitlines()
+        assert finished.returncode == 0, finished.stderr
+        assert heading.split() == ["choice", "state", "free", "image", "why", "instead"]
+        rows = {line.split()[0]: line for line in lines}
+        assert rows["pytorch-gpus/h100-80gb/whole/1"].split()[2] == "3/3"
+        assert rows["pytorch-gpus/h100-80gb/whole/2"].split()[2] == "1/1"
+        assert rows["pytorch-gpus/h100-80gb/whole/4"].split()[1] == "impossible"
+        assert rows["pytorch-gpus/h100-80gb/whole/4"].split()[-1].startswith("pytorch-gpus/")
+
+    def test_json_is_that_of_the_hub(self, cluster: Path) -> None:
+        finished = run("availability", "--cluster", cluster, "--json")
+
+        document = json.loads(finished.stdout)
+        assert set(document) == {"as_of", "age_seconds", "profiles"}
+        choices = [choice for one in document["profiles"] for choice in one["choices"]]
+        one = next(each for each in choices if each["key"] == "pytorch-gpus/h100-80gb/whole/1")
+        assert (one["free"], one["total"]) == (3, 3)
+
+    def test_what_is_not_known_is_not_a_number(self, tmp_path: Path) -> None:
+        path = tmp_path / "cluster.json"
+        path.write_text(json.dumps(node("a", 2, conditions=None, allocatable={"cpu": "many"})))
+        finished = run("availability", "--cluster", path)
+
+        rows = finished.stdout.splitlines()[1:]
+        assert "Traceback" not in finished.stderr
+        assert finished.returncode == 1 or all("?/?" in row for row in rows)
+
+    def test_a_cluster_has_to_be_named(self) -> None:
+        finished = run("availability")
+
+        assert finished.returncode == 2
+        assert "--cluster --kubeconfig" in finished.stderr
