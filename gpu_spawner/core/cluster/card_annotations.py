@@ -36,6 +36,7 @@ __all__ = [
 
 _GROUP_LABEL: Final = "runai-gpu-group"
 _FURTHER_GROUP: Final = "runai-gpu-group/"
+_VENDOR: Final = "NVIDIA"  # the registers may list other vendors' cards, which are asked otherwise
 _MAX_CARDS: Final = 1024  # of one node; more are not believed
 _FRACTION: Final = re.compile(r"[0-9]{0,3}\.?[0-9]{1,17}", re.ASCII)
 _NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -111,7 +112,7 @@ def held_share(meta: WireMeta, init_containers: int) -> HeldShare | None:
 
 def _register(scheme: str, text: str, cordoned: frozenset[str]) -> CardRegister:
     try:
-        cards = tuple(_cards(scheme, text))
+        cards = tuple(card for card in _cards(scheme, text) if _VENDOR in card.model.upper())
     except ValueError as error:  # msgspec.DecodeError is one
         return CardRegister(scheme=scheme, unreadable=str(error)[:100])
     return CardRegister(scheme=scheme, cards=cards, cordoned=cordoned)

@@ -30,7 +30,6 @@ __all__ = ["CardState", "Lack", "cards_beside", "choose_parts", "fill", "find_la
 
 _MIG: Final = "mig"
 _WHOLE: Final = 100
-_VENDOR: Final = "nvidia"
 
 
 class Lack(StrEnum):
@@ -80,7 +79,6 @@ def cards_beside(register: CardRegister, held: Iterable[HeldShare]) -> list[Card
     states = {
         card.uuid: CardState(card=card, is_cordoned=card.uuid in register.cordoned)
         for card in register.cards
-        if _VENDOR in card.model.lower()
     }
     for share in held:
         for part in share.parts if share.scheme == register.scheme else ():
@@ -116,6 +114,9 @@ def choose_parts(
     states: Sequence[CardState], request: FractionRequest
 ) -> tuple[CardPart, ...] | None:
     """Serve one pod and return its parts; None, and nothing is changed, where it is not served."""
+    if len(request.asks) == 1 and not _any_mig(states):
+        chosen = _choose_for(states, request, request.asks[0])
+        return None if chosen is None else tuple(chosen)
     trial = [state.copy() for state in states]
     parts: list[CardPart] = []
     for ask in request.asks:
@@ -171,9 +172,16 @@ def _find_shortage(state: CardState, request: FractionRequest, ask: CardAsk) -> 
 def _choose_for(
     states: Sequence[CardState], request: FractionRequest, ask: CardAsk
 ) -> list[CardPart] | None:
-    """Serve one container on cards in the order of the policy, each card once unless it is cut."""
+    """Serve one container on cards in the order of the policy, each card once unless it is cut.
+
+    Where it is not served, cards that are not cut into slices are left as they were.
+    """
+    fitting = [state for state in states if find_lack(state, request, ask) is None]
+    is_cut = _any_mig(fitting)
+    if len(fitting) < ask.cards and not is_cut:
+        return None
     chosen: list[CardPart] = []
-    for state in sorted(states, key=lambda state: _eagerness(state, request, ask)):
+    for state in sorted(fitting, key=lambda state: _eagerness(state, request, ask)):
         while len(chosen) < ask.cards and find_lack(state, request, ask) is None:
             part = _part(state, request, ask)
             state.add(part)

@@ -92,7 +92,9 @@ def count_parts(request: FractionRequest, node: Node, load: NodeLoad, most: int 
         load: what its pods hold.
         most: where to stop counting.
     """
-    if most <= 0 or why_unknown(request, node):
+    if most <= 0 or (request.has_register and not node.card_registers):
+        return 0
+    if why_unknown(request, node):
         return 0
     if not request.has_register:
         return seats_in_groups(grouped_cards(request, node, load), request, most)
