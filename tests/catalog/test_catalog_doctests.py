@@ -13,6 +13,7 @@ import pytest
         "catalog.options",
         "catalog.override",
         "catalog.products",
+        "cluster.card_annotations",
         "diagnosis.unschedulable",
         "offers.image_places",
         "wording",
