@@ -369,7 +369,14 @@ def test_the_shipped_catalog_is_read() -> None:
     assert [profile.slug for profile in catalog.profiles] == [
         "data-science-cpu",
         "pytorch-gpus",
+        "pytorch-research",
         "gpu-slice",
+        "gpu-memory",
+        "slice-on-demand",
+        "llm-fine-tuning",
+        "llm-inference",
+        "big-gpu",
+        "experiments",
     ]
     assert catalog.default_profile is catalog.profiles[0]
 

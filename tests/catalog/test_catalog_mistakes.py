@@ -25,9 +25,7 @@ def tell(changes: dict[str, Any]) -> list[str]:
 
 ONE_TO_128 = "a whole number from 1 to 128 is expected."
 NAME = "a name of at most 40 small letters, digits, dots and dashes is expected."
-SHARES = (
-    "whole, {mig: [...]}, {memory: [10Gi]}, {fraction: [0.5]}, {replica: 1}, {claim: [...]}"
-)
+SHARES = "whole, {mig: [...]}, {memory: [10Gi]}, {fraction: [0.5]}, {replica: 1}, {claim: [...]}"
 OWNED = "may not be set: the profile owns it."
 
 
@@ -161,8 +159,7 @@ OWNED = "may not be set: the profile owns it."
         pytest.param(
             "20-gpus.gpu.share",
             "half",
-            "20-gpus.gpu.share: got 'half', which this version cannot give; "
-            f"allowed: {SHARES}.",
+            f"20-gpus.gpu.share: got 'half', which this version cannot give; allowed: {SHARES}.",
             id="unknown share",
         ),
         pytest.param(
@@ -176,15 +173,13 @@ OWNED = "may not be set: the profile owns it."
         pytest.param(
             "20-gpus.gpu.share",
             {"whole": None, "replica": 1},
-            "20-gpus.gpu.share: got 2 keys; exactly one is allowed of "
-            f"{SHARES}.",
+            f"20-gpus.gpu.share: got 2 keys; exactly one is allowed of {SHARES}.",
             id="two shares",
         ),
         pytest.param(
             "20-gpus.gpu.share",
             0.5,
-            "20-gpus.gpu.share: got 0.5; allowed: "
-            f"{SHARES}.",
+            f"20-gpus.gpu.share: got 0.5; allowed: {SHARES}.",
             id="fraction as share",
         ),
         pytest.param(
@@ -357,8 +352,8 @@ OWNED = "may not be set: the profile owns it."
         pytest.param(
             "flavors.h100.node_labels",
             {},
-            "flavors.h100: nothing tells this GPU from others: there are no node_labels, no dra and no "
-            "resource. Add node_labels: {nvidia.com/gpu.product: ...}, or dra for GPUs had by "
+            "flavors.h100: nothing tells this GPU from others: there are no node_labels, no dra and "
+            "no resource. Add node_labels: {nvidia.com/gpu.product: ...}, or dra for GPUs had by "
             "claims.",
             id="no labels",
         ),

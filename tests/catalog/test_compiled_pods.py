@@ -1,6 +1,5 @@
 """Compiled settings in KubeSpawner's hands: the pod that is made is the pod that is counted."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,14 +8,15 @@ from kubernetes_asyncio.client import ApiClient
 from kubespawner.objects import make_pod
 
 from gpu_spawner.catalog_files import read_directory
-from gpu_spawner.core.catalog.compile import compile_selection
+from gpu_spawner.core.catalog.access import without_access_rules
+from gpu_spawner.core.catalog.compile import compile_selection, compile_ways
 from gpu_spawner.core.catalog.options import parse_form_key, parse_options
 from gpu_spawner.core.catalog.site_pod import SitePod, request_of, settings_of
 from gpu_spawner.core.placement.pod_request import request_from_pod
 
 pytestmark = pytest.mark.hosts
 
-CATALOG = read_directory(SHIPPED)
+CATALOG = without_access_rules(read_directory(SHIPPED))
 KEYS = [choice.key for profile in CATALOG.profiles for choice in profile.choices]
 ARGUMENTS = {
     "cpu_guarantee": "cpu_guarantee",
@@ -87,16 +87,16 @@ class _Serializer(ApiClient):
 @pytest.mark.parametrize("site", [SitePod(), SITE], ids=["bare site", "busy site"])
 @pytest.mark.parametrize("key", KEYS)
 def test_what_is_counted_is_what_is_created(key: str, site: SitePod) -> None:
-    fragment = compile_selection(CATALOG, parse_options(CATALOG, parse_form_key(key), groups=()))
-    manifest = pod_of({**site.settings, **settings_of(fragment, site)})
-    counted = request_of(fragment, site)
-    created = request_from_pod(manifest)
-    assert created.requests == counted.requests
-    assert created.affinity == counted.affinity
-    assert created.preferred == counted.preferred
-    assert created.node_selector == counted.node_selector
-    assert created.tolerations == counted.tolerations
-    assert not created.unknown
+    for fragment in compile_ways(CATALOG, parse_options(CATALOG, parse_form_key(key), groups=())):
+        manifest = pod_of({**site.settings, **settings_of(fragment, site)})
+        counted = request_of(fragment, site)
+        created = request_from_pod(manifest)
+        assert created.requests == counted.requests
+        assert created.affinity == counted.affinity
+        assert created.preferred == counted.preferred
+        assert created.node_selector == counted.node_selector
+        assert created.tolerations == counted.tolerations
+        assert not created.unknown
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -109,8 +109,8 @@ def test_the_pod_says_which_choice_it_is(key: str) -> None:
         for name, value in labels.items()
         if name.startswith("gpu-spawner.jupyter.org/")
     }
-    assert parse_options(CATALOG, options, groups=()) == replace(fragment.selection, mechanism="")
-    (notebook,) = manifest["spec"]["containers"]
+    assert parse_options(CATALOG, options, groups=()).choice.key == key
+    notebook = manifest["spec"]["containers"][0]
     resources = notebook["resources"]
     for name, amount in fragment.extended_resources.items():
         assert resources["requests"][name] == resources["limits"][name] == str(amount)

@@ -15,16 +15,18 @@ from catalog_builders import REPOSITORY, SHIPPED
 
 from gpu_spawner.catalog_files import read_directory, read_mapping
 from gpu_spawner.catalog_files.schemas import render_schema, schema_directory
+from gpu_spawner.core.catalog.access import without_access_rules
 from gpu_spawner.core.catalog.check import check_against_cluster
-from gpu_spawner.core.catalog.compile import compile_selection
+from gpu_spawner.core.catalog.compile import compile_ways
 from gpu_spawner.core.catalog.model import Catalog, Profile
 from gpu_spawner.core.catalog.options import parse_form_key, parse_options
-from gpu_spawner.core.catalog.site_pod import SitePod, settings_of
+from gpu_spawner.core.catalog.site_pod import SitePod, claims_of, settings_of
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.offers.board import OfferBoard
 
 GOLDEN = REPOSITORY / "tests" / "golden" / "catalog"
 CATALOG = read_directory(SHIPPED)
+OPEN = without_access_rules(CATALOG)
 
 # What zero-to-jupyterhub sets for every server.
 SITE = SitePod(
@@ -53,18 +55,32 @@ def agree(path: Path, text: str) -> None:
 
 
 def compiled(catalog: Catalog, profile: Profile) -> dict[str, Any]:
-    """Compile every choice of a profile with its default image."""
+    """Compile every way of every choice of a profile with its default image."""
     found = {}
     for choice in profile.choices:
         selection = parse_options(catalog, parse_form_key(choice.key), groups=())
-        found[choice.key] = settings_of(compile_selection(catalog, selection), SITE)
+        found[choice.key] = [
+            {
+                "settings": settings_of(fragment, SITE),
+                "claims": [
+                    {
+                        "name": claim.name,
+                        "containers": claim.containers,
+                        "template": claim.template.name,
+                        "spec": claim.template.spec,
+                    }
+                    for claim in claims_of(fragment)
+                ],
+            }
+            for fragment in compile_ways(catalog, selection)
+        ]
     # Through JSON, so that YAML writes out what is equal.
     return json.loads(json.dumps(found))
 
 
 @pytest.mark.parametrize("profile", CATALOG.profiles, ids=lambda profile: profile.slug)
 def test_compiled_profiles(profile: Profile) -> None:
-    text = yaml.safe_dump(compiled(CATALOG, profile), sort_keys=True, width=100)
+    text = yaml.safe_dump(compiled(OPEN, profile), sort_keys=True, width=100)
     agree(GOLDEN / f"{profile.slug}.yaml", text)
 
 

@@ -74,7 +74,12 @@ def _contested_nodes(catalog: Catalog, nodes: Iterable[Node]) -> Iterator[Proble
 
 
 def _claims(flavor: Flavor, node: Node) -> bool:
-    """Tell whether a node has the flavor's GPU, however it hands it out."""
+    """Tell whether a node has the flavor's GPU, however it hands it out.
+
+    A flavor without labels is recognised by its devices, and claims no node as a whole.
+    """
+    if not flavor.node_labels:
+        return False
     for label in flavor.node_labels:
         found = node.labels.get(label.key)
         if found is None:

@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Final
 
 from gpu_spawner.core.catalog.flavors import DeviceConfig, DeviceConstraint, Toleration
@@ -137,7 +136,7 @@ def template_of(spec: Mapping[str, Any]) -> ClaimTemplate:
     """Name a claim spec by its contents: the same for equal specs, in whatever order they are."""
     text = json.dumps(_plain(spec), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return ClaimTemplate(name=f"{_PREFIX}{digest}", spec=MappingProxyType(json.loads(text)))
+    return ClaimTemplate(name=f"{_PREFIX}{digest}", spec=json.loads(text))
 
 
 def _plain(value: Any) -> Any:
