@@ -134,7 +134,7 @@ class TestCheck:
         finished = run("check", ROOT / "profiles")
 
         assert finished.returncode == 0
-        assert "3 profiles, no mistake found" in finished.stdout
+        assert "10 profiles, no mistake found" in finished.stdout
 
     def test_every_mistake_has_file_line_key_and_cure(self, tmp_path: Path) -> None:
         (tmp_path / "images.yaml").write_text("base: {image: 'a/b:1', display_name: Base}\n")
