@@ -215,6 +215,7 @@ class Live:
             kept.remove(found)
         self._boards = [*kept[1 - _MOST_BOARDS :], found]
         board, is_countable = found[2]
+        board.learn_images(self.preloading.readiness)
         board.update(self.snapshot() if is_countable else _UNCOUNTABLE)
         return board
 

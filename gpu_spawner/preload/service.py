@@ -28,6 +28,7 @@ from gpu_spawner.core.preload.durations import PullTimes, kind_of
 from gpu_spawner.core.preload.held import pulled_images
 from gpu_spawner.core.preload.plan import Plan, World, make_plan
 from gpu_spawner.core.preload.puller_set import SELECTOR
+from gpu_spawner.core.preload.readiness import Readiness
 from gpu_spawner.core.preload.report import describe_plan
 from gpu_spawner.core.preload.usable import NodeJudge
 from gpu_spawner.core.preload.wishes import Wish, used_on_demand, wishes_of
@@ -41,7 +42,6 @@ from gpu_spawner.kube.watcher import ClusterWatcher
 from gpu_spawner.preload.carrying_out import carry_out
 from gpu_spawner.preload.following import SETS, Following
 from gpu_spawner.preload.options import PreloadOptions
-from gpu_spawner.preload.readiness import Readiness
 from gpu_spawner.preload.surroundings import Surroundings
 
 __all__ = ["LEASE_NAME", "Preloader"]

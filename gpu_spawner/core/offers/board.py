@@ -27,6 +27,8 @@ from gpu_spawner.core.offers.image_places import ImagePlaces
 from gpu_spawner.core.offers.pools import Pool, Pools
 from gpu_spawner.core.offers.sentences import Situation, Spread, explain
 from gpu_spawner.core.offers.ways import Way, Ways, WaySeats
+from gpu_spawner.core.preload.durations import PullTimes
+from gpu_spawner.core.preload.readiness import Readiness
 
 __all__ = ["PULL_BYTES_PER_SECOND", "OfferBoard"]
 
@@ -68,7 +70,8 @@ class OfferBoard:
         """
         self._catalog = catalog
         self._site = site or SitePod()
-        self._pull_bytes_per_second = pull_bytes_per_second
+        self._times = PullTimes(pull_bytes_per_second)
+        self._times_serial = 0
         self._snapshot = _NOTHING_READ
         self._places = ImagePlaces(
             {name: image.reference for name, image in catalog.images.items()}
@@ -87,6 +90,12 @@ class OfferBoard:
             self._pools.update(snapshot)
             self._ways.update(snapshot)
         return self.offers(self._catalog)
+
+    def learn_images(self, readiness: Readiness) -> None:
+        """Take over what the preloader knows: where images are, and how long pulls take."""
+        self._times, self._times_serial = readiness.times, readiness.times.serial
+        if self._places.tell(readiness.pulled, readiness.managed):
+            self._pools.refresh_images()
 
     def offers(self, view: Catalog) -> tuple[ProfileOffer, ...]:
         """Return the offers of a part of the catalog, as ``visible_to`` makes it."""
@@ -150,7 +159,9 @@ class OfferBoard:
     def _choice_offer(self, line: _Line) -> ChoiceOffer:
         """Return what was said before where nothing it depends on has changed."""
         seats = self._ways.together(line.ways)
-        state = (seats, [pool.version for pool in line.pools], self._places.is_reported)
+        told = [self._places.is_told(image) for image in line.by_image]
+        versions = [pool.version for pool in line.pools]
+        state = (seats, versions, self._places.is_reported, told, self._times_serial)
         as_of = self._snapshot.as_of
         offer = line.offer
         if offer is None or line.state != state:
@@ -164,7 +175,10 @@ class OfferBoard:
         selection, share = line.selection, line.selection.share
         images: dict[str, ImageReadiness] = {}
         if seats.free is not None:
-            images = {image: self._readiness(image, ways) for image, ways in line.by_image.items()}
+            images = {
+                image: self._readiness(image, ways, selection.flavors)
+                for image, ways in line.by_image.items()
+            }
         return ChoiceOffer(
             key=selection.choice.key,
             profile=selection.profile,
@@ -179,14 +193,16 @@ class OfferBoard:
             as_of=self._snapshot.as_of,
         )
 
-    def _readiness(self, image: str, ways: tuple[Way, ...]) -> ImageReadiness:
-        size_bytes = self._catalog.images[image].size_bytes
-        places = self._ways.places(image, ways)
+    def _readiness(
+        self, name: str, ways: tuple[Way, ...], flavors: tuple[str, ...]
+    ) -> ImageReadiness:
+        image = self._catalog.images[name]
+        places = self._ways.places(name, ways)
         return ImageReadiness(
             ready_nodes=places.holding,
             fitting_nodes=places.fitting,
-            is_known=self._places.is_reported and not places.unsure,
-            pull_seconds=size_bytes and size_bytes / self._pull_bytes_per_second,
+            is_known=self._places.is_told(name) or (self._places.is_reported and not places.unsure),
+            pull_seconds=self._times.expect(image.reference, flavors, image.size_bytes),
         )
 
     def _situation(self, line: _Line, seats: WaySeats) -> Situation:

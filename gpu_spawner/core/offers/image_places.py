@@ -1,8 +1,9 @@
-"""On which nodes the images of a catalog already are, as far as the nodes say.
+"""On which nodes the images of a catalog already are: as the nodes say, and our own pullers.
 
-A kubelet reports the names of its images in the node's status, at most fifty of them
-(``nodeStatusMaxImages``), the largest first. So an image that is missing from a full list may be
-there, and a cluster in which no node lists any image does not report them at all.
+A puller that is ready proves that an image is there, and tells so at once. A kubelet reports the
+names of its images in the node's status, at most fifty of them (``nodeStatusMaxImages``), the
+largest first, some forty seconds late. So an image that is missing from a full list may be there,
+and a cluster in which no node lists any image does not report them at all.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +11,7 @@ from typing import Final, NamedTuple
 
 from gpu_spawner.core.cluster.objects import Node
 from gpu_spawner.core.cluster.snapshot import NodeState
+from gpu_spawner.core.preload.held import PulledImages
 from gpu_spawner.core.preload.image_names import spellings
 
 __all__ = ["Held", "ImagePlaces"]
@@ -18,7 +20,7 @@ _FULL_LIST: Final = 50
 
 
 class Held(NamedTuple):
-    """What a node lists: images of the catalog by their names there, and whether that is all."""
+    """What a node has, images by their names in the catalog, and whether its list is cut short."""
 
     images: frozenset[str]
     is_full: bool
@@ -37,6 +39,11 @@ class ImagePlaces:
                 self._wanted.setdefault(spelling, []).append(name)
         self._held: dict[str, tuple[Node, Held]] = {}
         self._witness = ""
+        self._names: dict[str, list[str]] = {}
+        for name, reference in references.items():
+            self._names.setdefault(reference, []).append(name)
+        self._pulled: dict[str, frozenset[str]] = {}
+        self._managed: frozenset[str] = frozenset()
 
     @property
     def is_reported(self) -> bool:
@@ -53,9 +60,30 @@ class ImagePlaces:
             states = [nodes[name] for name in changed if name in nodes]
         self._witness = next((state.node.name for state in states if state.node.images), "")
 
+    def tell(self, pulled: PulledImages, managed: Iterable[str]) -> bool:
+        """Take over what our pullers hold, and which references are theirs to tell of.
+
+        Returns:
+            Whether a node may have another image than before.
+        """
+        self._managed = self._named(managed)
+        now = {node: self._named(references) for node, references in pulled.items()}
+        if now == self._pulled:
+            return False
+        self._pulled = now
+        self._held.clear()
+        return True
+
+    def is_told(self, image: str) -> bool:
+        """Whether our pullers tell where an image is, so that elsewhere it is not."""
+        return image in self._managed
+
+    def _named(self, references: Iterable[str]) -> frozenset[str]:
+        return frozenset([name for one in references for name in self._names.get(one, ())])
+
     def held(self, node: Node) -> Held:
-        """Return which images of the catalog a node lists."""
-        if not node.images:
+        """Return which images of the catalog a node has."""
+        if not node.images and node.name not in self._pulled:
             return _NOTHING_HELD
         known = self._held.get(node.name)
         if known is not None and known[0] is node:
@@ -68,6 +96,7 @@ class ImagePlaces:
             for listed in image.names
             for name in wanted.get(listed, ())
         ]
-        held = Held(frozenset(found), len(node.images) >= _FULL_LIST)
+        pulled = self._pulled.get(node.name, _NOTHING_HELD.images)
+        held = Held(pulled.union(found), len(node.images) >= _FULL_LIST)
         self._held[node.name] = (node, held)
         return held

@@ -153,6 +153,12 @@ class Pool:
             )
         return holders
 
+    def refresh_images(self) -> None:
+        """Look again which images the nodes have."""
+        self._held = [self._places.held(node) for node in self._nodes]
+        self._index_images()
+        self.epoch += 1
+
     def _index_images(self) -> None:
         self._holders.clear()
         self.full_rows = frozenset([row for row, held in enumerate(self._held) if held.is_full])
@@ -278,6 +284,11 @@ class Pools:
             stale = self._follow(changed)
         if stale:
             self._fill(stale)
+
+    def refresh_images(self) -> None:
+        """Look again which images the nodes have, in all pools."""
+        for pool in self._pools.values():
+            pool.refresh_images()
 
     def _follow(self, changed: frozenset[str]) -> list[Pool]:
         """Take in the changed nodes; return the pools that must be filled instead."""
