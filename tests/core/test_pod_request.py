@@ -13,8 +13,8 @@ from gpu_spawner.core.cluster.selectors import (
     Toleration,
 )
 from gpu_spawner.core.errors import ConfigError
+from gpu_spawner.core.placement.extended_resources import ContainerAsk
 from gpu_spawner.core.placement.pod_request import (
-    CLAIMS_NOT_COUNTED,
     PodRequest,
     PreferredTerm,
     request_from_pod,
@@ -103,6 +103,14 @@ def test_a_pod_that_asks_for_everything() -> None:
         priority=5,
         may_preempt=False,
         gates=("kueue.x-k8s.io/admission",),
+        asks=(
+            ContainerAsk(
+                index=0,
+                name="main",
+                amounts=(("nvidia.com/gpu", 2),),
+                names=("cpu", "nvidia.com/gpu"),
+            ),
+        ),
     )
 
 
@@ -206,7 +214,8 @@ def test_an_extended_resource_of_a_device_class_is_a_claim() -> None:
     asked = {"deviceclass.resource.kubernetes.io/gpu": "1"}
     manifest = pod(containers=[{"name": "a", "resources": {"limits": asked}}])
 
-    assert request_from_pod(manifest).unknown == CLAIMS_NOT_COUNTED
+    (ask,) = request_from_pod(manifest).asks
+    assert (ask.name, ask.amounts) == ("a", (("deviceclass.resource.kubernetes.io/gpu", 1),))
 
 
 @pytest.mark.parametrize(

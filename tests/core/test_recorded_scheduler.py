@@ -1,22 +1,27 @@
-"""What a real kube-scheduler 1.36.2 did in 380 recorded clusters, and what we say of them.
+"""What a real kube-scheduler 1.36.2 did in 540 recorded clusters, and what we say of them.
 
 Each recording is a cluster, a pod, and how many such pods were bound one after another, on which
 nodes, with the message of the first that stayed pending. The wide recordings add what the others
 lack: Gt and Lt, sidecars of the probe, pod-level resources, host ports, odd quantities, several
-extended resources at once; a probe that still fitted after 24 pods is marked ``capped``.
+extended resources at once; a probe that still fitted after 24 pods is marked ``capped``. The
+recordings of devices have claims: counts, alternatives, constraints, tainted devices, pools that
+are incomplete or superseded, partitions that share counters, devices that are shared, and extended
+resources that a device class stands behind.
 """
 
 import gzip
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gpu_spawner.core.cluster.claim_objects import claim_from_api
 from gpu_spawner.core.cluster.objects import pod_from_api
 from gpu_spawner.core.cluster.snapshot import Snapshot
-from gpu_spawner.core.placement.pod_request import request_from_pod
+from gpu_spawner.core.placement.pod_request import PodRequest, request_from_pod
 from gpu_spawner.core.placement.scheduling import Placed, Refused, schedule, scheduler_message
 from gpu_spawner.core.placement.seats import count_seats
 
@@ -31,19 +36,40 @@ def read_cases(name: str) -> list[Case]:
 
 RECORDED = read_cases("scheduler-cases-nodes-and-pods.jsonl.gz")
 WIDE = read_cases("scheduler-cases-wide.jsonl.gz")
-CASES = RECORDED + WIDE
+DEVICES = read_cases("scheduler-cases-devices.jsonl.gz")
+CASES = RECORDED + WIDE + DEVICES
 each_case = pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in CASES])
+_MADE_NAME = re.compile(r"claim default/probe-[0-9]+-gpu-[a-z0-9]{5}\b")
+
+
+def claim_specs(case: Case) -> dict[str, Any]:
+    return {
+        item["metadata"]["name"]: item["spec"]["spec"]
+        for item in case["cluster"]["items"]
+        if item["kind"] == "ResourceClaimTemplate"
+    }
+
+
+def request_of(case: Case, pod: dict[str, Any]) -> PodRequest:
+    return request_from_pod(pod, claim_specs=claim_specs(case))
+
+
+def recorded_words(message: str) -> str:
+    """Return a recorded message without the random name of a claim that was made for the pod."""
+    return _MADE_NAME.sub("claim gpu", message)
 
 
 def test_the_recording_is_whole() -> None:
     assert Counter(case["kind"] for case in RECORDED) == {"extended": 40, "mig": 40, "shared": 40}
     assert len(WIDE) == 260
+    assert set(Counter(case["kind"] for case in DEVICES).values()) == {40}
+    assert len(DEVICES) == 160
 
 
 @each_case
 def test_seats_agree(case: Case) -> None:
     seats = count_seats(
-        Snapshot.from_objects(case["cluster"]["items"]), request_from_pod(case["pod"])
+        Snapshot.from_objects(case["cluster"]["items"]), request_of(case, case["pod"])
     )
 
     found = {name: node.free for name, node in seats.nodes.items() if node.free}
@@ -59,7 +85,7 @@ def test_seats_agree(case: Case) -> None:
 def test_binding_one_after_another_agrees(case: Case) -> None:
     """Every seat is real, on the recorded nodes, and the next pod hears the recorded words."""
     snapshot = Snapshot.from_objects(case["cluster"]["items"])
-    request = request_from_pod(case["pod"])
+    request = request_of(case, case["pod"])
     bound: Counter[str] = Counter()
     while isinstance(decision := schedule(snapshot, request), Placed):
         name = f"probe-{bound.total()}"
@@ -69,6 +95,12 @@ def test_binding_one_after_another_agrees(case: Case) -> None:
             "spec": {**case["pod"]["spec"], "nodeName": decision.node},
         }
         snapshot = snapshot.with_pod(pod_from_api(placed))
+        for claim, allocation in decision.claims.items():
+            held = {
+                "metadata": {"name": f"{name}-{claim}", "namespace": "default"},
+                "status": {"allocation": allocation},
+            }
+            snapshot = snapshot.with_claim(claim_from_api(held))
         bound[decision.node] += 1
 
     if case["expected"]["capped"]:
@@ -76,7 +108,7 @@ def test_binding_one_after_another_agrees(case: Case) -> None:
         return
     assert (bound, decision) == (
         case["expected"]["nodes"],
-        Refused(message=case["expected"]["message"]),
+        Refused(message=recorded_words(case["expected"]["message"])),
     )
 
 
@@ -90,5 +122,5 @@ def test_waiting_pods_hear_the_same_words(case: Case) -> None:
     }
 
     assert {
-        name: scheduler_message(snapshot, request_from_pod(item)) for name, item in waiting.items()
+        name: scheduler_message(snapshot, request_of(case, item)) for name, item in waiting.items()
     } == {name: item["status"]["conditions"][0]["message"] for name, item in waiting.items()}

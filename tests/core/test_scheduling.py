@@ -209,8 +209,9 @@ def test_what_cannot_be_judged_is_not_placed() -> None:
         pod(resourceClaims=[{"name": "gpu", "resourceClaimTemplateName": "one"}])
     )
 
+    reason = "the resource claim template one is not known"
     assert schedule(Snapshot.from_objects([node()]), request) == Refused(
-        message="the resource claim template one is not known"
+        message=reason, unknown=reason
     )
 
 

@@ -49,6 +49,7 @@ __all__ = [
     "build_claim",
     "build_claim_spec",
     "build_template",
+    "claim_from_api",
     "claim_spec_from_api",
 ]
 
@@ -177,6 +178,7 @@ class ClaimTemplate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _decode_spec = msgspec.json.Decoder(WireClaimSpec).decode
+_decode_claim = msgspec.json.Decoder(WireClaim).decode
 
 
 def claim_spec_from_api(obj: Mapping[str, Any] | bytes) -> ClaimSpec:
@@ -188,6 +190,18 @@ def claim_spec_from_api(obj: Mapping[str, Any] | bytes) -> ClaimSpec:
     try:
         return build_claim_spec(_decode_spec(obj if isinstance(obj, bytes) else to_json(obj)))
     except ValueError as error:  # msgspec.ValidationError is one
+        raise MalformedObjectError(str(error)) from None
+
+
+def claim_from_api(obj: Mapping[str, Any]) -> ResourceClaim:
+    """Read a claim from an object as the API or a manifest has it.
+
+    Raises:
+        MalformedObjectError: a field has the wrong type, or the name is missing.
+    """
+    try:
+        return build_claim(_decode_claim(to_json(obj)))
+    except ValueError as error:
         raise MalformedObjectError(str(error)) from None
 
 

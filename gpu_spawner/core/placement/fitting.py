@@ -8,10 +8,7 @@ arrive as ready-made rejections.
 """
 
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from typing import Final
-
-import msgspec
 
 from gpu_spawner.core.cluster.objects import HostPort, Node
 from gpu_spawner.core.cluster.selectors import (
@@ -24,7 +21,9 @@ from gpu_spawner.core.cluster.selectors import (
 from gpu_spawner.core.cluster.snapshot import NO_LOAD, NodeLoad, NodeState
 from gpu_spawner.core.devices.fractions.counting import count_parts, fraction_asked
 from gpu_spawner.core.devices.fractions.shortfalls import shortfalls
+from gpu_spawner.core.placement.device_side import DeviceSide
 from gpu_spawner.core.placement.pod_request import PodRequest
+from gpu_spawner.core.placement.rejections import NodeSeats, Reason, Rejection
 from gpu_spawner.core.quantity import format_bytes, format_cpu
 from gpu_spawner.core.resources import CPU, EPHEMERAL_STORAGE, MEMORY, PODS, ResourceVector
 
@@ -54,56 +53,6 @@ _CUDA_LABELS: Final = (
 _ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104 - the scheduler's word for "any address"
 
 
-class Reason(StrEnum):
-    """Why a node has no seat (more) for a pod, in the order in which the rules are asked."""
-
-    GATED = "gated"
-    CORDONED = "cordoned"
-    WRONG_NODE_NAME = "wrong node name"
-    NOT_READY = "not ready"
-    TAINT = "taint"
-    SELECTOR = "selector"
-    ARCHITECTURE = "architecture"
-    DRIVER = "driver"
-    PORT = "port"
-    INSUFFICIENT = "insufficient"
-    CARD_SHARE = "card share"
-    ANTI_AFFINITY = "anti-affinity"
-    REPELLED = "repelled"
-
-
-class Rejection(msgspec.Struct, frozen=True, kw_only=True):
-    """One reason why a node has no seat (more).
-
-    Attributes:
-        reason: which rule refuses.
-        detail: the facts, in a few words: the taint, the label, the amounts.
-        resource: which resource is short (``pods`` included); empty for other reasons.
-        short_by: by how much, in the units of :mod:`gpu_spawner.core.resources`; else 0.
-        is_permanent: whether it would refuse even if every pod left the node.
-    """
-
-    reason: Reason
-    detail: str = ""
-    resource: str = ""
-    short_by: int = 0
-    is_permanent: bool = True
-
-
-class NodeSeats(msgspec.Struct, frozen=True, kw_only=True):
-    """What one node offers a request.
-
-    Attributes:
-        free: how many such pods would fit now.
-        total: how many if the node, otherwise as it is now, held no pods.
-        rejections: everything that keeps the next such pod out, in the order of the reasons.
-    """
-
-    free: int
-    total: int
-    rejections: tuple[Rejection, ...]
-
-
 _NO_BARRIERS: Final[Mapping[str, tuple[Rejection, ...]]] = {}
 
 
@@ -113,6 +62,7 @@ def check_node(
     barriers: Mapping[str, tuple[Rejection, ...]] = _NO_BARRIERS,
     *,
     is_exclusive: bool = False,
+    devices: DeviceSide | None = None,
 ) -> NodeSeats:
     """Judge one node.
 
@@ -121,9 +71,14 @@ def check_node(
         state: the node and what is used on it.
         barriers: rejections of rules that look beyond one node, by node name.
         is_exclusive: whether two such pods would keep each other away from one node.
+        devices: what the pod asks of devices; None where it asks for none.
     """
     barred = barriers.get(state.node.name, ())
+    if devices is not None:
+        request = devices.request_at(state.node)
     free, total = count_on_node(request, state, is_barred=bool(barred), is_exclusive=is_exclusive)
+    if devices is not None:
+        free, total = devices.counts(state.node, free, total)
     load = load_against(request, state.load)
     crowded = _crowding(request) if free and (is_exclusive or request.host_ports) else ()
     return NodeSeats(
@@ -136,6 +91,7 @@ def check_node(
             *_shortages(request, state.node, load, free),
             *_card_rejections(request, state.node, load, free),
             *barred,
+            *(devices.rejections(state.node, free) if devices is not None else ()),
         ),
     )
 
@@ -148,7 +104,7 @@ def count_on_node(
     is_exclusive: bool = False,
     is_open: bool | None = None,
 ) -> tuple[int, int]:
-    """Return the free and the total seats of one node without saying why.
+    """Return the free and the total seats of one node without saying why; devices left out.
 
     Args:
         request: what the pod asks for.

@@ -32,15 +32,13 @@ from gpu_spawner.core.cluster.wire import (
 from gpu_spawner.core.devices.fractions.request import FractionRequest
 from gpu_spawner.core.errors import ConfigError, Problem
 from gpu_spawner.core.placement.claim_wishes import ClaimWish, claim_wishes
+from gpu_spawner.core.placement.extended_resources import ContainerAsk, container_asks
 from gpu_spawner.core.placement.fraction_wishes import fraction_wish
 from gpu_spawner.core.resources import ResourceVector
 
-__all__ = ["CLAIMS_NOT_COUNTED", "PodRequest", "PreferredTerm", "request_from_pod"]
-
-CLAIMS_NOT_COUNTED: Final = "device claims are not counted yet"
+__all__ = ["PodRequest", "PreferredTerm", "request_from_pod"]
 
 _NOTHING: Final = frozenset({b"", b"null", b"{}"})
-_DEVICE_CLASS_PREFIX: Final = "deviceclass.resource.kubernetes.io/"
 _CONDITION_TAINTS: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
@@ -73,6 +71,7 @@ class PodRequest(msgspec.Struct, frozen=True, kw_only=True):
         claims: the device claims it needs.
         fraction: the parts of cards it asks another scheduler for; ``requests`` has nothing then
             that only that scheduler looks at. None for none.
+        asks: what its containers ask for, as far as devices may stand behind it.
         unknown: why its seats cannot be known; empty where they can.
     """
 
@@ -92,6 +91,7 @@ class PodRequest(msgspec.Struct, frozen=True, kw_only=True):
     architectures: frozenset[str] = frozenset()
     min_cuda: tuple[int, int] | None = None
     claims: tuple[ClaimWish, ...] = ()
+    asks: tuple[ContainerAsk, ...] = ()
     fraction: FractionRequest | None = None
     unknown: str = ""
 
@@ -171,12 +171,11 @@ def _build(
         may_preempt=spec.preemption_policy != "Never",
         gates=tuple(gate.name or "" for gate in spec.scheduling_gates or ()),
         claims=claims,
+        asks=container_asks(spec, requests),
         fraction=fraction,
         unknown=unknown
         or uncounted
-        or _what_cannot_be_judged(
-            spec, affinity, requests, volumes_bind_anywhere=volumes_bind_anywhere
-        ),
+        or _what_cannot_be_judged(spec, affinity, volumes_bind_anywhere=volumes_bind_anywhere),
     )
 
 
@@ -223,12 +222,9 @@ def _tolerations(spec: WireRequestSpec) -> tuple[Toleration, ...]:
 def _what_cannot_be_judged(
     spec: WireRequestSpec,
     affinity: WireAffinity,
-    requests: ResourceVector,
     *,
     volumes_bind_anywhere: bool,
 ) -> str:
-    if any(name.startswith(_DEVICE_CLASS_PREFIX) for name in requests):
-        return CLAIMS_NOT_COUNTED
     if affinity.pod_affinity is not None and affinity.pod_affinity.required:
         return "required pod affinity is not evaluated"
     if any(

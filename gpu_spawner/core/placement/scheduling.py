@@ -10,21 +10,25 @@ wins, so that the same input gives the same answer.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from gpu_spawner.core.cluster.objects import Node
 from gpu_spawner.core.cluster.selectors import PREFER_NO_SCHEDULE, NodeSelectorTerm, tolerates
 from gpu_spawner.core.cluster.snapshot import NodeLoad, NodeState, Snapshot
 from gpu_spawner.core.placement.barriers import Barriers, find_barriers
+from gpu_spawner.core.placement.device_side import DeviceSide, Grant, device_side
 from gpu_spawner.core.placement.fitting import Reason, Rejection, check_node
 from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.resources import CPU, MEMORY, PODS
 
 __all__ = [
+    "Decision",
     "Placed",
     "Refused",
     "Scoring",
+    "decide",
     "schedule",
     "scheduler_message",
     "scheduler_words",
@@ -40,6 +44,8 @@ _WORDS: Final = {
     Reason.PORT: "node(s) didn't have free ports for the requested pod ports",
     Reason.ANTI_AFFINITY: "node(s) didn't match pod anti-affinity rules",
     Reason.REPELLED: "node(s) didn't satisfy existing pods anti-affinity rules",
+    Reason.CLAIM: "resourceclaim not available on the node",
+    Reason.DEVICES: "cannot allocate all claims",
     # The scheduler has no such rules; the words are ours.
     Reason.CARD_SHARE: "node(s) had no GPU with enough left to share",
     Reason.ARCHITECTURE: "node(s) had another architecture than the image",
@@ -48,6 +54,8 @@ _WORDS: Final = {
 _NO_NODES: Final = "no nodes available to schedule pods"
 _NOT_IN_AFFINITY: Final = "node(s) didn't satisfy plugin(s) [NodeAffinity]"
 _AFFINITY_CONFLICT: Final = "pod affinity terms conflict"
+_FATAL: Final = 'running "DynamicResources" filter plugin'
+_HAS_CLAIMS: Final = "still not schedulable"
 _NO_CLAIMS: Final = "no new claims to deallocate"
 _NEVER_PREEMPTS: Final = "not eligible due to preemptionPolicy=Never."
 _NO_VICTIMS: Final = "No preemption victims found for incoming pod"
@@ -84,39 +92,81 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
     claims: Mapping[str, Mapping[str, Any]] = {}
 
 
+class Decision(NamedTuple):
+    """The pod goes to this node, where its claims get this; None where devices have no say."""
+
+    node: str
+    grant: Grant | None
+
+
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
     """The pod stays pending.
 
     Attributes:
         message: what the scheduler says about it.
         is_gated: whether it was not even looked at, because of scheduling gates.
+        unknown: why it cannot be known whether it fits; empty where it can.
     """
 
     message: str
     is_gated: bool = False
+    unknown: str = ""
+
+
+class _Fit(NamedTuple):
+    state: NodeState
+    grant: Grant | None
 
 
 def schedule(
     snapshot: Snapshot, request: PodRequest, *, scoring: Scoring = Scoring.LEAST_ALLOCATED
 ) -> Placed | Refused:
     """Decide where one pod goes."""
+    decision = decide(snapshot, request, scoring=scoring)
+    if isinstance(decision, Refused):
+        return decision
+    return Placed(node=decision.node, claims=decision.grant.statuses if decision.grant else {})
+
+
+def decide(
+    snapshot: Snapshot, request: PodRequest, *, scoring: Scoring = Scoring.LEAST_ALLOCATED
+) -> Decision | Refused:
+    """Decide where one pod goes and which devices its claims get there."""
     if request.gates:
         return Refused(message=_WORDS[Reason.GATED], is_gated=True)
     if not snapshot.nodes:
         return Refused(message=_NO_NODES)
     barriers = find_barriers(request, snapshot)
-    unknown = request.unknown or barriers.unknown
+    devices = device_side(request, snapshot)
+    unknown = request.unknown or barriers.unknown or (devices.unknown if devices else "")
     if unknown:
-        return Refused(message=unknown)
+        return Refused(message=unknown, unknown=unknown)
+    if devices is not None and devices.refusal is not None:
+        return _refused_before_filters(len(snapshot.nodes), request, devices.refusal)
     only = _names_in_affinity(request.affinity)
-    fitting = [
-        state
-        for name, state in snapshot.nodes.items()
-        if (only is None or name in only) and check_node(request, state, barriers.by_node).free
-    ]
-    if not fitting:
-        return Refused(message=_explain(snapshot.nodes, request, barriers, only))
-    return Placed(node=_choose(fitting, request, scoring))
+    fitting: list[_Fit] = []
+    trouble: Refused | None = None
+    for name, state in snapshot.nodes.items():
+        if only is not None and name not in only:
+            continue
+        judged = check_node(request, state, barriers.by_node, devices=devices)
+        if judged.free:
+            fitting.append(_Fit(state, devices.grant(state.node) if devices else None))
+        elif devices is not None and judged.rejections[0].reason is Reason.DEVICES:
+            trouble = _worse(trouble, devices, state.node)
+    if fitting and (trouble is None or trouble.unknown):
+        return _choose(fitting, request, scoring)
+    return trouble or Refused(message=_explain(snapshot.nodes, request, barriers, only, devices))
+
+
+def _worse(known: Refused | None, devices: DeviceSide, node: Node) -> Refused | None:
+    """Return what ends the search: a failure on one node ends it on all, doubt where none fits."""
+    fatal, doubt = devices.fatal(node), devices.doubt(node)
+    if fatal and (known is None or known.unknown):
+        return Refused(message=f"{_FATAL}: {fatal}")
+    if doubt and known is None:
+        return Refused(message=doubt, unknown=doubt)
+    return known
 
 
 def scheduler_message(snapshot: Snapshot, request: PodRequest) -> str:
@@ -127,6 +177,8 @@ def scheduler_message(snapshot: Snapshot, request: PodRequest) -> str:
 
 def scheduler_words(rejection: Rejection) -> str:
     """Return the scheduler's words for one rejection, without numbers or names."""
+    if rejection.words:
+        return rejection.words
     if rejection.reason is Reason.INSUFFICIENT:
         if rejection.resource == PODS:
             return "Too many pods"
@@ -139,10 +191,12 @@ def _explain(
     request: PodRequest,
     barriers: Barriers,
     only: frozenset[str] | None,
+    devices: DeviceSide | None,
 ) -> str:
     count = len(states)
+    claims = _NO_CLAIMS if devices is None else _HAS_CLAIMS
     if only is not None and not only:
-        tail = _after_filters(request, Counter({_NOT_HELPFUL: count}), count)
+        tail = _after_filters(request, Counter({_NOT_HELPFUL: count}), count, claims)
         return f"0/{count} nodes are available: {_AFFINITY_CONFLICT}. {tail}"
     reasons: Counter[str] = Counter()
     preemption: Counter[str] = Counter()
@@ -152,21 +206,29 @@ def _explain(
             reasons[_NOT_IN_AFFINITY] += 1
             preemption[_NOT_HELPFUL] += 1
             continue
-        refusal = _first_refusal(check_node(request, state, barriers.by_node).rejections)
+        judged = check_node(request, state, barriers.by_node, devices=devices)
+        refusal = _first_refusal(judged.rejections)
         reasons.update(map(scheduler_words, refusal))
-        helped = _after_preemption(request, state, barriers, refusal)
+        helped = _after_preemption(request, state, barriers, refusal, devices)
         preemption.update(helped)
         can_preempt = can_preempt or not helped
     text = f"0/{count} nodes are available: {_join(reasons)}."
     if can_preempt and request.may_preempt:
         return text  # the pod is nominated, and its event ends here
-    return f"{text} {_after_filters(request, preemption, count)}"
+    return f"{text} {_after_filters(request, preemption, count, claims)}"
 
 
-def _after_filters(request: PodRequest, preemption: Counter[str], count: int) -> str:
+def _refused_before_filters(count: int, request: PodRequest, refusal: Rejection) -> Refused:
+    """Return what is said where no node is even looked at."""
+    words = scheduler_words(refusal)
+    tail = _after_filters(request, Counter({_NOT_HELPFUL: count}), count, _NO_CLAIMS)
+    return Refused(message=f"0/{count} nodes are available: {words}. {tail}")
+
+
+def _after_filters(request: PodRequest, preemption: Counter[str], count: int, claims: str) -> str:
     if not request.may_preempt:
-        return f"{_NO_CLAIMS}, preemption: {_NEVER_PREEMPTS}"
-    return f"{_NO_CLAIMS}, preemption: 0/{count} nodes are available: {_join(preemption)}."
+        return f"{claims}, preemption: {_NEVER_PREEMPTS}"
+    return f"{claims}, preemption: 0/{count} nodes are available: {_join(preemption)}."
 
 
 def _first_refusal(rejections: Sequence[Rejection]) -> tuple[Rejection, ...]:
@@ -181,7 +243,11 @@ def _first_refusal(rejections: Sequence[Rejection]) -> tuple[Rejection, ...]:
 
 
 def _after_preemption(
-    request: PodRequest, state: NodeState, barriers: Barriers, refusal: Sequence[Rejection]
+    request: PodRequest,
+    state: NodeState,
+    barriers: Barriers,
+    refusal: Sequence[Rejection],
+    devices: DeviceSide | None,
 ) -> tuple[str, ...]:
     """Return why evicting pods of lower priority does not help on a node; nothing if it does."""
     if any(
@@ -196,7 +262,7 @@ def _after_preemption(
         return (_NO_VICTIMS,)
     nominated = state.load.nominated
     left = NodeState(node=state.node, load=NodeLoad.of([*staying, *nominated]))
-    rest = check_node(request, left, barriers.by_node)
+    rest = check_node(request, left, barriers.by_node, devices=devices)
     return tuple(map(scheduler_words, _first_refusal(rest.rejections))) if not rest.free else ()
 
 
@@ -224,21 +290,29 @@ def _names_in_affinity(affinity: tuple[NodeSelectorTerm, ...] | None) -> frozens
     return frozenset(allowed)
 
 
-def _choose(states: Sequence[NodeState], request: PodRequest, scoring: Scoring) -> str:
+def _choose(fitting: Sequence[_Fit], request: PodRequest, scoring: Scoring) -> Decision:
+    states = [fit.state for fit in fitting]
     preferences = [_preference(state, request) for state in states]
     dislikes = [_dislike(state, request) for state in states]
-    most_preferred, most_disliked = max(preferences), max(dislikes)
+    ranks = [fit.grant.rank if fit.grant else 0 for fit in fitting]
+    most_preferred, most_disliked, highest = max(preferences), max(dislikes), max(ranks)
 
     def score(position: int) -> int:
         preference = _scaled(preferences[position], most_preferred)
         taints = _MAX_SCORE - _scaled(dislikes[position], most_disliked)
+        alternatives = _scaled(ranks[position], highest)
         # The weights of the default profile (pkg/scheduler/apis/config/v1/default_plugins.go).
-        return 3 * taints + 2 * preference + _allocation_score(states[position], request, scoring)
+        return (
+            3 * taints
+            + 2 * preference
+            + 2 * alternatives
+            + _allocation_score(states[position], request, scoring)
+        )
 
     best = min(
         range(len(states)), key=lambda position: (-score(position), states[position].node.name)
     )
-    return states[best].node.name
+    return Decision(states[best].node.name, fitting[best].grant)
 
 
 def _scaled(amount: int, largest: int) -> int:

@@ -6,7 +6,8 @@ one after another, without preempting anybody: the sum of what each node takes
 unknown, never zero. Which node a pod goes to is for ``scheduling``.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -15,6 +16,8 @@ from gpu_spawner.core.cluster.objects import Node, Pod
 from gpu_spawner.core.cluster.snapshot import NO_LOAD, NodeState, Snapshot
 from gpu_spawner.core.devices.fractions.counting import fraction_asked, why_unknown
 from gpu_spawner.core.placement.barriers import NO_BARRIERS, Barriers, find_barriers
+from gpu_spawner.core.placement.binding import bind_in_turn
+from gpu_spawner.core.placement.device_side import DeviceSide, device_side
 from gpu_spawner.core.placement.fitting import (
     NodeSeats,
     Reason,
@@ -27,7 +30,8 @@ from gpu_spawner.core.placement.fitting import (
     static_rejections,
 )
 from gpu_spawner.core.placement.node_table import table_of
-from gpu_spawner.core.placement.pod_request import CLAIMS_NOT_COUNTED, PodRequest, request_from_pod
+from gpu_spawner.core.placement.pod_claims import PodClaims
+from gpu_spawner.core.placement.pod_request import PodRequest, request_from_pod
 
 __all__ = [
     "JudgedNodes",
@@ -44,27 +48,44 @@ __all__ = [
 
 
 class JudgedNodes(Mapping[str, NodeSeats]):
-    """The nodes of a snapshot, each judged for a request when it is looked up."""
+    """The nodes of a snapshot, each judged for a request when it is looked up.
 
-    __slots__ = ("_barriers", "_request", "_states")
+    Args:
+        request: the request.
+        states: the nodes.
+        barriers: rules that look beyond one node.
+        devices: what the request asks of devices; None where it asks for none.
+        bound: how many pods were bound where; None where each node is counted for itself. The
+            nodes, barriers and devices are those after that, then.
+    """
+
+    __slots__ = ("_barriers", "_bound", "_devices", "_request", "_states")
 
     def __init__(
         self,
         request: PodRequest,
         states: Mapping[str, NodeState],
         barriers: Barriers = NO_BARRIERS,
+        devices: DeviceSide | None = None,
+        bound: Mapping[str, int] | None = None,
     ) -> None:
         self._request: Final = request
         self._states: Final = states
         self._barriers: Final = barriers
+        self._devices: Final = devices
+        self._bound: Final = bound
 
     def __getitem__(self, name: str) -> NodeSeats:
-        return check_node(
+        judged = check_node(
             self._request,
             self._states[name],
             self._barriers.by_node,
             is_exclusive=self._barriers.is_exclusive,
+            devices=self._devices,
         )
+        if self._bound is None:
+            return judged
+        return msgspec.structs.replace(judged, free=self._bound.get(name, 0))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._states)
@@ -126,16 +147,23 @@ class SeatIndex:
         self._unsure: dict[str, str] = {}
         self._free = 0
         self._total = 0
+        self._claims: PodClaims | None = None
+        self._devices: DeviceSide | None = None
+        # Nodes that cannot be counted one by one: others may use up what they count.
+        self._tied: set[str] = set()
 
     def update(self, snapshot: Snapshot) -> Seats:
         """Return the seats in a snapshot."""
         unknown = _why_unknown(snapshot, self.request)
+        devices = None if unknown else self._devices_in(snapshot)
+        unknown = unknown or (devices.unknown if devices is not None else "")
         if not unknown:
-            changed = self._changed(snapshot)
+            changed = self._changed(snapshot, devices)
             if changed is None:
+                self._devices = devices
                 unknown = self._count_anew(snapshot)
             else:
-                self._count_changed(snapshot, changed)
+                self._count_changed(snapshot, changed, devices)
         if unknown:
             self._snapshot = None
             return Seats(free=None, total=None, unknown=unknown, nodes=self._judged(_NO_NODES))
@@ -148,6 +176,8 @@ class SeatIndex:
                 nodes=self._judged(_NO_NODES),
             )
         self._snapshot = snapshot
+        if self._tied:
+            return self._bind_in_turn(snapshot)
         if not self._free and self._unsure:  # none that is known of, but there may be some
             reason = self._unsure[min(self._unsure)]
             return Seats(free=None, total=None, unknown=reason, nodes=self._judged(_NO_NODES))
@@ -155,12 +185,39 @@ class SeatIndex:
         return Seats(free=self._free, total=self._total, unknown=None, nodes=nodes)
 
     def _judged(self, states: Mapping[str, NodeState]) -> JudgedNodes:
-        return JudgedNodes(self.request, states, self._barriers)
+        return JudgedNodes(self.request, states, self._barriers, self._devices)
 
-    def _changed(self, snapshot: Snapshot) -> frozenset[str] | None:
+    def _devices_in(self, snapshot: Snapshot) -> DeviceSide | None:
+        devices = device_side(self.request, snapshot, self._claims)
+        if devices is not None:
+            self._claims = devices.claims
+        return devices
+
+    def _bind_in_turn(self, snapshot: Snapshot) -> Seats:
+        """Count by binding pods one after another."""
+        bound = bind_in_turn(snapshot, self.request)
+        if bound.unknown and not bound.by_node:
+            return Seats(
+                free=None, total=None, unknown=bound.unknown, nodes=self._judged(_NO_NODES)
+            )
+        total = bind_in_turn(_emptied(snapshot), self.request).by_node.total()
+        after = bound.snapshot
+        nodes = JudgedNodes(
+            self.request,
+            after.nodes or _NO_NODES,
+            find_barriers(self.request, after),
+            device_side(self.request, after, self._claims),
+            bound.by_node,
+        )
+        return Seats(free=bound.by_node.total(), total=total, unknown=None, nodes=nodes)
+
+    def _changed(self, snapshot: Snapshot, devices: DeviceSide | None) -> frozenset[str] | None:
         """Return the nodes to judge again; None where all of them are."""
         before = self._snapshot
         if before is None or self.request.anti_affinity:
+            return None
+        known = self._devices.claims if self._devices is not None else None
+        if known is not (devices.claims if devices is not None else None):
             return None
         changed = snapshot.changed_nodes_since(before)
         if changed is None or len(changed) > _MANY:
@@ -178,31 +235,53 @@ class SeatIndex:
         states = snapshot.nodes or _NO_NODES
         self._open.clear()
         self._unsure.clear()
+        self._tied.clear()
         self._barriers = find_barriers(self.request, snapshot)
         if self._barriers.unknown:
             return self._barriers.unknown
-        if self._fits_columns and not self._barriers.is_exclusive:
+        devices = self._devices
+        if devices is not None and self.request.claims and not devices.wants_nothing:
+            self._count_some(devices.places(states))
+        elif self._fits_columns and not self._barriers.is_exclusive and not self.request.claims:
             table = table_of(snapshot)
             self._free, self._total = table.count(self.request)
             for state in table.with_cards:
                 self._count_cards(state)
             for name in self._barriers.by_node:
                 self._free -= count_on_node(self.request, states[name])[0]
+            if devices is not None:
+                self._count_delegated(devices, states)
         else:
-            parts = [self._part(state) for state in states.values()]
-            self._free = sum(free for free, _ in parts)
-            self._total = sum(total for _, total in parts)
+            self._count_some(states.values())
         return ""
 
-    def _count_changed(self, snapshot: Snapshot, changed: frozenset[str]) -> None:
+    def _count_delegated(self, devices: DeviceSide, states: Mapping[str, NodeState]) -> None:
+        """Add the nodes that give a resource as devices: in columns, they have none of it."""
+        for state in devices.places(states):
+            if devices.claims.delegated(state.node):
+                free, total = self._part(state, devices)
+                self._free += free
+                self._total += total
+
+    def _count_some(self, states: Iterable[NodeState]) -> None:
+        parts = [self._part(state, self._devices) for state in states]
+        self._free = sum(free for free, _ in parts)
+        self._total = sum(total for _, total in parts)
+
+    def _count_changed(
+        self, snapshot: Snapshot, changed: frozenset[str], devices: DeviceSide | None
+    ) -> None:
         before = self._snapshot.nodes if self._snapshot is not None else None
         for name in changed:
-            for states, sign in ((before, -1), (snapshot.nodes, 1)):
-                free, total = self._part((states or _NO_NODES).get(name))
+            sides = ((before, self._devices, -1), (snapshot.nodes, devices, 1))
+            for states, side, sign in sides:
+                free, total = self._part((states or _NO_NODES).get(name), side)
                 self._free += sign * free
                 self._total += sign * total
             if name not in (snapshot.nodes or _NO_NODES):
                 self._unsure.pop(name, None)
+                self._tied.discard(name)
+        self._devices = devices
 
     def _count_cards(self, state: NodeState) -> None:
         """Replace what a node was counted for without a look at its cards."""
@@ -214,17 +293,30 @@ class SeatIndex:
         self._free += free - room_beside(request, node.allocatable, load)
         self._total += total - room_beside(request, node.allocatable, NO_LOAD)
 
-    def _part(self, state: NodeState | None) -> tuple[int, int]:
+    def _part(self, state: NodeState | None, devices: DeviceSide | None) -> tuple[int, int]:
         """Return the free and the total seats of one node."""
         if state is None:
             return 0, 0
-        return count_on_node(
-            self.request,
+        node = state.node
+        free, total = count_on_node(
+            devices.request_at(node) if devices is not None else self.request,
             state,
-            is_barred=state.node.name in self._barriers.by_node,
+            is_barred=node.name in self._barriers.by_node,
             is_exclusive=self._barriers.is_exclusive,
-            is_open=self._is_open(state.node),
+            is_open=self._is_open(node),
         )
+        if devices is None:
+            return free, total
+        self._tied.discard(node.name)
+        self._unsure.pop(node.name, None)
+        if not free and not total:
+            return 0, 0
+        counted = devices.counts(node, free, total)
+        if devices.is_tied(node) or (counted[0] < free and devices.fatal(node)):
+            self._tied.add(node.name)
+        if counted[0] < free and devices.doubt(node):
+            self._unsure[node.name] = devices.doubt(node)
+        return counted
 
     def _is_open(self, node: Node) -> bool:
         """Tell whether nothing in the node itself refuses; note whether its cards are unknown."""
@@ -246,9 +338,21 @@ def _why_unknown(snapshot: Snapshot, request: PodRequest) -> str:
         return request.unknown
     if snapshot.nodes is None:
         return f"nodes: {snapshot.unknown.get('nodes', 'unknown')}"
-    if request.claims or any(name in snapshot.claimable for name in request.requests):
-        return CLAIMS_NOT_COUNTED
     return ""
+
+
+def _emptied(snapshot: Snapshot) -> Snapshot:
+    """Return the cluster as it would be if no node held any pod and no claim any device."""
+    states = {
+        name: NodeState(node=state.node) for name, state in (snapshot.nodes or _NO_NODES).items()
+    }
+    claims = {
+        key: msgspec.structs.replace(claim, allocation=None, reserved_for=())
+        for key, claim in (snapshot.claims or {}).items()
+    }
+    return replace(
+        snapshot, nodes=states, pods={}, claims=claims, pools=snapshot.pools.emptied(), journal=None
+    )
 
 
 def _repelling(state: NodeState | None) -> tuple[Pod, ...]:

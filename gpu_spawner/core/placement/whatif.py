@@ -6,6 +6,8 @@ Decides only how the answer is laid out; what fits is decided in ``seats``.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.errors import ConfigError, Problem
 from gpu_spawner.core.placement.fitting import Rejection
@@ -46,7 +48,7 @@ def whatif(
     except ConfigError as error:
         problems.extend(error.problems)
     try:
-        request = request_from_pod(pod, source=pod_source)
+        request = request_from_pod(pod, source=pod_source, claim_specs=_claim_specs(snapshot, pod))
     except ConfigError as error:
         problems.extend(error.problems)
     if snapshot is None or request is None:
@@ -65,6 +67,18 @@ def whatif(
             }
             for name in sorted(seats.nodes)
         },
+    }
+
+
+def _claim_specs(snapshot: Snapshot | None, pod: object) -> dict[str, Mapping[str, Any]]:
+    """Return the specs of the claim templates in a pod's namespace, by name."""
+    meta = pod.get("metadata") if isinstance(pod, Mapping) else None
+    namespace = (meta.get("namespace") if isinstance(meta, Mapping) else None) or "default"
+    templates = (snapshot.claim_templates or {}) if snapshot is not None else {}
+    return {
+        name: msgspec.json.decode(template.spec)
+        for (where, name), template in templates.items()
+        if where == namespace
     }
 
 
