@@ -8,7 +8,7 @@ Source: k8s.io/apimachinery ``pkg/api/resource`` ``ParseQuantity`` and ``AsInt64
 import re
 from functools import lru_cache
 
-from gpu_spawner.core.devices.cel.values import Comparable, EvaluationError
+from gpu_spawner.core.devices.cel.values import BeyondUs, Comparable, EvaluationError
 from gpu_spawner.core.quantity import NANO, parse_nano
 
 __all__ = ["Amount", "amount_of_capacity", "parse_amount", "sum_of"]
@@ -25,6 +25,7 @@ _WRITTEN = re.compile(
 )
 _LARGEST = 2**63 - 1
 _EXACT_FLOAT = 2**53
+_LONGEST = 60  # characters
 
 
 class Amount(Comparable, frozen=True, kw_only=True):
@@ -52,10 +53,16 @@ def parse_amount(text: str) -> Amount:
     Raises:
         EvaluationError: the text is not a quantity.
     """
-    try:
-        nano = parse_nano(text)
+    if not text:
+        raise EvaluationError("the empty text is not a quantity")
+    if len(text) > _LONGEST:
+        raise BeyondUs("it reads a quantity from a very long text")
+    signed = text[0] in "+-"
+    try:  # Kubernetes reads "Gi" and "+" as zero
+        nano = parse_nano(f"{text[0]}0{text[1:]}" if signed else f"0{text}")
     except ValueError as error:
         raise EvaluationError(str(error)) from None
+    _bounded(nano)
     return Amount(rank=nano, integer=nano // NANO if _is_integer(text, nano) else None)
 
 
@@ -66,6 +73,7 @@ def amount_of_capacity(nano: int) -> Amount:
     The API server keeps quantities in their shortest form, decimal or binary as they came: where
     both forms are integers to Kubernetes, the amount is one.
     """
+    _bounded(nano)
     whole, rest = divmod(nano, NANO)
     if rest or whole < 0:
         return Amount(rank=nano, integer=None, unsure=True)
@@ -82,7 +90,13 @@ def sum_of(left: Amount, right: Amount | int, sign: int) -> Amount:
     plain = left.integer is not None and other.integer is not None
     whole = total // NANO
     sure = plain and abs(whole) <= _LARGEST // 2
+    _bounded(total)
     return Amount(rank=total, computed=True, integer=whole if sure else None, unsure=not sure)
+
+
+def _bounded(nano: int) -> None:
+    if abs(nano) >= _LARGEST * NANO:  # Kubernetes keeps decimal ones beyond 64 bits, we cap them
+        raise BeyondUs("it has a quantity beyond 64 bits")
 
 
 def _is_integer(text: str, nano: int) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gpu_spawner.core.devices.cel.functions import FUNCTIONS
-from gpu_spawner.core.devices.cel.operators import BeyondUs, has_field, is_member
+from gpu_spawner.core.devices.cel.operators import has_field, is_member
 from gpu_spawner.core.devices.cel.tree import (
     Call,
     Constant,
@@ -24,7 +24,10 @@ from gpu_spawner.core.devices.cel.tree import (
     Tree,
 )
 from gpu_spawner.core.devices.cel.values import (
+    BeyondUs,
+    DomainMap,
     EvaluationError,
+    EvaluationPanicError,
     Optional,
     key_of,
     keys_of,
@@ -39,7 +42,7 @@ Evaluate = Callable[[Scope], Any]
 
 _TURNS = "#turns"  # no variable of CEL is called so
 _MOST_TURNS = 20_000  # Kubernetes stops at a cost of a million; a turn of a loop costs several
-_CONVERSIONS = frozenset({"bool", "bytes", "double", "int", "string", "uint"})
+_CONVERSIONS = frozenset({"bool", "bytes", "double", "dyn", "int", "string", "uint"})
 
 
 class Unserved(Exception):  # noqa: N818 - the expression may be fine: it is not for us
@@ -138,8 +141,10 @@ class _Compiler:
         function = FUNCTIONS.get(node.function)
         if function is None:
             raise Unserved(f"it uses the function {node.function[:64]}()")
-        if node.function in _CONVERSIONS and isinstance(node.args[0], Constant):
-            return self._converted(function, node.args[0])
+        if node.function in _CONVERSIONS:
+            constant = _constant_of(node)
+            if constant:
+                return self._constant(constant, frozenset())
         if len(arguments) == 1:
             (only,) = arguments
             return lambda scope: function(only(scope))
@@ -147,14 +152,6 @@ class _Compiler:
             first, second = arguments
             return lambda scope: function(first(scope), second(scope))
         return lambda scope: function(*(each(scope) for each in arguments))
-
-    @staticmethod
-    def _converted(function: Callable[..., Any], argument: Constant) -> Evaluate:
-        try:
-            value = function(argument.value)
-        except BeyondUs as error:
-            raise Unserved(str(error)) from None
-        return lambda _: value
 
     def _list(self, node: ListOf, bound: frozenset[str]) -> Evaluate:
         parts = [
@@ -192,8 +189,6 @@ class _Compiler:
                     if not value.has_value:
                         continue
                     value = value.value
-                if key in built:
-                    raise EvaluationError("a key occurs twice in a map")
                 built[key] = value
             return built
 
@@ -213,7 +208,7 @@ class _Compiler:
         def run(scope: Scope) -> Any:
             values = _range(over(scope))
             inner = dict(scope)
-            inner[node.accumulator] = _attempt(initial, scope)
+            inner[node.accumulator] = _plain(_attempt(initial, scope))
             for value in values:
                 _count_turn(scope)
                 inner[node.variable] = value
@@ -288,7 +283,7 @@ def _alternative(optional: Evaluate, other: Evaluate, *, keep: bool) -> Evaluate
     def evaluate(scope: Scope) -> Any:
         value = optional(scope)
         if not isinstance(value, Optional):
-            raise no_overload("or", value)
+            raise BeyondUs("it asks for the alternative of a value that is not optional")
         if value.has_value:
             return value if keep else value.value
         return other(scope)
@@ -300,11 +295,30 @@ def _plain_constants(node: Node) -> list[Any] | None:
     """Return the elements of a list of plain literals, which Kubernetes looks up as a set."""
     if not isinstance(node, ListOf):
         return None
-    values = [each.value for each in node.elements if isinstance(each, Constant)]
+    values = [constant.value for each in node.elements if (constant := _constant_of(each))]
     plain = len(values) == len(node.elements) and not any(
         value is None or isinstance(value, bytes) for value in values
     )
     return values if plain else None
+
+
+def _constant_of(node: Node) -> Constant | None:
+    """Return the constant a node is, also by conversions, which Kubernetes does as it compiles.
+
+    Raises:
+        EvaluationError: a conversion fails, and with it the compilation.
+    """
+    if isinstance(node, Constant):
+        return node
+    if not isinstance(node, Call) or node.function not in _CONVERSIONS or len(node.args) != 1:
+        return None
+    argument = _constant_of(node.args[0])
+    if argument is None:
+        return None
+    try:
+        return Constant(node.id, FUNCTIONS[node.function](argument.value))
+    except BeyondUs as error:
+        raise Unserved(str(error)) from None
 
 
 def _in_constants(element: Evaluate, constants: list[Any]) -> Evaluate:
@@ -316,10 +330,15 @@ def _in_constants(element: Evaluate, constants: list[Any]) -> Evaluate:
         if isinstance(value, bool | int | float | str) or value is None:
             return is_member(value, constants)
         if isinstance(value, Version):
-            raise EvaluationError("a version cannot be looked up among constants")
+            raise EvaluationPanicError("a version cannot be looked up among constants")
         raise BeyondUs("it looks for a value that is not plain among constants")
 
     return evaluate
+
+
+def _plain(value: Any) -> Any:
+    """Kubernetes replaces an empty map in a variable, which loses its default."""
+    return value or {} if isinstance(value, DomainMap) else value
 
 
 def _attempt(evaluate: Evaluate, scope: Scope) -> Any:

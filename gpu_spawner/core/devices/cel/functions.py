@@ -11,15 +11,17 @@ from typing import Any
 
 from gpu_spawner.core.devices.cel.amounts import Amount, parse_amount, sum_of
 from gpu_spawner.core.devices.cel.checking import matches_pattern
-from gpu_spawner.core.devices.cel.operators import OPERATORS, BeyondUs, bounded
+from gpu_spawner.core.devices.cel.operators import OPERATORS, bounded
 from gpu_spawner.core.devices.cel.tree import Uint
 from gpu_spawner.core.devices.cel.values import (
     NONE,
+    BeyondUs,
     Comparable,
     EvaluationError,
     Optional,
     compare,
     equal,
+    is_number,
     no_overload,
 )
 from gpu_spawner.core.devices.cel.versions import Version, parse_version
@@ -177,8 +179,15 @@ def _list(function: str, value: Any) -> list[Any]:
     return value
 
 
+def _ordered(function: str, value: Any) -> list[Any]:
+    held = _list(function, value)
+    if not all(isinstance(each, bool | int | float | str | bytes) for each in held):
+        raise no_overload(function, value)
+    return held
+
+
 def _is_sorted(values: Any) -> bool:
-    held = _list("isSorted", values)
+    held = _ordered("isSorted", values)
     return all(compare("isSorted", before, after) <= 0 for before, after in pairwise(held))
 
 
@@ -191,7 +200,7 @@ def _greatest(values: Any) -> Any:
 
 
 def _extreme(function: str, values: Any, worse: int) -> Any:
-    held = _list(function, values)
+    held = _ordered(function, values)
     if not held:
         raise EvaluationError(f"{function} called on empty list")
     best = held[0]
@@ -205,6 +214,8 @@ def _sum(values: Any) -> Any:
     held = _list("sum", values)
     if not held:
         raise BeyondUs("it sums an empty list")
+    if not all(map(is_number, held)):
+        raise no_overload("sum", values)
     total = held[0]
     for each in held[1:]:
         total = OPERATORS["_+_"](total, each)

@@ -15,6 +15,7 @@ from gpu_spawner.core.devices.cel.tree import Uint
 from gpu_spawner.core.devices.cel.values import (
     ABSENT,
     NONE,
+    BeyondUs,
     EvaluationError,
     JoinedList,
     Optional,
@@ -27,7 +28,7 @@ from gpu_spawner.core.devices.cel.values import (
     of_same_kind,
 )
 
-__all__ = ["OPERATORS", "BeyondUs", "bounded", "has_field", "is_member", "look_up", "search"]
+__all__ = ["OPERATORS", "bounded", "has_field", "is_member", "look_up", "search"]
 
 _INT = range(-(2**63), 2**63)
 _UINT = range(2**64)
@@ -35,13 +36,9 @@ _LONGEST = 100_000  # characters or elements one value may have before we give u
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,15})(?:\.[0-9]{1,15})?", re.ASCII)
 _TRUTHS = {
-    **dict.fromkeys(("1", "t", "true", "TRUE", "True"), True),
-    **dict.fromkeys(("0", "f", "false", "FALSE", "False"), False),
+    **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False),
 }
-
-
-class BeyondUs(Exception):  # noqa: N818 - not an error of the expression: of what we can tell
-    """What the expression gives on this device cannot be told; the message says why."""
 
 
 def bounded(value: Any) -> Any:

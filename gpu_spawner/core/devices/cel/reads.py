@@ -57,6 +57,8 @@ def _collect(node: Node, aliases: _Aliases, found: set[str]) -> None:
 def _collect_fold(node: Fold, aliases: _Aliases, found: set[str]) -> None:
     inside = {key: held for key, held in aliases.items() if key != node.variable}
     held = _domain_of(node.initial, aliases)
+    if held == _WHOLE:
+        raise _Unbounded  # in a variable, the map of all behaves otherwise where it is empty
     is_alias = held is not None and isinstance(node.over, ListOf) and not node.over.elements
     if is_alias and held is not None:
         inside[node.accumulator] = held

@@ -12,10 +12,14 @@ from typing import Any
 from gpu_spawner.core.devices.cel.amounts import amount_of_capacity
 from gpu_spawner.core.devices.cel.checking import CheckError, check, parse_only
 from gpu_spawner.core.devices.cel.evaluation import Evaluate, Unserved, evaluator
-from gpu_spawner.core.devices.cel.operators import BeyondUs
 from gpu_spawner.core.devices.cel.reads import names_read
 from gpu_spawner.core.devices.cel.review import review, tests_device, unserved_name
-from gpu_spawner.core.devices.cel.values import DomainMap, EvaluationError
+from gpu_spawner.core.devices.cel.values import (
+    BeyondUs,
+    DomainMap,
+    EvaluationError,
+    EvaluationPanicError,
+)
 from gpu_spawner.core.devices.cel.versions import parse_version
 from gpu_spawner.core.devices.facts import DeviceFacts, SemanticVersion
 from gpu_spawner.core.errors import GpuSpawnerError
@@ -74,7 +78,7 @@ class Selector:
         """
         try:
             outcome = self._evaluate(_scope_of(device))
-        except EvaluationError as error:
+        except (EvaluationError, EvaluationPanicError) as error:
             raise SelectorRuntimeError(str(error)) from None
         except (BeyondUs, RecursionError) as error:
             raise SelectorUnsupportedError(f"the selector cannot be evaluated: {error}") from None
@@ -91,17 +95,21 @@ def compile_selector(expression: str) -> Selector:
         SelectorError: the API server would refuse the expression.
         SelectorUnsupportedError: it may be fine, but we cannot evaluate it.
     """
-    if len(expression.encode(errors="surrogatepass")) > _LONGEST_BYTES:
-        raise SelectorError("the expression is longer than 10 KiB")
     try:
+        if len(expression.encode()) > _LONGEST_BYTES:
+            raise SelectorError("the expression is longer than 10 KiB")
         return _compiled(expression)
     except (CheckError, EvaluationError) as error:
         raise SelectorError(f"the expression is not a selector: {error}") from None
+    except UnicodeEncodeError:
+        raise SelectorError("the expression has half a character in it") from None
     except (Unserved, RecursionError, ValueError) as error:
         raise SelectorUnsupportedError(f"the selector cannot be evaluated: {error}") from None
 
 
 def _compiled(expression: str) -> Selector:
+    if "`" in expression:
+        raise Unserved("it has a backquote, which newer versions read as a name")
     try:
         tree, outcome = check(expression)
     except CheckError as error:

@@ -17,9 +17,11 @@ from gpu_spawner.core.devices.cel.tree import Uint
 __all__ = [
     "ABSENT",
     "NONE",
+    "BeyondUs",
     "Comparable",
     "DomainMap",
     "EvaluationError",
+    "EvaluationPanicError",
     "JoinedList",
     "Optional",
     "compare",
@@ -39,6 +41,14 @@ ABSENT = object()
 
 class EvaluationError(Exception):
     """The expression fails on this device, as it does in the scheduler."""
+
+
+class BeyondUs(Exception):  # noqa: N818 - not an error of the expression: of what we can tell
+    """What the expression gives on this device cannot be told; the message says why."""
+
+
+class EvaluationPanicError(Exception):
+    """Kubernetes' evaluator breaks off here, and no operator swallows that."""
 
 
 class Optional(msgspec.Struct, frozen=True):
@@ -215,6 +225,8 @@ def _equal_maps(left: dict[Hashable, Any], right: dict[Hashable, Any]) -> bool:
 
 def _equal_optionals(left: Optional, right: Optional) -> bool:
     if left.has_value and right.has_value:
+        if isinstance(left.value, Comparable) and right.value is None:  # elsewhere that is false
+            raise no_overload("_==_", left.value, None)
         return equal(left.value, right.value)
     return left.has_value == right.has_value
 
