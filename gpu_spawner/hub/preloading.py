@@ -11,7 +11,7 @@ from gpu_spawner.hub.connection import connect
 from gpu_spawner.hub.settings import HubSettings
 from gpu_spawner.hub.site import site_pod
 from gpu_spawner.preload.options import PreloadOptions
-from gpu_spawner.preload.readiness import Readiness
+from gpu_spawner.core.preload.readiness import Readiness
 from gpu_spawner.preload.service import Preloader
 
 if TYPE_CHECKING:

@@ -100,6 +100,7 @@ class Draft:
         self._policy: Final = scene.policy
         self._now: Final = scene.now
         self._retry_at = 0
+        self._able: list[str] = []
         self._ready: Final = {
             pod.node for pod in pods if pod.state is PullState.READY and not pod.is_terminating
         }
@@ -141,26 +142,38 @@ class Draft:
             if name in self.kept and slots.take(name):
                 self.kept.discard(name)
 
-    def admit(
-        self, slots: Slots, disk: DiskBudget, *, size_bytes: int | None, registry_at: int
-    ) -> None:
-        """Admit the nodes whose turn it is.
+    def sort_out(self, disk: DiskBudget, *, size_bytes: int | None, registry_at: int) -> None:
+        """Find out which nodes could pull now, and admit those that have the image already.
 
         Args:
-            slots: how many pulls may begin.
             disk: how much room there is.
             size_bytes: of the image, compressed; None where it is not known.
             registry_at: until when the registry wants to be left alone.
         """
         self._retry_at = max(self.notes.retry_at, registry_at)
-        # Those that have the image cost nothing: they only hold on to it.
-        for name in sorted(self.uses, key=lambda one: (not self.has(one), one)):
+        for name in sorted(self.uses, key=lambda one: (one not in self.kept, one)):
             if name in self.kept:
                 disk.take(name, size_bytes)
             elif self.uses[name] is Use.NOW:
-                self._consider(name, slots, disk, size_bytes)
+                self._consider(name, disk, size_bytes)
 
-    def _consider(self, name: str, slots: Slots, disk: DiskBudget, size_bytes: int | None) -> None:
+    def admit(self, slots: Slots, *, again: bool) -> None:
+        """Admit the nodes whose turn it is.
+
+        Args:
+            slots: how many pulls may begin.
+            again: whether it is about attempts after a failure. They come when everything else has
+                had its turn: what fails forever must hold up nobody.
+        """
+        for name in self._able:
+            if (self.notes.failures > 0 or name in self.notes.setbacks) is not again:
+                continue
+            if self._is_probing() or not slots.take(name):
+                self.waiting.append(name)
+            else:
+                self.added.add(name)
+
+    def _consider(self, name: str, disk: DiskBudget, size_bytes: int | None) -> None:
         if name not in self.hosts:
             self._block(NO_HOSTNAME, name)
         elif not disk.take(name, size_bytes):
@@ -171,11 +184,10 @@ class Draft:
         elif any(pod.node == name for pod in self._pods):
             self.waiting.append(name)  # its last puller has not gone yet
         elif self.has(name):
+            # It costs nothing: the node only holds on to what it has.
             self.added.add(name)
-        elif self._is_probing() or not slots.take(name):
-            self.waiting.append(name)
         else:
-            self.added.add(name)
+            self._able.append(name)
 
     def _pause_of(self, name: str) -> int:
         setback = self.notes.setbacks.get(name)

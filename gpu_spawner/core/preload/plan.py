@@ -214,24 +214,20 @@ class _Desk:
         disk = DiskBudget(nodes, self._policy.disk_share)
         for draft in drafts:
             draft.occupy(slots)
-        for name, pods in self.pods.items():
-            if name not in self._wanted:
-                for pod in pods:
-                    if pod.state is PullState.PULLING:
-                        slots.occupy(pod.node)
-        throttled: dict[str, int] = {}
-        for draft in drafts:
-            if draft.notes.is_throttled:
-                registry = registry_of(draft.wish.image)
-                throttled[registry] = max(throttled.get(registry, 0), draft.notes.retry_at)
+        for pod in self._world.pods:
+            if pod.set_name not in self._wanted and pod.state is PullState.PULLING:
+                slots.occupy(pod.node)
+        throttled = _throttled(drafts)
         for draft in drafts:
             draft.refresh(slots)
-            draft.admit(
-                slots,
+            draft.sort_out(
                 disk,
                 size_bytes=self._size_of(draft.wish),
                 registry_at=throttled.get(registry_of(draft.wish.image), 0),
             )
+        for again in (False, True):
+            for draft in drafts:
+                draft.admit(slots, again=again)
 
     def change(self, draft: Draft) -> Change | None:
         """Return what is to be written for a wish, if anything."""
@@ -296,6 +292,16 @@ class _Desk:
         if wish.size_bytes is not None or self._times is None:
             return wish.size_bytes
         return self._times.size_of(wish.image)
+
+
+def _throttled(drafts: Iterable[Draft]) -> dict[str, int]:
+    """Return until when each registry that asked for fewer pulls wants to be left alone."""
+    found: dict[str, int] = {}
+    for draft in drafts:
+        if draft.notes.is_throttled:
+            registry = registry_of(draft.wish.image)
+            found[registry] = max(found.get(registry, 0), draft.notes.retry_at)
+    return found
 
 
 def _arrivals(hosts: frozenset[str] | None, before: frozenset[str]) -> str:
