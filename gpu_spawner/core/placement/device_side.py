@@ -76,7 +76,8 @@ class DeviceSide:
     def wants_nothing(self) -> bool:
         """Whether the claims of the pod want no device at all."""
         return (
-            not any(claim.requests for claim in self.claims.plan_with(frozenset()).claims)
+            self.refusal is None
+            and not any(claim.requests for claim in self.claims.plan_with(frozenset()).claims)
             and not self.claims.pinned
         )
 
