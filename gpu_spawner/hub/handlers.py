@@ -14,6 +14,7 @@ from jupyterhub.scopes import needs_scope, scope_definitions
 from tornado import web
 from tornado.iostream import StreamClosedError
 
+from gpu_spawner.hub.allowance import Allowance
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.offers_document import age_of, offers_document, page_news, page_shape
 
@@ -71,7 +72,8 @@ class OffersHandler(_OffersHandler):
     async def _answer(self, user_name: str, server_name: str) -> None:
         spawner = self.spawner_of(user_name, server_name)
         view = self.live.view_for(spawner)
-        document, etag = offers_document(view, self.live.as_of, time.time())
+        allowance = Allowance(self.live, spawner)
+        document, etag = offers_document(view, allowance, self.live.as_of, time.time())
         self._etag = f'W/"{etag}"'
         self.set_header("Cache-Control", "private, no-cache")
         self.finish(json.dumps(document))
@@ -121,7 +123,8 @@ class OffersStreamHandler(_OffersHandler):
                 await self._send("catalog", None)
                 return
             age_seconds = age_of(self.live.as_of, time.time())
-            news, last = page_news(view, last, age_seconds)
+            allowance = Allowance(self.live, spawner)
+            news, last = page_news(view, allowance, last, age_seconds)
             if news is None:
                 await self._send("age", age_seconds)
             else:

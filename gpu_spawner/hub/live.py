@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gpu_spawner.core.catalog.access import visible_to
+from gpu_spawner.core.catalog.limits import read_limits
 from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.catalog.site_pod import SitePod
 from gpu_spawner.core.cluster.snapshot import Snapshot
@@ -23,6 +24,7 @@ from gpu_spawner.hub.catalog_source import CatalogSource
 from gpu_spawner.hub.catalog_watch import CatalogWatch
 from gpu_spawner.hub.claims import Claims
 from gpu_spawner.hub.connection import load_as_kubespawner
+from gpu_spawner.hub.holders import Holders
 from gpu_spawner.hub.preloading import Preloading
 from gpu_spawner.hub.seats import Seats
 from gpu_spawner.hub.settings import HubSettings
@@ -68,21 +70,29 @@ class Live:
         settings: of the whole hub.
         serial: grows whenever a view may say something new.
         seats: who gets a place.
+        limits: how much users may hold at once.
+        holders: which servers hold something.
         claims: the templates that claims are made from.
         preloading: which images are where, and whoever puts them there.
     """
 
-    def __init__(self, settings: HubSettings) -> None:
-        """Read the catalog; nothing else is done before ``start``.
+    def __init__(self, settings: HubSettings, db: Any = None) -> None:
+        """Read the catalog and the limits; nothing else is done before ``start``.
+
+        Args:
+            settings: of the whole hub.
+            db: the hub's database session; None where there is no hub.
 
         Raises:
-            ConfigError: the catalog has mistakes.
+            ConfigError: the catalog or the limits have mistakes.
         """
         self.settings = settings
         self.log = settings.log
         self.serial = 0
         self.book = ReservationBook()
         self.seats = Seats(self)
+        self.limits = read_limits(settings.limits, source="c.GPUSpawner.limits")
+        self.holders = Holders(db)
         self.claims = Claims(settings)
         self.preloading = Preloading(settings)
         self._watch = CatalogWatch(

@@ -10,31 +10,37 @@ from typing import Any
 
 from gpu_spawner.core.catalog.model import Image, Profile
 from gpu_spawner.core.offers.availability import ChoiceOffer, ProfileOffer
+from gpu_spawner.hub.allowance import Allowance
 from gpu_spawner.hub.page_layout import build_page
-from gpu_spawner.hub.page_model import Page, Row, Tile
+from gpu_spawner.hub.page_model import Row, Tile
 from gpu_spawner.hub.page_words import choice_phrase
 from gpu_spawner.hub.view import View
 
 __all__ = ["age_of", "offers_document", "page_news", "page_shape"]
 
 
-def offers_document(view: View, as_of: float | None, now: float) -> tuple[dict[str, Any], str]:
+def offers_document(
+    view: View, allowance: Allowance, as_of: float | None, now: float
+) -> tuple[dict[str, Any], str]:
     """Return the answer of ``/hub/api/gpu-spawner/offers`` and a tag of what is offered.
 
     ``as_of`` (Unix time) and ``age_seconds`` are null when nothing is known; so are ``state``,
     ``free`` and ``total`` of what is unknown, with the reason in ``because``. ``options`` of a
-    choice is what to send as ``user_options`` to start it.
+    choice is what to send as ``user_options`` to start it; ``over_limit`` says why it is more than
+    the user may hold, and ``holding`` how much of the limits is used (null without limits).
     """
     offers = {offer.slug: offer for offer in view.offers}
     profiles = [
-        _profile(view, profile, offers[profile.slug])
+        _profile(view, allowance, profile, offers[profile.slug])
         for profile in view.catalog.profiles
         if profile.slug in offers
     ]
-    tag = _digest(profiles)
+    holding = allowance.summary or None
+    tag = _digest([profiles, holding])
     document = {
         "as_of": as_of,
         "age_seconds": age_of(as_of, now),
+        "holding": holding,
         "profiles": profiles,
     }
     return document, tag
@@ -45,7 +51,9 @@ def age_of(as_of: float | None, now: float) -> int | None:
     return None if as_of is None else max(0, round(now - as_of))
 
 
-def _profile(view: View, profile: Profile, offer: ProfileOffer) -> dict[str, Any]:
+def _profile(
+    view: View, allowance: Allowance, profile: Profile, offer: ProfileOffer
+) -> dict[str, Any]:
     choices = {choice.key: choice for choice in profile.choices}
     default = view.catalog.default_profile
     return {
@@ -68,26 +76,33 @@ def _profile(view: View, profile: Profile, offer: ProfileOffer) -> dict[str, Any
         ],
         "choices": [
             {
-                "key": one.key,
+                **_choice(one, allowance.beyond(choices[one.key])),
                 "name": choice_phrase(view.catalog, profile, choices[one.key]),
-                "options": _options(one),
-                "state": _word(one),
-                "starts_now": one.starts_now if one.state is not None else None,
-                "free": one.free,
-                "total": one.total,
-                "because": one.because,
                 "alternative": view.instead(one.key) or None,
-                "images": {
-                    name: {
-                        "ready_nodes": readiness.ready_nodes if readiness.is_known else None,
-                        "fitting_nodes": readiness.fitting_nodes,
-                        "pull_seconds": readiness.pull_seconds,
-                    }
-                    for name, readiness in one.images.items()
-                },
             }
             for one in offer.choices
         ],
+    }
+
+
+def _choice(offer: ChoiceOffer, beyond: str) -> dict[str, Any]:
+    return {
+        "key": offer.key,
+        "options": _options(offer),
+        "state": _word(offer),
+        "starts_now": offer.starts_now and not beyond if offer.state is not None else None,
+        "free": offer.free,
+        "total": offer.total,
+        "because": offer.because,
+        "over_limit": beyond or None,
+        "images": {
+            name: {
+                "ready_nodes": readiness.ready_nodes if readiness.is_known else None,
+                "fitting_nodes": readiness.fitting_nodes,
+                "pull_seconds": readiness.pull_seconds,
+            }
+            for name, readiness in offer.images.items()
+        },
     }
 
 
@@ -129,31 +144,34 @@ def page_shape(view: View) -> str:
 
 
 def page_news(
-    view: View, last: Mapping[str, Any], age_seconds: int | None
+    view: View, allowance: Allowance, last: Mapping[str, Any], age_seconds: int | None
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Return what changed on the page since ``last``, and what to pass as ``last`` next time.
 
     The news hold the tiles by their key and the rows by their id; None when nothing changed.
     """
-    tiles, rows = view.memo("page", lambda: _page_parts(view))
+    if allowance.is_limited:
+        tiles, rows = _page_parts(view, allowance)
+    else:
+        tiles, rows = view.memo("page", lambda: _page_parts(view, allowance))
+    holding = allowance.summary
     last_tiles, last_rows = last.get("tiles", {}), last.get("rows", {})
     changed_tiles = {key: tile for key, tile in tiles.items() if last_tiles.get(key) != tile}
     changed_rows = {key: row for key, row in rows.items() if last_rows.get(key) != row}
-    current = {"tiles": tiles, "rows": rows}
-    if last and not changed_tiles and not changed_rows:
+    current = {"tiles": tiles, "rows": rows, "holding": holding}
+    if last and not changed_tiles and not changed_rows and last.get("holding") == holding:
         return None, current
     news = {
         "tiles": changed_tiles,
         "rows": changed_rows,
+        "holding": holding,
         "age_seconds": age_seconds,
     }
     return news, current
 
 
-def _page_parts(view: View) -> tuple[dict[str, Any], dict[str, Any]]:
-    page: Page = build_page(
-        view.catalog, view.offers, selected=None, instead=view.instead, age_seconds=None
-    )
+def _page_parts(view: View, allowance: Allowance) -> tuple[dict[str, Any], dict[str, Any]]:
+    page = build_page(view, selected=None, age_seconds=None, allowance=allowance)
     tiles = {key: _tile(tile) for key, tile in page.tiles().items()}
     rows = {row.id: _row(row) for card in page.cards for row in card.rows}
     return tiles, rows

@@ -4,12 +4,13 @@ It decides which choices make a row, what is preselected and what is offered ins
 and every reason comes from the catalog and the offers; the short words from ``page_words``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection, Share
 from gpu_spawner.core.offers.availability import ChoiceOffer, FlavorCount, ProfileOffer
 from gpu_spawner.core.wording import listed
+from gpu_spawner.hub.allowance import Allowance
 from gpu_spawner.hub.page_model import Card, ImageView, Note, Notice, Page, Row, Tile
 from gpu_spawner.hub.page_words import (
     age_words,
@@ -22,33 +23,31 @@ from gpu_spawner.hub.page_words import (
     tile_title,
     tile_words,
 )
+from gpu_spawner.hub.view import View
 
 __all__ = ["build_page"]
 
 
 def build_page(
-    catalog: Catalog,
-    offers: Sequence[ProfileOffer],
+    view: View,
     *,
     selected: Selection | None,
-    instead: Callable[[str], str],
     age_seconds: int | None,
+    allowance: Allowance | None = None,
 ) -> Page:
     """Lay out the page of one user.
 
     Args:
-        catalog: the part of the catalog that the user may see.
-        offers: at least those of its profiles.
+        view: what the user may see, and what is known about it.
         selected: what to preselect; None leaves every radio button unchecked.
-        instead: from a choice's key to the key of the nearest one that would start, or "".
         age_seconds: how old the numbers are; None when nothing is known.
+        allowance: what the user may hold; None for no limits.
     """
-    by_slug = {offer.slug: offer for offer in offers}
-    shown = [profile for profile in catalog.profiles if profile.slug in by_slug]
+    by_slug = {offer.slug: offer for offer in view.offers}
+    shown = [profile for profile in view.catalog.profiles if profile.slug in by_slug]
     nothing_known = bool(shown) and all(by_slug[profile.slug].state is None for profile in shown)
     cards = tuple(
-        _card(_Card(catalog, profile, by_slug[profile.slug], selected, instead))
-        for profile in shown
+        _card(_Card(view, profile, by_slug[profile.slug], selected, allowance)) for profile in shown
     )
     page = Page(
         cards=cards,
@@ -56,6 +55,7 @@ def build_page(
         age_seconds=age_seconds,
         unknown=by_slug[shown[0].slug].because if nothing_known else "",
         notice=None,
+        holding=allowance.summary if allowance is not None else "",
     )
     tiles = page.tiles()
     picked = next((tile for tile in tiles.values() if tile.is_selected), None)
@@ -71,17 +71,31 @@ def build_page(
 class _Card:
     """What every part of one card is made from."""
 
-    catalog: Catalog
+    view: View
     profile: Profile
     offer: ProfileOffer
     selected: Selection | None
-    instead: Callable[[str], str]
+    allowance: Allowance | None
+
+    @property
+    def catalog(self) -> Catalog:
+        """The part of the catalog that the user may see."""
+        return self.view.catalog
+
+    def beyond(self, choice: Choice) -> str:
+        """Return why a choice is more than the user may hold; empty where it is not."""
+        return self.allowance.beyond(choice) if self.allowance is not None else ""
 
     @property
     def selection(self) -> Selection | None:
         """What is preselected in this card, if anything."""
         is_here = self.selected is not None and self.selected.profile == self.profile.slug
         return self.selected if is_here else None
+
+    def alternative(self, key: str) -> str:
+        """Return the key of the nearest choice that would start and that the user may hold."""
+        nearest = self.view.choice(self.view.instead(key))
+        return "" if nearest is None or self.beyond(nearest[1]) else nearest[1].key
 
     @property
     def image(self) -> str:
@@ -217,7 +231,11 @@ def _tile(
         other_state, _, other_detail = tile_words(offer, image)
         if (other_state, other_detail) != (state, detail):
             others.append((image, other_state, other_detail))
-    blocked = offer.state is not None and not offer.starts_now
+    because = card.beyond(choice)
+    if because:
+        state, label, detail, others = "limit", "over your limit", "", []
+    elif offer.state is not None and not offer.starts_now:
+        because = offer.because
     picked = card.selection
     return Tile(
         id=element_id,
@@ -230,8 +248,8 @@ def _tile(
         detail=detail,
         free=offer.free,
         total=offer.total,
-        because=offer.because if blocked else "",
-        instead=card.instead(choice.key) if blocked else "",
+        because=because,
+        instead=card.alternative(choice.key) if because else "",
         is_selected=picked is not None and picked.choice.key == choice.key,
         images=tuple(others),
     )

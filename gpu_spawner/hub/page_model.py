@@ -15,7 +15,8 @@ class Tile:
     Attributes:
         id: of the radio button.
         key: the choice's key, the radio button's value.
-        state: ``ready``, ``cold``, ``busy``, ``impossible`` or ``unknown``, with the card's image.
+        state: ``ready``, ``cold``, ``busy``, ``impossible`` or ``unknown``, with the card's image;
+            ``limit`` where it is more than the user may hold.
         label: state and number in words; ``detail`` one more short line, may be empty.
         because: the sentence why it cannot start now; empty when it can, or when nobody knows.
         instead: the key of the nearest choice that would start; empty when none.
@@ -124,6 +125,7 @@ class Page:
     Attributes:
         age: the age of the numbers in words, ``age_seconds`` the same for the script.
         unknown: one sentence when nothing is known of the cluster; empty otherwise.
+        holding: how much of the user's limits is used, in a sentence; empty without limits.
     """
 
     cards: tuple[Card, ...]
@@ -131,6 +133,7 @@ class Page:
     age_seconds: int | None
     unknown: str
     notice: Notice | None
+    holding: str = ""
 
     def tiles(self) -> dict[str, Tile]:
         """Every tile by its key."""

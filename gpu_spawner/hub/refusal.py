@@ -19,6 +19,7 @@ from gpu_spawner.hub.metrics import STARTS_REFUSED
 __all__ = [
     "REASON_CAPACITY",
     "REASON_CLAIM",
+    "REASON_LIMIT",
     "REASON_OPTIONS",
     "REASON_POD_FAILED",
     "REASON_WAITED",
@@ -30,6 +31,8 @@ REASON_CAPACITY: Final = "gpu_capacity"
 """No seat is free."""
 REASON_CLAIM: Final = "gpu_claim"
 """The claim for the GPU cannot be made."""
+REASON_LIMIT: Final = "gpu_limit"
+"""The owner, or the members of a group together, hold as much as they may."""
 REASON_OPTIONS: Final = "gpu_options"
 """The choice is unknown, malformed or not allowed."""
 REASON_POD_FAILED: Final = "gpu_pod_failed"

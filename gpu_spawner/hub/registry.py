@@ -40,7 +40,7 @@ def ensure_live(shared: dict[str, Any], settings: HubSettings) -> Live:
         ConfigError: the catalog has mistakes.
     """
     if not is_live(shared):
-        live = Live(settings)
+        live = Live(settings, shared.get("db"))
         live.start()
         shared[_KEY] = live
     found: Live = shared[_KEY]

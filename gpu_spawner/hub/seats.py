@@ -9,9 +9,11 @@ from gpu_spawner.core.catalog.model import Image, Selection
 from gpu_spawner.core.catalog.site_pod import SitePod, request_of
 from gpu_spawner.core.errors import ConfigError
 from gpu_spawner.core.placement.seats import PodRequest, count_seats
+from gpu_spawner.hub.allowance import Allowance
+from gpu_spawner.hub.holders import ServerKey
 from gpu_spawner.hub.metrics import STARTS_REFUSED
 from gpu_spawner.hub.page_words import choice_phrase
-from gpu_spawner.hub.refusal import REASON_CAPACITY, SpawnRefused
+from gpu_spawner.hub.refusal import REASON_CAPACITY, REASON_LIMIT, SpawnRefused
 from gpu_spawner.hub.site import placement_site
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ class Place:
         image: what the catalog knows about its image.
         pull_seconds: how long pulling that is expected to take; None when nobody knows.
         is_cold: whether every node with room must pull the image first; None when nobody knows.
+        owner: whose server it is, and the server's name.
+        groups: of the owner.
     """
 
     live: "Live"
@@ -40,6 +44,8 @@ class Place:
     image: Image
     pull_seconds: float | None
     is_cold: bool | None
+    owner: ServerKey
+    groups: frozenset[str]
 
     def hold(self) -> None:
         """Count the seat as taken.
@@ -47,16 +53,16 @@ class Place:
         It cannot be raced: between finding a place and this there is no ``await``.
         """
         live = self.live
-        if self.request is None:
-            return
-        live.book.reserve(self.pod_key, self.request, live.snapshot(), time.monotonic())
+        live.holders.add(self.owner, self.groups, self.fragment.selection)
+        if self.request is not None:
+            live.book.reserve(self.pod_key, self.request, live.snapshot(), time.monotonic())
         live.announce()
 
     def release(self) -> None:
-        """Give the seat back, unless its pod has it by now."""
-        if self.pod_key in self.live.book:
-            self.live.book.release(self.pod_key)
-            self.live.announce()
+        """Give the seat back, unless its pod has it by now; the server is over."""
+        self.live.holders.remove(self.owner)
+        self.live.book.release(self.pod_key)
+        self.live.announce()
 
 
 class Seats:
@@ -71,9 +77,14 @@ class Seats:
         What is unknown is not refused: Kubernetes decides then.
 
         Raises:
-            SpawnRefused: no seat is free; with the reason, and what would start instead.
+            SpawnRefused: it is more than its owner may hold, or no seat is free; with the reason,
+                and what would start instead.
         """
         live = self._live
+        beyond = Allowance(live, spawner).beyond(selection.choice)
+        if beyond:
+            STARTS_REFUSED.labels(selection.profile, REASON_LIMIT).inc()
+            raise SpawnRefused(beyond, reason=REASON_LIMIT, status_code=403)
         board = live.board_for(spawner)
         resolved = board.resolve(selection)
         offer = board.offer_of(resolved)
@@ -87,6 +98,8 @@ class Seats:
             image=live.catalog.images[selection.image],
             pull_seconds=readiness.pull_seconds if readiness else None,
             is_cold=readiness.is_cold if readiness and readiness.is_known else None,
+            owner=(spawner.user.name, spawner.name),
+            groups=spawner.group_names,
         )
         is_full = offer.free == 0 and not self._fits_instead_of_its_old_pod(place)
         if is_full and not fragment.is_queued and live.settings.refuse_when_full:

@@ -103,6 +103,28 @@ class Settings(PreloadSettings):
         """,
     )
 
+    limits = Dict(
+        config=True,
+        help="""
+        How much may be held at once: `gpus` (4, or 0.5; a part of a GPU counts as the part of its
+        memory), `gpu_memory` ("160GB") and `servers`. Null means no limit.
+
+        `default` holds for each user; `groups` for each member, the most generous of several
+        groups; `users` for one user, instead of both. `together` holds for all members of a group
+        together, and `profiles` for each user's servers of one profile. Example::
+
+            c.GPUSpawner.limits = {
+                "default": {"gpus": 1, "servers": 2},
+                "groups": {"research": {"gpus": 8}},
+                "users": {"ada": {"gpus": None}},
+                "together": {"course-ml101": {"gpus": 20}},
+                "profiles": {"llm-fine-tuning": {"servers": 1}},
+            }
+
+        The page shows what is left; form, links and REST are held to it alike. Servers that run
+        when a limit is lowered go on.
+        """,
+    )
     pull_bytes_per_second = Float(
         PULL_BYTES_PER_SECOND,
         min=1,

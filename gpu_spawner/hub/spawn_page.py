@@ -8,6 +8,7 @@ from tornado.httputil import url_concat
 from gpu_spawner.core.catalog.model import Catalog, Selection
 from gpu_spawner.core.catalog.options import parse_options
 from gpu_spawner.core.errors import OptionError
+from gpu_spawner.hub.allowance import Allowance
 from gpu_spawner.hub.asked import asked
 from gpu_spawner.hub.form import render_form
 from gpu_spawner.hub.offers_document import age_of, page_shape
@@ -26,11 +27,10 @@ async def spawn_page(spawner: Any) -> str:
     await live.wait_first_reading(_FIRST_READING_SECONDS)
     view = live.view_for(spawner)
     page = build_page(
-        view.catalog,
-        view.offers,
+        view,
         selected=_preselected(view.catalog, spawner),
-        instead=view.instead,
         age_seconds=age_of(live.as_of, time.time()),
+        allowance=Allowance(live, spawner),
     )
     base_url = spawner.hub.base_url
     stream_url = url_concat(

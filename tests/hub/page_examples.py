@@ -1,6 +1,6 @@
 """A small catalog and offers for it, made by hand: what the page is laid out from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gpu_spawner.core.catalog.flavors import Flavor, LabelIn, Sharing
 from gpu_spawner.core.catalog.model import (
@@ -22,6 +22,7 @@ from gpu_spawner.core.offers.availability import (
 )
 from gpu_spawner.hub.page_layout import build_page
 from gpu_spawner.hub.page_model import Page, Tile
+from gpu_spawner.hub.view import View
 
 GIB = 2**30
 WHOLE = Share(kind="whole")
@@ -172,13 +173,14 @@ def page(
     cold_images: tuple[str, ...] = (),
     age_seconds: int | None = 3,
 ) -> Page:
-    return build_page(
-        CATALOG,
-        offers(states or {}, cold_images=cold_images),
-        selected=selected,
-        instead=lambda _: instead,
-        age_seconds=age_seconds,
-    )
+    view = view_of(CATALOG, offers(states or {}, cold_images=cold_images), instead)
+    return build_page(view, selected=selected, age_seconds=age_seconds)
+
+
+def view_of(catalog: Catalog, offered: Sequence[ProfileOffer], instead: str = "") -> View:
+    """Return what a user sees; ``instead`` is the nearest alternative of everything."""
+    nearest = next((one for each in offered for one in each.choices if one.key == instead), None)
+    return View(catalog=catalog, offers=tuple(offered), alternative=lambda _: nearest)
 
 
 def tile(page: Page, key: str) -> Tile:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from form_elements import Elements
-from page_examples import BUSY, CATALOG, IMPOSSIBLE, offers, page, pick
+from page_examples import BUSY, CATALOG, IMPOSSIBLE, offers, page, pick, view_of
 
 from gpu_spawner.hub.form import render_form
 from gpu_spawner.hub.page_layout import build_page
@@ -93,13 +93,8 @@ class TestForm:
             },
         )
         states = {choice.key: (BUSY, 0, 1, EVIL) for p in catalog.profiles for choice in p.choices}
-        shown = build_page(
-            catalog,
-            offers(states),
-            selected=pick("whole/h100/whole/2"),
-            instead=lambda _: "cpu/cpu",
-            age_seconds=1,
-        )
+        view = view_of(catalog, offers(states), "cpu/cpu")
+        shown = build_page(view, selected=pick("whole/h100/whole/2"), age_seconds=1)
         html = render(shown)
         elements = Elements(html)
         assert len(elements.of("script")) == 1
@@ -108,13 +103,8 @@ class TestForm:
         assert "</form>" not in html
 
     def test_a_page_without_profiles_says_what_to_do(self):
-        nothing = build_page(
-            replace(CATALOG, profiles=()),
-            [],
-            selected=None,
-            instead=lambda _: "",
-            age_seconds=None,
-        )
+        view = view_of(replace(CATALOG, profiles=()), [])
+        nothing = build_page(view, selected=None, age_seconds=None)
         html = render(nothing)
         assert "Ask the administrators" in html
         assert not Elements(html).of("input")

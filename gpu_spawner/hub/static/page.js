@@ -13,7 +13,7 @@
     const radio = radios().find((one) => one.value === key);
     return radio ? tileOf(radio) : null;
   };
-  const STATES = ["ready", "cold", "busy", "impossible", "unknown"];
+  const STATES = ["ready", "cold", "busy", "limit", "impossible", "unknown"];
 
   // JupyterHub's page has no main landmark: screen readers could not jump past its menu.
   const container = form.closest(".container");
@@ -70,7 +70,7 @@
     const tile = tileOf(radio);
     const card = tile.closest(".gs-card");
     const state = tile.dataset.state;
-    const closed = state === "busy" || state === "impossible";
+    const closed = ["busy", "limit", "impossible"].includes(state);
     const label = find("label", tile).textContent;
     const detail = find("detail", tile).textContent;
     const because = tile.dataset.because || "";
@@ -179,6 +179,8 @@
       const element = root.querySelector(`[data-row="${CSS.escape(id)}"]`);
       if (element) patchRow(element, row);
     }
+    find("holding").textContent = news.holding;
+    find("holding").hidden = !news.holding;
     age = news.age_seconds;
     heard = Date.now();
     find("age").textContent = ageWords();
