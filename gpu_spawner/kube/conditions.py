@@ -41,6 +41,7 @@ class WatchedKind:
         query: selectors, for a part of the objects there.
         form: which reader of ``core.cluster.decoding`` they are read by; empty for ``name``.
         namespace: where they are; empty for the whole cluster.
+        is_optional: whether a cluster that does not serve it simply has none.
     """
 
     name: str
@@ -48,6 +49,7 @@ class WatchedKind:
     query: Mapping[str, str] = field(default_factory=dict)
     form: str = ""
     namespace: str = ""
+    is_optional: bool = False
 
     @property
     def reader(self) -> str:
@@ -65,6 +67,16 @@ class WatchedKind:
 KINDS = (
     WatchedKind(name="nodes", path="/api/v1/nodes"),
     WatchedKind(name="pods", path="/api/v1/pods"),
+    *[
+        WatchedKind(name=name, path=f"/apis/resource.k8s.io/v1/{name}", is_optional=True)
+        for name in (
+            "resourceslices",
+            "deviceclasses",
+            "resourceclaims",
+            "resourceclaimtemplates",
+            "devicetaintrules",
+        )
+    ],
 )
 
 

@@ -76,6 +76,9 @@ class Store(Protocol):
     def forget(self, kind: str, reason: str) -> None:
         """Hold nothing of this kind: it is unknown, for this reason."""
 
+    def clear(self, kind: str) -> None:
+        """Hold that there is nothing of this kind."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReflectorSettings:
@@ -300,7 +303,10 @@ class Reflector:
         self._version = ""
         self._backoff.reset()
         self.freshness.forget()
-        self._store.forget(self.kind.name, self.kind.why_unknown(condition))
+        if condition is Condition.NOT_SERVED and self.kind.is_optional:
+            self._store.clear(self.kind.name)
+        else:
+            self._store.forget(self.kind.name, self.kind.why_unknown(condition))
         self._enter(condition, str(error))
         return self._backoff.jittered(self._settings.forbidden_retry_seconds)
 
@@ -311,6 +317,8 @@ class Reflector:
             return
         if condition is Condition.FOLLOWING:
             self._log.info("%s: following (was %s)", self.kind.name, before)
+        elif condition is Condition.NOT_SERVED and self.kind.is_optional:
+            self._log.info("%s: %s", self.kind.name, condition)
         else:
             self._log.warning("%s: %s: %s", self.kind.name, condition, reason)
         self._on_change()

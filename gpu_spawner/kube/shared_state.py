@@ -43,7 +43,7 @@ class SharedState:
         return replace(self._before, as_of=as_of)
 
     async def until_idle(self) -> None:
-        """Wait until ``apply`` and ``forget`` may be called, up to the next ``await``."""
+        """Wait until ``apply`` and its like may be called, up to the next ``await``."""
         while not self._idle.is_set():
             await self._idle.wait()
 
@@ -68,3 +68,7 @@ class SharedState:
     def forget(self, kind: str, reason: str) -> None:
         """Hold nothing of this kind: it is unknown, for this reason."""
         self._state.forget(kind, reason)
+
+    def clear(self, kind: str) -> None:
+        """Hold that there is nothing of this kind."""
+        self._state.clear(kind)

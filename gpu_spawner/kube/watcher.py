@@ -336,6 +336,11 @@ def _without(snapshot: Snapshot, stale: Mapping[str, float]) -> Snapshot:
         snapshot,
         nodes=None if "nodes" in stale else snapshot.nodes,
         pods=None if "pods" in stale else snapshot.pods,
+        slices=None if "resourceslices" in stale else snapshot.slices,
+        device_classes=None if "deviceclasses" in stale else snapshot.device_classes,
+        claims=None if "resourceclaims" in stale else snapshot.claims,
+        claim_templates=None if "resourceclaimtemplates" in stale else snapshot.claim_templates,
+        taint_rules=None if "devicetaintrules" in stale else snapshot.taint_rules,
         unknown={**snapshot.unknown, **reasons},
         journal=None,
     )
@@ -370,7 +375,10 @@ async def read_once(kubeconfig: Path | None = None, context: str = "") -> Snapsh
                 condition = WITHDRAWN_BY_STATUS.get(error.status)
                 if condition is None:
                     raise
-                state.forget(kind.name, kind.why_unknown(condition))
+                if condition is Condition.NOT_SERVED and kind.is_optional:
+                    state.replace_all(kind.name, ())
+                else:
+                    state.forget(kind.name, kind.why_unknown(condition))
             else:
                 state.replace_all(kind.name, listing.objects)
     return state.snapshot(read_at)

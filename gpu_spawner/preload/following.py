@@ -72,6 +72,10 @@ class Following:
         if self.sets is not None and self.sets.pop(name, None) is not None:
             self.serial += 1
 
+    def clear(self, kind: str) -> None:
+        """Hold that there is nothing of this kind; every cluster serves what is followed here."""
+        self.forget(kind, "not served")
+
     def forget(self, kind: str, reason: str) -> None:
         """Hold nothing of this kind: it is unknown, for this reason."""
         self.unknown[kind] = reason

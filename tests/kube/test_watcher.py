@@ -25,7 +25,7 @@ from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.errors import ClusterError, ConfigError
 from gpu_spawner.core.placement.seats import count_seats, request_from_pod
 from gpu_spawner.kube.client import ClusterClient
-from gpu_spawner.kube.conditions import Condition
+from gpu_spawner.kube.conditions import KINDS, Condition
 from gpu_spawner.kube.reflector import Clocks
 from gpu_spawner.kube.watcher import ClusterWatcher, read_once
 from gpu_spawner.sim.apiserver.server import ApiServer
@@ -133,12 +133,13 @@ async def test_before_the_first_answer_everything_is_unknown(server, watch):
     watcher = await watch(server.url)
     shown = watcher.snapshot()
     assert (shown.nodes, shown.pods, shown.as_of) == (None, None, None)
-    assert dict(shown.unknown) == {"nodes": "not read yet", "pods": "not read yet"}
+    assert dict(shown.unknown) == dict.fromkeys([kind.name for kind in KINDS], "not read yet")
 
 
 async def test_a_snapshot_never_changes(server, objects, watch):
     objects.put_node("a")
     watcher = await watch(server.url)
+    await watcher.wait_synced(DEADLINE_SECONDS)
     before = await until(watcher, lambda shown: shown.nodes and shown.pods is not None)
     objects.put_pod("p", "a")
     after = await until(watcher, lambda shown: shown.pods)

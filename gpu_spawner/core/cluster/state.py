@@ -114,6 +114,12 @@ class ClusterState:
         self._unknown[kind] = reason
         self._start_journal()
 
+    def clear(self, kind: str) -> None:
+        """Know that there is nothing of a kind, for example because it is not served."""
+        held = {"resourceslices": self._slices, "resourceclaims": self._claims, **self._few}
+        if kind in self._unknown or held.get(kind, True):
+            self.replace_all(kind, ())
+
     def changed_nodes_since(self, serial: int) -> frozenset[str] | None:
         """Return the nodes touched after a serial; None where that is no longer known."""
         return self._journal.between(serial, self._serial)
