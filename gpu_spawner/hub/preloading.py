@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 from gpu_spawner.core.catalog.site_pod import SitePod
 from gpu_spawner.core.preload.durations import PullTimes
 from gpu_spawner.core.preload.policy import Policy
+from gpu_spawner.core.preload.readiness import Readiness
 from gpu_spawner.hub.connection import connect
 from gpu_spawner.hub.settings import HubSettings
 from gpu_spawner.hub.site import site_pod
 from gpu_spawner.preload.options import PreloadOptions
-from gpu_spawner.core.preload.readiness import Readiness
 from gpu_spawner.preload.service import Preloader
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Preloading",
-    "extended_timeout",
     "preload_options",
     "site_of_hub",
     "site_of_spawner",
@@ -125,15 +124,3 @@ def site_of_hub(settings: HubSettings) -> SitePod:
     # _mock: KubeSpawner's word for a spawner that is not a hub's.
     spawner = settings.spawner_class(config=settings.hub_config, user=user, hub=hub, _mock=True)
     return site_of_spawner(spawner)
-
-
-def extended_timeout(base_seconds: int, pull_seconds: float | None, longest_seconds: int) -> int:
-    """Return how long a start may take, given the pull that it begins with.
-
-    >>> extended_timeout(300, 240.0, 1800), extended_timeout(300, None, 1800)
-    (780, 300)
-    >>> extended_timeout(300, 3600.0, 1800), extended_timeout(3600, 60.0, 1800)
-    (1800, 3600)
-    """
-    wanted = base_seconds + 2 * round(pull_seconds or 0)
-    return max(base_seconds, min(wanted, longest_seconds))

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from gpu_spawner.core.catalog.model import Catalog
-from gpu_spawner.kube.client import ClusterClient
 from gpu_spawner.core.preload.readiness import Readiness
+from gpu_spawner.kube.client import ClusterClient
 from gpu_spawner.preload.service import Preloader
 from gpu_spawner.sim.cluster import Cluster
 

@@ -41,9 +41,9 @@ def listed_digest(node: Node, reference: str) -> str | None:
 class Held:
     """Both sources together, for one moment."""
 
-    def __init__(self, nodes: Mapping[str, NodeState], pods: Iterable[PullerPod]) -> None:
+    def __init__(self, nodes: Mapping[str, NodeState], pulled: PulledImages) -> None:
         self._nodes: Final = nodes
-        self._pulled: Final = pulled_images(pods)
+        self._pulled: Final = pulled
         self._listed: dict[str, frozenset[str]] = {}
 
     def has(self, node: str, reference: str) -> bool:

@@ -24,7 +24,7 @@ from gpu_spawner.core.preload.admission import Draft, Scene, Slots
 from gpu_spawner.core.preload.blind import BlindDraft, plan_blind
 from gpu_spawner.core.preload.disk import DiskBudget
 from gpu_spawner.core.preload.durations import PullTimes
-from gpu_spawner.core.preload.held import Held
+from gpu_spawner.core.preload.held import Held, pulled_images
 from gpu_spawner.core.preload.image_names import registry_of
 from gpu_spawner.core.preload.policy import Policy
 from gpu_spawner.core.preload.puller_set import SetSpec, template_digest
@@ -191,7 +191,7 @@ class _Desk:
     def drafts(self, snapshot: Snapshot, judge: NodeJudge) -> list[Draft]:
         """Begin with what is there; a node is asked once for an image, for the first wish."""
         nodes = snapshot.nodes or {}
-        held = Held(nodes, self._world.pods)
+        held = Held(nodes, pulled_images(self._world.pods))
         scene = Scene(nodes=nodes, held=held, policy=self._policy, now=self._now)
         taken: dict[str, set[str]] = {}
         drafts = []

@@ -14,7 +14,15 @@ def describe_plan(plan: Plan) -> str:
 
     Nodes are named, at most twelve at a time.
     """
-    lines = [line for outlook in plan.outlooks for line in _image(outlook)]
+    # A choice may be obtained in several ways, of which a cluster has one: the pools of the others
+    # are empty, and say nothing where the image has a place.
+    placed = {outlook.wish.image for outlook in plan.outlooks if _has_nodes(outlook)}
+    lines = [
+        line
+        for outlook in plan.outlooks
+        if _has_nodes(outlook) or outlook.wish.image not in placed
+        for line in _image(outlook)
+    ]
     if not plan.outlooks:
         lines.append("No image is to be preloaded.")
     lines += ["", "To do:" if not plan.is_empty else "Nothing to do."]
@@ -50,8 +58,12 @@ def _image(outlook: Outlook) -> Iterator[str]:
             f"  The tag has moved: the nodes hold {outlook.versions} different images under it. "
             "Name the image by its digest to keep them alike."
         )
-    if not any((outlook.ready, outlook.pulling, outlook.waiting, outlook.paused, outlook.blocked)):
+    if not _has_nodes(outlook):
         yield "  No node can use it."
+
+
+def _has_nodes(outlook: Outlook) -> bool:
+    return any((outlook.ready, outlook.pulling, outlook.waiting, outlook.paused, outlook.blocked))
 
 
 def _where(pool: Pool) -> str:

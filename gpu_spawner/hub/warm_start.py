@@ -1,0 +1,68 @@
+"""What is known about images, made use of for one start: where to go, and how long it may take."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from gpu_spawner.core.catalog.fragment import PodFragment
+from gpu_spawner.core.offers.availability import ImageReadiness
+from gpu_spawner.core.placement.pod_request import PodRequest
+from gpu_spawner.core.preload.held import Held
+from gpu_spawner.core.preload.steering import Steering, prefer_warm
+
+if TYPE_CHECKING:
+    from gpu_spawner.hub.live import Live
+
+__all__ = ["extended_timeout", "prepare_start"]
+
+
+def prepare_start(
+    fragment: PodFragment,
+    spawner: Any,
+    live: "Live",
+    request: PodRequest | None,
+    image: ImageReadiness | None,
+) -> PodFragment:
+    """Return the profile's part of a pod, steered to nodes with its image and given time to pull.
+
+    Args:
+        fragment: the profile's part.
+        spawner: for the settings ``preload_steer``, ``start_timeout``, ``longest_start_seconds``.
+        live: the cluster, and where the images are.
+        request: what the pod will ask for; None where that cannot be counted.
+        image: what the offer says of this one; None where nothing is known.
+    """
+    snapshot = live.snapshot()
+    held = Held(snapshot.nodes or {}, live.preloading.readiness.pulled)
+    if request is not None:
+        term = prefer_warm(
+            snapshot,
+            request,
+            lambda node: held.has(node, fragment.image),
+            steering=Steering(spawner.preload_steer),
+            preferred=fragment.preferred_terms,
+        )
+        if term is not None:
+            fragment = replace(fragment, preferred_terms=(*fragment.preferred_terms, term))
+    if image is not None and not _is_everywhere(image):
+        base = fragment.start_timeout_seconds or spawner.site_setting("start_timeout")
+        longest = spawner.longest_start_seconds
+        extended = extended_timeout(base, image.pull_seconds, longest)
+        if extended > base:
+            fragment = replace(fragment, start_timeout_seconds=extended)
+    return fragment
+
+
+def _is_everywhere(image: ImageReadiness) -> bool:
+    return image.is_known and image.ready_nodes == image.fitting_nodes > 0
+
+
+def extended_timeout(base_seconds: int, pull_seconds: float | None, longest_seconds: int) -> int:
+    """Return how long a start may take, given the pull that it begins with.
+
+    >>> extended_timeout(300, 240.0, 1800), extended_timeout(300, None, 1800)
+    (780, 300)
+    >>> extended_timeout(300, 3600.0, 1800), extended_timeout(3600, 60.0, 1800)
+    (1800, 3600)
+    """
+    wanted = base_seconds + 2 * round(pull_seconds or 0)
+    return max(base_seconds, min(wanted, longest_seconds))
