@@ -6,6 +6,8 @@ reason where a tree that did not check may still be fine for Kubernetes.
 Source: k8s.io/apiserver ``pkg/cel/environment/base.go``; cel-go ``checker/checker.go``.
 """
 
+import math
+
 from gpu_spawner.core.devices.cel.checking import CheckError, matches_pattern
 from gpu_spawner.core.devices.cel.evaluation import Unserved
 from gpu_spawner.core.devices.cel.tree import (
@@ -24,6 +26,7 @@ __all__ = ["review", "tests_device", "unserved_name"]
 
 _OUTCOMES = frozenset({"bool", "any"})
 _OPEN = ("dyn", "any", "?", "null", "wrapper", "optional_type", "_var")
+# What Kubernetes' environment has and the declarations of the checker lack, or have in part.
 _NAMES = frozenset(
     {
         "ip",
@@ -77,6 +80,8 @@ def review(tree: Tree, outcome: str) -> None:
             case MapOf(entries=entries):
                 _one_type(tree, tuple(key for key, _, _ in entries))
                 _one_type(tree, tuple(value for _, value, _ in entries))
+            case Constant(value=float() as number) if not math.isfinite(number):
+                raise CheckError("it has a number too large for a double")
             case Call(function="matches", args=(_, Constant(value=str() as pattern))):
                 _pattern(pattern)
             case Call(function="matches"):
