@@ -12,7 +12,7 @@ from typing import Any
 from gpu_spawner.cli.arguments import Commands
 from gpu_spawner.cli.catalogs import add_catalog_arguments, read_catalog, read_config
 from gpu_spawner.cli.clusters import add_cluster_arguments
-from gpu_spawner.core.errors import ConfigError, Problem
+from gpu_spawner.core.errors import ClusterError, ConfigError, Problem
 
 __all__ = ["add_to"]
 
@@ -151,9 +151,18 @@ async def _read_server(arguments: argparse.Namespace, namespace: str) -> tuple[A
 
     snapshot = await read_once(kubeconfig=arguments.kubeconfig)
     selector = ",".join(f"{key}={value}" for key, value in SELECTOR.items())
+    pods_kind, sets_kind, _ = preload_kinds(namespace, selector)
+    found: list[tuple[Any, ...]] = []
     async with await ClusterClient.connect(arguments.kubeconfig) as client:
-        pods, sets, _ = [
-            (await list_all(client, kind, page_size=500, timeout_seconds=60.0)).objects
-            for kind in preload_kinds(namespace, selector)
-        ]
-    return snapshot, tuple(sets), tuple(pods)
+        for kind in (sets_kind, pods_kind):
+            try:
+                listing = await list_all(client, kind, page_size=500, timeout_seconds=60.0)
+            except ClusterError as error:
+                if not error.is_forbidden:
+                    raise
+                # What is there already cannot be seen: the plan is that of a first run.
+                print(f"gpu-spawner preload: {error}", file=sys.stderr)
+                found.append(())
+            else:
+                found.append(tuple(listing.objects))
+    return snapshot, found[0], found[1]
