@@ -100,6 +100,8 @@ class EventRecorder:
             except ClusterError as error:
                 # A pod may take its namespace, and so its events, with it.
                 _log.debug("event %s not written: %s", event["reason"], error)
+            except Exception:  # noqa: BLE001  one bad event must not silence all others
+                _log.exception("event %s not written", event["reason"])
             finally:
                 self._queue.task_done()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import aiohttp
 import pytest
 from api_caller import CONFIG_MAPS, PODS, Api, config_map, node, pod, serving
 
@@ -175,3 +176,23 @@ async def test_a_watcher_that_reads_too_slowly_is_cut_off(
             metadata = {"name": f"m{number}", "namespace": "default"}
             api.server.store.put(MAPS, {"metadata": metadata})
         assert len(await frames.rest()) == 3
+
+
+async def test_a_watcher_that_goes_away_is_nobodys_error(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    written = asyncio.Event()
+
+    async def write(response: object, frame: bytes) -> None:
+        written.set()
+        raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+
+    async with api.watch(f"{CONFIG_MAPS}?watch=1") as frames:
+        await frames.seen(1)
+        monkeypatch.setattr("aiohttp.web.StreamResponse.write", write)
+        await api.create(CONFIG_MAPS, config_map("a"))
+        async with asyncio.timeout(10):
+            await written.wait()
+        monkeypatch.undo()
+    assert (await api.get(f"{CONFIG_MAPS}/a"))["kind"] == "ConfigMap"
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]

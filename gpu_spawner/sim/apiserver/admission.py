@@ -10,7 +10,7 @@ from typing import Any, Final
 from gpu_spawner.sim.apiserver.api_errors import forbidden, not_found
 from gpu_spawner.sim.apiserver.field_errors import FieldError, forbidden_field
 from gpu_spawner.sim.apiserver.kinds import RESOURCES, Resource
-from gpu_spawner.sim.apiserver.quotas import QUOTAS, quota_complaint
+from gpu_spawner.sim.apiserver.quotas import quota_complaint
 from gpu_spawner.sim.apiserver.rules.pod_defaults import tolerate_by_default
 from gpu_spawner.sim.apiserver.rules.service_rules import allocate_address
 from gpu_spawner.sim.apiserver.store import Store
@@ -100,9 +100,7 @@ class Admission:
         """Refuse an object that exceeds a quota of its namespace."""
         if not resource.is_namespaced:
             return
-        namespace = new["metadata"]["namespace"]
-        quotas = self._store.list_records(QUOTAS, namespace)
-        complaint = quota_complaint(quotas, resource, new, old) if quotas else ""
+        complaint = quota_complaint(self._store, resource, new, old)
         if complaint:
             raise forbidden(resource, new["metadata"]["name"], complaint)
 

@@ -1,6 +1,5 @@
 """Answering requests about objects: each HTTP method meets the layer that decides it."""
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
@@ -234,9 +233,9 @@ class ResourceHandlers:
                         _drop(request)
                         return response
             await response.write_eof()
-        except (ConnectionError, asyncio.CancelledError):
+        except ConnectionError:
+            # Nobody is left to be told of it.
             _log.debug("a watcher of %s went away", resource.plural)
-            raise
         finally:
             self._watches.discard(watch)
         return response

@@ -1,16 +1,17 @@
 """What a namespace may use altogether: counting for ResourceQuota objects.
 
 It decides what an object is charged for and whether it still fits. Charged are pods that have not
-finished, claims for storage, and plain object counts. Amounts are in billionths, so that sums are
-exact.
+finished, claims for storage and for devices, and plain object counts. Amounts are in billionths, so
+that sums are exact.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from gpu_spawner.core.quantity import parse_nano
+from gpu_spawner.sim.apiserver.claim_charges import claim_charges
 from gpu_spawner.sim.apiserver.kinds import RESOURCES, Resource
-from gpu_spawner.sim.apiserver.store import Record, Store
+from gpu_spawner.sim.apiserver.store import Store
 from gpu_spawner.sim.apiserver.wire.quantities import format_nano
 
 __all__ = ["QUOTAS", "quota_complaint", "quota_status", "usage_of"]
@@ -34,7 +35,7 @@ _COUNTED: Final = frozenset(
 _BINARY: Final = ("memory", "storage", "hugepages-")
 
 
-def usage_of(resource: Resource, obj: Obj) -> Amounts:
+def usage_of(resource: Resource, obj: Obj, store: Store) -> Amounts:
     """Return what one object is charged for, by the names that quotas use."""
     used: Amounts = {f"count/{resource.group_resource}": _ONE}
     if resource.group_resource in _COUNTED:
@@ -51,7 +52,11 @@ def usage_of(resource: Resource, obj: Obj) -> Amounts:
         if obj["status"].get("phase") in {"Failed", "Succeeded"}:
             return {f"count/{resource.group_resource}": _ONE}
         used |= _pod_usage(obj["spec"])
-    return used
+    elif resource.kind == "ResourceClaim":
+        charges, pod = claim_charges(obj, store)
+        paid = _pod_usage(pod["spec"]) if pod is not None else {}
+        used |= {name: amount - paid.get(name, 0) for name, amount in charges.items()}
+    return {name: amount for name, amount in used.items() if amount > 0}
 
 
 def quota_status(store: Store, quota: Obj) -> dict[str, Any]:
@@ -63,23 +68,21 @@ def quota_status(store: Store, quota: Obj) -> dict[str, Any]:
         for record in store.list_records(resource, namespace):
             obj = record.decode()
             if _is_in_scope(quota, resource, obj):
-                _add(used, usage_of(resource, obj))
+                _add(used, usage_of(resource, obj, store))
     shown = {name: _format(name, used[name]) for name in sorted(hard)}
     return {"hard": {name: hard[name] for name in sorted(hard)}, "used": shown} if hard else {}
 
 
-def quota_complaint(
-    quotas: Iterable[Record], resource: Resource, new: Obj, old: Obj | None = None
-) -> str:
+def quota_complaint(store: Store, resource: Resource, new: Obj, old: Obj | None = None) -> str:
     """Say which quota an object would exceed, or return an empty text.
 
     Args:
-        quotas: those of its namespace, their status up to date.
+        store: where the quotas of its namespace are, their status up to date.
         resource: the kind of the object.
         new: the object as it would be.
         old: the object as it is, when it is changed.
     """
-    for record in quotas:
+    for record in store.list_records(QUOTAS, new["metadata"]["namespace"]):
         quota = record.decode()
         if not _is_in_scope(quota, resource, new):
             continue
@@ -87,9 +90,9 @@ def quota_complaint(
         missing = _missing(resource, new, hard)
         if missing:
             return f"failed quota: {record.name}: must specify {missing}"
-        asked = usage_of(resource, new)
+        asked = usage_of(resource, new, store)
         if old is not None:
-            before = usage_of(resource, old)
+            before = usage_of(resource, old, store)
             asked = {name: max(0, n - before.get(name, 0)) for name, n in asked.items()}
         used = quota["status"].get("used", {})
         exceeded = [
@@ -193,7 +196,7 @@ def _is_in_scope(quota: Obj, resource: Resource, obj: Obj) -> bool:
 
 
 def _charged_kinds(hard: Obj) -> list[Resource]:
-    plain = {"persistentvolumeclaims", "pods", *_COUNTED}
+    plain = {"persistentvolumeclaims", "pods", "resourceclaims.resource.k8s.io", *_COUNTED}
     counted = {name.removeprefix("count/") for name in hard if name.startswith("count/")}
     return [
         item

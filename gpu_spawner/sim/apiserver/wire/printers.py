@@ -189,9 +189,9 @@ def _resource_claim(claim: Obj, now: float) -> Cells:
     states = []
     if "deletionTimestamp" in claim["metadata"]:
         states.append("deleted")
-    if "allocation" not in status:
+    if "allocation" not in status and not states:
         states.append("pending")
-    else:
+    elif "allocation" in status:
         states.append("allocated")
         if status.get("reservedFor"):
             states.append("reserved")
