@@ -23,7 +23,7 @@ images:
   "small:*": {size: 1M}
   "huge:*": {size: 100G}
   "gone:*": {missing: true}
-  "idle:*": {command: []}
+  "idle:*": {size: 1M, command: []}
 nodes:
   - name: gpu
     count: 2
