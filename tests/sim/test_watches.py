@@ -183,7 +183,7 @@ async def test_a_watcher_that_goes_away_is_nobodys_error(
 ) -> None:
     written = asyncio.Event()
 
-    async def write(response: object, frame: bytes) -> None:
+    async def write(*_: object) -> None:
         written.set()
         raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
 
