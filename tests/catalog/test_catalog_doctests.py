@@ -15,7 +15,7 @@ import pytest
         "catalog.products",
         "cluster.card_annotations",
         "diagnosis.unschedulable",
-        "offers.image_places",
+        "preload.image_names",
         "wording",
     ],
 )

@@ -6,13 +6,15 @@ nobody tolerates, and nodes that two flavors claim. What is merely busy, cordone
 no mistake.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gpu_spawner.core.catalog.compile import PodFragment, compile_selection
+from gpu_spawner.core.catalog.compile import PodFragment, compile_ways
+from gpu_spawner.core.catalog.device_check import check_devices, most_devices
 from gpu_spawner.core.catalog.documents import dotted
 from gpu_spawner.core.catalog.flavors import Flavor, LabelIn
+from gpu_spawner.core.catalog.mechanisms import pod_sides
 from gpu_spawner.core.catalog.mechanisms.base import vendor_of
 from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection
 from gpu_spawner.core.catalog.products import PRODUCT_LABEL, parse_product
@@ -28,6 +30,7 @@ from gpu_spawner.core.wording import as_sentence, counted, did_you_mean, listed
 
 __all__ = ["check_against_cluster"]
 
+_DEVICE_CLASS: Final = "deviceclass.resource.kubernetes.io/"
 _PASSING: Final = frozenset({Reason.CORDONED, Reason.NOT_READY})
 """Reasons that go away without anybody changing the configuration."""
 
@@ -47,10 +50,11 @@ def check_against_cluster(
         return [Problem(file="cluster", message=f"nodes are unknown: {reason}.")]
     nodes = [state.node for state in snapshot.nodes.values()]
     problems = set(_contested_nodes(catalog, nodes))
+    problems.update(check_devices(catalog, snapshot))
     for profile in catalog.profiles:
         for choice in profile.choices:
             if choice.flavor != ANY:
-                checking = _Checking(catalog, site or SitePod(), profile, choice, nodes)
+                checking = _Checking(catalog, site or SitePod(), profile, choice, snapshot, nodes)
                 problems.update(checking.problems())
     return sorted(problems)
 
@@ -101,18 +105,27 @@ class _Checking:
     site: SitePod
     profile: Profile
     choice: Choice
+    snapshot: Snapshot
     nodes: list[Node]
 
     def problems(self) -> Iterator[Problem]:
-        fragment = self._compile(self.profile.images[0])
+        """Yield nothing where one way of serving the choice works, else what is wrong with one."""
+        by_image = [self._compile(image) for image in self.profile.images]
+        found = [list(self._way_problems(ways)) for ways in zip(*by_image, strict=True)]
+        if all(found):
+            yield from found[0]
+
+    def _way_problems(self, by_image: Sequence[PodFragment]) -> Iterator[Problem]:
+        fragment = by_image[0]
         having = [node for node in self.nodes if _has_any(fragment.hardware, node)]
         if not having:
             yield self._no_node(fragment)
             return
         missing = list(self._wrong_devices(fragment, having))
         yield from missing
-        for image in self.profile.images:
-            request = request_of(self._compile(image), self.site)
+        yield from self._too_many(fragment.selection.mechanism)
+        for image, compiled in zip(self.profile.images, by_image, strict=True):
+            request = request_of(compiled, self.site)
             usable = [node for node in having if not _lasting(request, node)]
             if not usable:
                 yield self._all_refused(image, request, having)
@@ -121,7 +134,7 @@ class _Checking:
             ):
                 yield self._too_small(request, fragment, usable)
 
-    def _compile(self, image: str) -> PodFragment:
+    def _compile(self, image: str) -> Sequence[PodFragment]:
         choice = self.choice
         selection = Selection(
             profile=choice.profile,
@@ -131,7 +144,7 @@ class _Checking:
             count=choice.count,
             image=image,
         )
-        return compile_selection(self.catalog, selection)
+        return compile_ways(self.catalog, selection)
 
     def _tell(self, part: str, message: str, cure: str) -> Problem:
         """Make a problem of a part of the profile (``gpu.count``), in the block of this choice."""
@@ -166,7 +179,7 @@ class _Checking:
             found = sorted(
                 {node.labels[label.key] for node in self.nodes if label.key in node.labels}
             )
-            if not set(label.values) & set(found):
+            if label.values and not set(label.values) & set(found):
                 has = listed(found) if found else "no value at all"
                 meant = did_you_mean(label.values[0], found).strip()
                 return self._tell(
@@ -183,7 +196,9 @@ class _Checking:
 
     def _wrong_devices(self, fragment: PodFragment, having: list[Node]) -> Iterator[Problem]:
         """Yield devices that no node has, or not so many of."""
-        for resource, count in fragment.extended_resources.items():
+        for resource, count in fragment.devices.items():
+            if resource in self.snapshot.claimable or resource.startswith(_DEVICE_CLASS):
+                continue  # devices that are claimed, which no node offers as a number
             most = max(node.allocatable.amount(resource) for node in having)
             if most == 0:
                 vendor = vendor_of(resource)
@@ -207,6 +222,23 @@ class _Checking:
                     "gpu.count",
                     f"got {count}, but the largest node of flavor '{self.choice.flavor}' has "
                     f"{most} of {resource}",
+                    f"Remove {count}: the devices of one server are on one node.",
+                )
+
+    def _too_many(self, mechanism: str) -> Iterator[Problem]:
+        """Yield a count of claimed devices that no node has; none at all is told elsewhere."""
+        flavor, share, count = self.catalog.flavors, self.choice.share, self.choice.count
+        if share is None or not self.choice.flavor:
+            return
+        for name, side in pod_sides(flavor[self.choice.flavor], share, count):
+            if name != mechanism or side.devices is None or side.devices.spec is not None:
+                continue
+            most = most_devices(self.snapshot, side.devices)
+            if most and most < count:
+                yield self._tell(
+                    "gpu.count",
+                    f"got {count}, but the largest node of flavor '{self.choice.flavor}' has "
+                    f"{most} such devices",
                     f"Remove {count}: the devices of one server are on one node.",
                 )
 
@@ -247,7 +279,7 @@ class _Checking:
         asked = {
             name: amount
             for name, amount in request.requests.items()
-            if name not in fragment.extended_resources
+            if name not in fragment.devices
         }
         of = f" of flavor '{self.choice.flavor}'" if self.choice.flavor else ""
         for name, amount in sorted(asked.items()):

@@ -146,6 +146,7 @@ def _fragment(
         memory=resources.memory,
         extended_resources=side.resources if side is not None else {},
         devices=_devices(side, own.values()),
+        unit_count=selection.count + _own_units(profile, selection),
         claims=_claims(profile, members),
         node_selector=profile.node_selector,
         required_terms=required_terms(hardware if tells_by_labels else (), image, min_cuda),
@@ -181,6 +182,12 @@ def _fragment(
 
 def _distinct(hardware: Iterable[tuple[LabelIn, ...]]) -> list[tuple[LabelIn, ...]]:
     return list(dict.fromkeys(hardware))
+
+
+def _own_units(profile: Profile, selection: Selection) -> int:
+    """Return how many of the chosen shares sidecars have besides; others are counted nowhere."""
+    own = [one.gpu for one in profile.sidecars if one.gpu is not None and not one.gpu.is_shared]
+    return sum(gpu.count for gpu in own if gpu.share in (None, selection.share))
 
 
 def _own_resources(members: Sequence[Candidate]) -> dict[str, Mapping[str, int]]:

@@ -27,6 +27,7 @@ class PodFragment:
         extended_resources: of the notebook container, in requests and limits alike.
         devices: how many devices of each resource the pod holds with all of its containers; empty
             where claims or another scheduler hand them out.
+        unit_count: how many shares the pod holds with all of its containers.
         claims: the pod's claims, and which containers use them.
         required_terms: node affinity terms as Kubernetes writes them, of which one must match;
             empty for no such rule.
@@ -52,6 +53,7 @@ class PodFragment:
     memory: Amount
     extended_resources: Mapping[str, int]
     devices: Mapping[str, int]
+    unit_count: int
     claims: tuple[PodClaim, ...]
     node_selector: Mapping[str, str]
     required_terms: tuple[Term, ...]

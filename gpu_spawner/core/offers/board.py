@@ -160,7 +160,7 @@ class OfferBoard:
         """Return what was said before where nothing it depends on has changed."""
         seats = self._ways.together(line.ways)
         told = [self._places.is_told(image) for image in line.by_image]
-        versions = [pool.version for pool in line.pools]
+        versions = [self._ways.version(line.ways), *[pool.version for pool in line.pools]]
         state = (seats, versions, self._places.is_reported, told, self._times_serial)
         as_of = self._snapshot.as_of
         offer = line.offer
@@ -220,7 +220,7 @@ class OfferBoard:
             total=seats.total,
             is_least=seats.is_least,
             unknown=seats.unknown,
-            count=max([line.selection.count, *ways[0].fragment.devices.values()]),
+            count=ways[0].fragment.unit_count,
             unit=facts.unit if facts else "",
             units=facts.units if facts else "",
             spread=self._spread(ways) if facts and is_stuck else None,

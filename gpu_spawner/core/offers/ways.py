@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from gpu_spawner.core.catalog.claims import CLAIM_NAME
 from gpu_spawner.core.catalog.compile import PodFragment, compile_ways
 from gpu_spawner.core.catalog.model import Catalog, Selection
 from gpu_spawner.core.catalog.site_pod import SitePod, request_of
@@ -23,6 +24,7 @@ from gpu_spawner.core.resources import PODS, ResourceVector
 __all__ = ["Places", "Way", "WaySeats", "Ways"]
 
 _NOTHING_READ: Final = Snapshot()
+_DEVICE_KINDS: Final = ("slices", "device_classes", "taint_rules", "pools")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,7 @@ class Ways:
         self._site: Final = site
         self._pools: Final = pools
         self._snapshot = _NOTHING_READ
+        self._device_version = 0
         self._ways: dict[Selection, tuple[Way, ...]] = {}
         self._indexes: dict[tuple[PodRequest, ...], SeatIndex] = {}
         self._fittings: dict[tuple[int, PodRequest], Fitting] = {}
@@ -80,7 +83,13 @@ class Ways:
 
     def update(self, snapshot: Snapshot) -> None:
         """Follow the cluster to a snapshot; the pools have followed already."""
-        self._snapshot = snapshot
+        before, self._snapshot = self._snapshot, snapshot
+        if not all(getattr(before, kind) is getattr(snapshot, kind) for kind in _DEVICE_KINDS):
+            self._device_version += 1
+
+    def version(self, ways: Sequence[Way]) -> int:
+        """Return a number that is the same as long as no device has changed, nor who holds it."""
+        return self._device_version if any(map(self.is_beyond_columns, ways)) else 0
 
     def of(self, selection: Selection) -> tuple[Way, ...]:
         """Return the ways of a selection, in the order they are to be tried."""
@@ -146,7 +155,12 @@ class Ways:
         # Where one share is no choice, all of them together are counted as one.
         request = request_of(found[0], self._site) if found else way.index.request
         devices = {name: amount for name, amount in request.requests.items() if "/" in name}
-        return msgspec.structs.replace(request, requests=ResourceVector(devices))
+        devices |= dict.fromkeys(way.fragment.devices, 1)
+        return msgspec.structs.replace(
+            request,
+            requests=ResourceVector(devices),
+            claims=tuple(claim for claim in request.claims if claim.name == CLAIM_NAME),
+        )
 
     def _counted(self, index: SeatIndex, request: PodRequest, pool: Pool) -> Seats:
         seen = pool.version
