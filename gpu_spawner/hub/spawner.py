@@ -173,6 +173,11 @@ class GPUSpawner(Settings, ClaimedPods):
             try:
                 await self._watch_start(starting)
                 address = await starting
+            except TimeoutError as error:
+                # KubeSpawner's own patience ends anywhere within a tenth of start_timeout.
+                if (pod := self._pod()) is None:
+                    raise
+                raise too_late(pod, self.events, self.start_timeout) from error
             finally:
                 await self._abandon(starting)
             measure.succeeded(self._pod())
