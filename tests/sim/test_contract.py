@@ -24,14 +24,6 @@ from gpu_spawner.sim.scheduler import Scheduler
 
 STEPS = load_steps()
 
-# The one place for steps that are not served yet, each with the reason.
-NOT_SERVED = {
-    "claim generated, allocated and reserved": "the claim controller comes with device claims",
-    "pod status names the claim": "the claim controller comes with device claims",
-    "its reason": "the scheduler allocates devices when device claims come",
-    "the device freed goes to the waiting pod": "the scheduler allocates devices when claims come",
-}
-
 
 @contextlib.asynccontextmanager
 async def _cluster() -> AsyncGenerator[tuple[str, str]]:
@@ -59,7 +51,7 @@ async def _replay() -> dict[int, list[str]]:
         headers = {"Authorization": f"Bearer {token}"}
         async with aiohttp.ClientSession(headers=headers) as session:
             replay = Replay(url, token, session)
-            await replay.run(STEPS, set(NOT_SERVED))
+            await replay.run(STEPS)
             return replay.outcomes
 
 
@@ -70,20 +62,7 @@ def outcomes() -> dict[int, list[str]]:
 
 @pytest.mark.parametrize(
     "index",
-    [
-        pytest.param(
-            index,
-            id=f"{index}-{step['what']}",
-            marks=[pytest.mark.skip(reason=NOT_SERVED[step["what"]])]
-            if step["what"] in NOT_SERVED
-            else [],
-        )
-        for index, step in enumerate(STEPS)
-    ],
+    [pytest.param(index, id=f"{index}-{step['what']}") for index, step in enumerate(STEPS)],
 )
 def test_answers_as_recorded(outcomes: dict[int, list[str]], index: int) -> None:
     assert not outcomes[index], "\n".join(outcomes[index])
-
-
-def test_steps_that_are_not_served_exist() -> None:
-    assert NOT_SERVED.keys() <= {step["what"] for step in STEPS}
