@@ -13,11 +13,14 @@ import msgspec
 from gpu_spawner.core.cluster.claim_objects import ResourceClaim
 from gpu_spawner.core.cluster.objects import Pod, PodKey, is_label_kept
 from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.devices.fractions.counting import fraction_asked, share_for
 from gpu_spawner.core.placement.device_side import Grant
+from gpu_spawner.core.placement.fitting import load_against
 from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.placement.scheduling import Decision, decide
+from gpu_spawner.core.resources import ResourceVector
 
-__all__ = ["MAX_BOUND", "Bound", "bind_in_turn", "bound_pod", "with_grant"]
+__all__ = ["MAX_BOUND", "Bound", "bind_in_turn", "bound_pod", "holding", "with_grant"]
 
 MAX_BOUND = 1000
 """More pods than this are not bound in thought."""
@@ -53,8 +56,9 @@ def bind_in_turn(snapshot: Snapshot, request: PodRequest, most: int = MAX_BOUND)
             bound.unknown = decision.unknown
             break
         key = (request.namespace, f"{bound.by_node.total()}{_IN_THOUGHT}")
+        pod = bound_pod(request, key, decision.node)
         bound.snapshot = with_grant(
-            bound.snapshot.with_pod(bound_pod(request, key, decision.node)),
+            bound.snapshot.with_pod(holding(pod, request, bound.snapshot)),
             request,
             key,
             decision.grant,
@@ -76,6 +80,20 @@ def bound_pod(request: PodRequest, key: PodKey, node_name: str) -> Pod:
         host_ports=request.host_ports,
         anti_affinity=request.anti_affinity,
     )
+
+
+def holding(pod: Pod, request: PodRequest, snapshot: Snapshot) -> Pod:
+    """Return a pod with the parts of cards it will hold, and the cards that are kept for it."""
+    state = (snapshot.nodes or {})[pod.node_name]
+    parts = fraction_asked(request.fraction, request.requests, state.node)
+    if parts is None:
+        return pod
+    share = share_for(parts, state.node, load_against(request, state.load), "/".join(pod.key))
+    if share is None or not share.own_cards:
+        return msgspec.structs.replace(pod, held_share=share)
+    # The reservations of new groups are pods that do not exist yet: their cards are put down here.
+    cards = ResourceVector({parts.resource: share.own_cards})
+    return msgspec.structs.replace(pod, held_share=share, requests=pod.requests.plus(cards))
 
 
 def with_grant(

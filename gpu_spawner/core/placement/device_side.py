@@ -81,14 +81,19 @@ class DeviceSide:
             and not self.claims.pinned
         )
 
-    def places(self, states: Mapping[str, NodeState]) -> Iterable[NodeState]:
-        """Return those of these nodes that have devices, or may have."""
+    def places(self, states: Iterable[NodeState]) -> Iterable[NodeState]:
+        """Return those of these nodes that could give what the claims want."""
         index = self._snapshot.pools
         if self.refusal is not None:
-            return ()
-        if index.wide or self.claims.pinned:
-            return states.values()
-        return [states[name] for name in index.by_node if name in states]
+            return []
+        if index.wide or self.claims.pinned or not self.request_has_claims or self.wants_nothing:
+            return states
+        return [state for state in states if state.node.name in index.by_node]
+
+    @property
+    def request_has_claims(self) -> bool:
+        """Whether the pod brings claims, and not only extended resources."""
+        return bool(self.claims.request.claims)
 
     def is_tied(self, node: Node) -> bool:
         """Tell whether other nodes could use up what this one may give."""

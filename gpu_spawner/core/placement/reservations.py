@@ -13,13 +13,14 @@ from typing import Final
 
 import msgspec
 
-from gpu_spawner.core.cluster.objects import Pod, PodKey, is_label_kept
+from gpu_spawner.core.cluster.objects import Node, Pod, PodKey
 from gpu_spawner.core.cluster.snapshot import Journal, NodeState, Snapshot
-from gpu_spawner.core.devices.fractions.counting import fraction_asked, share_for
+from gpu_spawner.core.devices.plan import CannotTellError, FatalError
 from gpu_spawner.core.placement.barriers import NO_BARRIERS, find_barriers
+from gpu_spawner.core.placement.binding import bound_pod, holding, with_grant
+from gpu_spawner.core.placement.device_side import DeviceSide, device_side
 from gpu_spawner.core.placement.fitting import check_node, load_against, room_beside
 from gpu_spawner.core.placement.pod_request import PodRequest
-from gpu_spawner.core.resources import ResourceVector
 
 __all__ = ["Reservation", "ReservationBook", "apply_pending"]
 
@@ -42,6 +43,7 @@ class Reservation:
         is_seen: whether the watch has shown the pod, waiting.
         node: where it was assumed to go; empty where it fits nowhere now.
         is_tried: whether a place was looked for at all.
+        is_tied: whether it takes devices that other nodes could use, or a claim others share.
     """
 
     key: PodKey
@@ -51,6 +53,7 @@ class Reservation:
     is_seen: bool = False
     node: str = ""
     is_tried: bool = False
+    is_tied: bool = False
 
     def adopt(self, pod: Pod) -> None:
         """Go by what the pod asks for in fact: webhooks add sidecars."""
@@ -79,6 +82,7 @@ class ReservationBook:
         self._journal = Journal(0)
         self._base: Snapshot | None = None
         self._shown: Snapshot | None = None
+        self._is_tied = False
         # Nodes whose reservations ended since they were last shown.
         self._vacated: set[str] = set()
 
@@ -128,7 +132,7 @@ class ReservationBook:
         """
         if snapshot.nodes is None or snapshot.pods is None:
             return snapshot
-        self._settle(snapshot.pods, now)
+        self._settle(snapshot, now)
         if self._shown is not None and self._base is snapshot:
             return self._shown
         changed = snapshot.changed_nodes_since(self._base) if self._base is not None else None
@@ -137,23 +141,32 @@ class ReservationBook:
         before = {held.node for held in self._held.values()}
         result = _place_all(snapshot, self._held.values(), changed)
         after = {held.node for held in self._held.values()}
-        self._note(None if changed is None else changed | before | after)
+        was_tied, self._is_tied = self._is_tied, any(held.is_tied for held in self._held.values())
+        is_far = was_tied or self._is_tied  # devices were promised that other nodes count too
+        self._note(None if changed is None or is_far else changed | before | after)
         self._vacated.clear()
         self._base = snapshot
         self._shown = replace(result, serial=self._serial, journal=self._journal)
         return self._shown
 
-    def _settle(self, pods: Mapping[PodKey, Pod], now: float) -> None:
+    def _settle(self, snapshot: Snapshot, now: float) -> None:
         for held in tuple(self._held.values()):
-            pod = pods.get(held.key)
-            if pod is None or pod.uid == held.earlier_uid:
+            pod = _shown(held, snapshot)
+            if pod is None:
                 is_over = held.is_seen or now >= held.expires_at
             else:
                 held.is_seen = True
                 held.adopt(pod)
-                is_over = pod.occupies or pod.is_terminating or pod.phase in _FINISHED
+                is_gone = pod.is_terminating or pod.phase in _FINISHED
+                is_over = is_gone or (pod.occupies and self._has_its_devices(held, pod, snapshot))
             if is_over:
                 self.release(held.key)
+
+    @staticmethod
+    def _has_its_devices(held: Reservation, pod: Pod, snapshot: Snapshot) -> bool:
+        """Tell whether the devices of a bound pod are seen: claims have a watch of their own."""
+        is_made_for_it = any(wish.spec is not None for wish in held.request.claims)
+        return not is_made_for_it or snapshot.claims is None or pod.uid in _served(snapshot)
 
     def _note(self, touched: Collection[str] | None) -> None:
         """Write down what differs from the result before; ``None``: nobody knows."""
@@ -190,72 +203,97 @@ def _place_all(
     )
     result = snapshot
     for held in reservations:
+        shown = _shown(held, snapshot)
+        has_devices = shown is not None and shown.uid in _served(snapshot)
+        request = _without_devices(held.request) if has_devices else held.request
         nodes = result.nodes or {}
-        barriers = find_barriers(held.request, result) if has_barriers else NO_BARRIERS
+        barriers = find_barriers(request, result) if has_barriers else NO_BARRIERS
+        devices = device_side(request, result)
         stays = nodes.get(held.node)
-        if held.request.unknown or barriers.unknown:
+        is_placed = shown is not None and shown.occupies
+        if request.unknown or barriers.unknown or (devices is not None and devices.unknown):
             held.node = ""
-        elif stays is None or not check_node(held.request, stays, barriers.by_node).free:
+        elif is_placed and shown is not None:
+            held.node = shown.node_name
+        elif (
+            stays is None or not check_node(request, stays, barriers.by_node, devices=devices).free
+        ):
             candidates: Iterable[NodeState] = nodes.values()
             if held.is_tried and not held.node and changed is not None:
                 candidates = [nodes[name] for name in changed if name in nodes]
-            held.node = _tightest(held.request, candidates, barriers.by_node)
+            held.node = _tightest(request, candidates, barriers.by_node, devices)
         held.is_tried = True
-        if held.node:
-            result = result.with_pod(_holding(_bound(held, snapshot), held, result))
+        held.is_tied = False
+        if held.node in nodes:
+            if not is_placed:
+                result = result.with_pod(holding(_bound(held, shown), request, result))
+            if devices is not None:
+                held.is_tied = devices.is_tied(nodes[held.node].node)
+                result = _with_devices(result, held, devices, nodes[held.node].node)
     return result
 
 
+def _with_devices(
+    snapshot: Snapshot, held: Reservation, devices: DeviceSide, node: Node
+) -> Snapshot:
+    """Return a snapshot in which a promised pod's claims hold what they would get."""
+    try:
+        grant = devices.grant(node)
+    except (FatalError, CannotTellError):  # nothing to hold, then
+        return snapshot
+    namespace, name = held.key
+    return with_grant(snapshot, held.request, (namespace, name + _PLACEHOLDER), grant)
+
+
 def _tightest(
-    request: PodRequest, states: Iterable[NodeState], barriers: Mapping[str, tuple[object, ...]]
+    request: PodRequest,
+    states: Iterable[NodeState],
+    barriers: Mapping[str, tuple[object, ...]],
+    devices: DeviceSide | None,
 ) -> str:
     """Return the node with the least room that still has some: packing keeps large seats whole."""
     best = ""
     least = 0
-    for state in states:
-        room = room_beside(request, state.node.allocatable, load_against(request, state.load))
-        if (
-            room
-            and (not best or room < least)
-            and state.node.name not in barriers
-            and check_node(request, state).free
-        ):
+    for state in devices.places(states) if devices is not None else states:
+        asked = devices.request_at(state.node) if devices is not None else request
+        room = room_beside(asked, state.node.allocatable, load_against(request, state.load))
+        if not room or state.node.name in barriers or (best and devices is None and room >= least):
+            continue
+        free = check_node(request, state, devices=devices).free
+        room = room if devices is None else free
+        if free and (not best or room < least):
             best, least = state.node.name, room
             if room == 1:
                 break
     return best
 
 
-def _bound(held: Reservation, snapshot: Snapshot) -> Pod:
-    """Return the pod as it will be on its node."""
+def _shown(held: Reservation, snapshot: Snapshot) -> Pod | None:
+    """Return the promised pod as the watch shows it; None where it has not yet."""
     shown = (snapshot.pods or {}).get(held.key)
-    if shown is not None and not shown.occupies and shown.uid != held.earlier_uid:
+    return shown if shown is not None and shown.uid != held.earlier_uid else None
+
+
+def _bound(held: Reservation, shown: Pod | None) -> Pod:
+    """Return the pod as it will be on its node."""
+    if shown is not None:
         return msgspec.structs.replace(shown, node_name=held.node, requests=held.request.requests)
-    request = held.request
     namespace, name = held.key
-    return Pod(
-        namespace=namespace,
-        # Under a name of its own: the pod of that name may still be there, taking room elsewhere.
-        name=name + _PLACEHOLDER,
-        node_name=held.node,
-        requests=request.requests,
-        labels={key: value for key, value in request.labels if is_label_kept(key)},
-        priority=request.priority,
-        host_ports=request.host_ports,
-        anti_affinity=request.anti_affinity,
+    # Under a name of its own: the pod of that name may still be there, taking room elsewhere.
+    return bound_pod(held.request, (namespace, name + _PLACEHOLDER), held.node)
+
+
+def _without_devices(request: PodRequest) -> PodRequest:
+    return msgspec.structs.replace(request, claims=(), asks=())
+
+
+def _served(snapshot: Snapshot) -> frozenset[str]:
+    """Return the uids of pods for which claims that were made for them hold devices."""
+    return snapshot.derive("pods with devices", _work_out_served)
+
+
+def _work_out_served(snapshot: Snapshot) -> frozenset[str]:
+    claims = (snapshot.claims or {}).values()
+    return frozenset(
+        claim.owner_uid for claim in claims if claim.owner_uid and claim.allocation is not None
     )
-
-
-def _holding(pod: Pod, held: Reservation, snapshot: Snapshot) -> Pod:
-    """Return a pod with the parts of cards it will hold, and the cards that are kept for it."""
-    state = (snapshot.nodes or {})[held.node]
-    request = held.request
-    parts = fraction_asked(request.fraction, request.requests, state.node)
-    if parts is None:
-        return pod
-    share = share_for(parts, state.node, load_against(request, state.load), "/".join(pod.key))
-    if share is None or not share.own_cards:
-        return msgspec.structs.replace(pod, held_share=share)
-    # The reservations of new groups are pods that do not exist yet: their cards are put down here.
-    cards = ResourceVector({parts.resource: share.own_cards})
-    return msgspec.structs.replace(pod, held_share=share, requests=pod.requests.plus(cards))

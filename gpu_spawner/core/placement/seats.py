@@ -240,25 +240,27 @@ class SeatIndex:
         if self._barriers.unknown:
             return self._barriers.unknown
         devices = self._devices
-        if devices is not None and self.request.claims and not devices.wants_nothing:
-            self._count_some(devices.places(states))
-        elif self._fits_columns and not self._barriers.is_exclusive and not self.request.claims:
+        if devices is not None and self.request.claims:
+            self._count_some(devices.places(states.values()))
+        elif self._fits_columns and not self._barriers.is_exclusive:
             table = table_of(snapshot)
             self._free, self._total = table.count(self.request)
             for state in table.with_cards:
                 self._count_cards(state)
             for name in self._barriers.by_node:
                 self._free -= count_on_node(self.request, states[name])[0]
-            if devices is not None:
-                self._count_delegated(devices, states)
+            if devices is not None and devices.refusal is None:
+                self._count_delegated(devices, snapshot)
         else:
             self._count_some(states.values())
         return ""
 
-    def _count_delegated(self, devices: DeviceSide, states: Mapping[str, NodeState]) -> None:
+    def _count_delegated(self, devices: DeviceSide, snapshot: Snapshot) -> None:
         """Add the nodes that give a resource as devices: in columns, they have none of it."""
-        for state in devices.places(states):
-            if devices.claims.delegated(state.node):
+        states, pools = snapshot.nodes or _NO_NODES, snapshot.pools
+        for name in states if pools.wide else pools.by_node:
+            state = states.get(name)
+            if state is not None and devices.claims.delegated(state.node):
                 free, total = self._part(state, devices)
                 self._free += free
                 self._total += total
