@@ -352,8 +352,8 @@ OWNED = "may not be set: the profile owns it."
         pytest.param(
             "flavors.h100.node_labels",
             {},
-            "flavors.h100: nothing tells this GPU from others: there are no node_labels, no dra and "
-            "no resource. Add node_labels: {nvidia.com/gpu.product: ...}, or dra for GPUs had by "
+            "flavors.h100: nothing tells this GPU from others: there are no node_labels, no dra "
+            "and no resource. Add node_labels: {nvidia.com/gpu.product: ...}, or dra for GPUs had by "
             "claims.",
             id="no labels",
         ),

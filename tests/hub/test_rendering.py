@@ -14,6 +14,7 @@ from kubespawner.clients import load_config as forget_cluster
 from traitlets.config import Config
 
 from gpu_spawner.catalog_files import read_catalog, read_directory
+from gpu_spawner.core.catalog.access import without_access_rules
 from gpu_spawner.core.catalog.compile import compile_ways
 from gpu_spawner.core.catalog.model import Catalog, Selection
 from gpu_spawner.core.catalog.options import parse_form_key, parse_options
@@ -31,7 +32,7 @@ from gpu_spawner.sim.apiserver.server import ApiServer
 pytestmark = pytest.mark.hosts
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = read_directory(ROOT / "profiles")
+SHIPPED = without_access_rules(read_directory(ROOT / "profiles"))
 EVERYTHING = read_catalog(mapping=CATALOG)
 SITE = Config(
     {
