@@ -73,7 +73,7 @@ class OffersHandler(_OffersHandler):
         spawner = self.spawner_of(user_name, server_name)
         view = self.live.view_for(spawner)
         allowance = Allowance(self.live, spawner)
-        document, etag = offers_document(view, allowance, self.live.as_of, time.time())
+        document, etag = offers_document(view, self.live.as_of, time.time(), allowance=allowance)
         self._etag = f'W/"{etag}"'
         self.set_header("Cache-Control", "private, no-cache")
         self.finish(json.dumps(document))

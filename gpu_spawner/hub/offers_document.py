@@ -20,7 +20,7 @@ __all__ = ["age_of", "offers_document", "page_news", "page_shape"]
 
 
 def offers_document(
-    view: View, allowance: Allowance, as_of: float | None, now: float
+    view: View, as_of: float | None, now: float, *, allowance: Allowance | None = None
 ) -> tuple[dict[str, Any], str]:
     """Return the answer of ``/hub/api/gpu-spawner/offers`` and a tag of what is offered.
 
@@ -31,11 +31,11 @@ def offers_document(
     """
     offers = {offer.slug: offer for offer in view.offers}
     profiles = [
-        _profile(view, allowance, profile, offers[profile.slug])
+        _profile(view, profile, offers[profile.slug], allowance)
         for profile in view.catalog.profiles
         if profile.slug in offers
     ]
-    holding = allowance.summary or None
+    holding = (allowance.summary or None) if allowance is not None else None
     tag = _digest([profiles, holding])
     document = {
         "as_of": as_of,
@@ -52,7 +52,7 @@ def age_of(as_of: float | None, now: float) -> int | None:
 
 
 def _profile(
-    view: View, allowance: Allowance, profile: Profile, offer: ProfileOffer
+    view: View, profile: Profile, offer: ProfileOffer, allowance: Allowance | None
 ) -> dict[str, Any]:
     choices = {choice.key: choice for choice in profile.choices}
     default = view.catalog.default_profile
@@ -76,7 +76,7 @@ def _profile(
         ],
         "choices": [
             {
-                **_choice(one, allowance.beyond(choices[one.key])),
+                **_choice(one, allowance.beyond(choices[one.key]) if allowance else ""),
                 "name": choice_phrase(view.catalog, profile, choices[one.key]),
                 "alternative": view.instead(one.key) or None,
             }
