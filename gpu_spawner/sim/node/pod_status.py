@@ -260,7 +260,12 @@ def _condition(
 def _with_time(
     condition: dict[str, Any], previous: Mapping[str, Any] | None, now: datetime
 ) -> dict[str, Any]:
-    if previous is not None and previous["status"] == condition["status"]:
+    if previous is None:
+        return condition | {"lastTransitionTime": time_text(now)}
+    # A merge leaves what it does not name, and a condition that holds has nothing to explain.
+    gone = [key for key in ("reason", "message") if previous.get(key) and key not in condition]
+    condition |= dict.fromkeys(gone)
+    if previous["status"] == condition["status"]:
         return condition | {"lastTransitionTime": previous["lastTransitionTime"]}
     return condition | {"lastTransitionTime": time_text(now)}
 
