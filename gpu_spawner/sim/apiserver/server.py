@@ -216,7 +216,8 @@ class ApiServer:
         if route is not None:
             verb = verb_of(request.method, route, is_watch=_is_watch(request))
         fault = Fault()
-        if self.faults is not None:
+        # It may be replaced while the body comes in.
+        if (hook := self.faults) is not None:
             facts = RequestFacts(
                 number=number,
                 method=request.method,
@@ -227,7 +228,7 @@ class ApiServer:
                 name=route.name if route is not None else "",
                 body=await request.read(),
             )
-            fault = await _suffer(request, self.faults(facts) or fault)
+            fault = await _suffer(request, hook(facts) or fault)
         asked = _attributes(route, verb, raw_path, request.method)
         if not self._authorizer.allows(user, asked):
             raise denial(user, asked)
