@@ -185,7 +185,7 @@ async def test_a_surge_keeps_the_old_pod_until_the_new_one_serves(
     await sets.wait_pods(lambda pods: images(pods) == {"idle:1", "gone:1"}, "both are there")
     await sets.wait_status(currentNumberScheduled=1, observedGeneration=2)
     if cluster.server is not None:
-        cluster.registry.change("gone:*", missing=False, command=[])
+        cluster.registry.change("gone:*", missing=False, command=[], size="1M")
         await sets.wait_pods(lambda pods: images(pods) == {"gone:1"}, "the new one is alone")
 
 
