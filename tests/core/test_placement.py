@@ -9,7 +9,7 @@ from gpu_spawner.core.cluster.objects import node_from_api, pod_from_api
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.cluster.state import ClusterState
 from gpu_spawner.core.placement import node_table
-from gpu_spawner.core.placement import seats as placement
+from gpu_spawner.core.placement import request_seats as placement
 from gpu_spawner.core.placement.pod_request import PodRequest, request_from_pod
 from gpu_spawner.core.placement.seats import SeatIndex, Seats, count_seats
 

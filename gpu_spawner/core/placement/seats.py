@@ -1,37 +1,27 @@
 """How many seats a cluster has for a pod: free now, in all, and node by node.
 
 The number of seats of a request is how many identical pods the Kubernetes scheduler would bind now,
-one after another, without preempting anybody: the sum of what each node takes
-(``fitting``), never the sum of free resources. What cannot be judged is
-unknown, never zero. Which node a pod goes to is for ``scheduling``.
+one after another, without preempting anybody: the sum of what each node takes, never the sum of
+free resources. Several requests may be *ways* of serving one wish: then each node is filled with
+pods of the first way, then with those of the next beside them, so that nothing is counted twice.
+What cannot be judged is unknown, never zero. Which node a pod goes to is for ``scheduling``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from gpu_spawner.core.cluster.objects import Node, Pod
-from gpu_spawner.core.cluster.snapshot import NO_LOAD, NodeState, Snapshot
-from gpu_spawner.core.devices.fractions.counting import fraction_asked, why_unknown
-from gpu_spawner.core.placement.barriers import NO_BARRIERS, Barriers, find_barriers
+from gpu_spawner.core.cluster.snapshot import NodeState, Snapshot
+from gpu_spawner.core.placement.barriers import find_barriers
 from gpu_spawner.core.placement.binding import bind_in_turn
-from gpu_spawner.core.placement.device_side import DeviceSide, device_side
-from gpu_spawner.core.placement.fitting import (
-    NodeSeats,
-    Reason,
-    Rejection,
-    check_node,
-    count_on_node,
-    load_against,
-    looks_at_names,
-    room_beside,
-    static_rejections,
-)
-from gpu_spawner.core.placement.node_table import table_of
-from gpu_spawner.core.placement.pod_claims import PodClaims
+from gpu_spawner.core.placement.device_side import device_side
+from gpu_spawner.core.placement.fitting import check_node
 from gpu_spawner.core.placement.pod_request import PodRequest, request_from_pod
+from gpu_spawner.core.placement.rejections import NodeSeats, Reason, Rejection
+from gpu_spawner.core.placement.request_seats import JudgedNodes, RequestSeats, Seats, emptied_once
 
 __all__ = [
     "JudgedNodes",
@@ -46,320 +36,185 @@ __all__ = [
     "request_from_pod",
 ]
 
+Requests = PodRequest | Sequence[PodRequest]
 
-class JudgedNodes(Mapping[str, NodeSeats]):
-    """The nodes of a snapshot, each judged for a request when it is looked up.
-
-    Args:
-        request: the request.
-        states: the nodes.
-        barriers: rules that look beyond one node.
-        devices: what the request asks of devices; None where it asks for none.
-        bound: how many pods were bound where; None where each node is counted for itself. The
-            nodes, barriers and devices are those after that, then.
-    """
-
-    __slots__ = ("_barriers", "_bound", "_devices", "_request", "_states")
-
-    def __init__(
-        self,
-        request: PodRequest,
-        states: Mapping[str, NodeState],
-        barriers: Barriers = NO_BARRIERS,
-        devices: DeviceSide | None = None,
-        bound: Mapping[str, int] | None = None,
-    ) -> None:
-        self._request: Final = request
-        self._states: Final = states
-        self._barriers: Final = barriers
-        self._devices: Final = devices
-        self._bound: Final = bound
-
-    def __getitem__(self, name: str) -> NodeSeats:
-        judged = check_node(
-            self._request,
-            self._states[name],
-            self._barriers.by_node,
-            is_exclusive=self._barriers.is_exclusive,
-            devices=self._devices,
-        )
-        if self._bound is None:
-            return judged
-        return msgspec.structs.replace(judged, free=self._bound.get(name, 0))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._states)
-
-    def __len__(self) -> int:
-        return len(self._states)
-
-
-_MANY: Final = 200  # changed nodes from which on counting anew is quicker
 _NO_NODES: Final[Mapping[str, NodeState]] = {}
 
 
-class Seats(msgspec.Struct, frozen=True, kw_only=True):
-    """What a cluster offers a request.
-
-    Attributes:
-        free: how many such pods would be bound now; None where that is unknown.
-        total: how many if no node held any pod; None where that is unknown.
-        unknown: why ``free`` is None; else None.
-        nodes: every node's part, worked out when it is looked up; empty where ``free`` is None.
-    """
-
-    free: int | None
-    total: int | None
-    unknown: str | None
-    nodes: JudgedNodes
-
-
-def count_seats(snapshot: Snapshot, request: PodRequest, *, limit: int | None = None) -> Seats:
-    """Count the seats of a request.
+def count_seats(snapshot: Snapshot, requests: Requests, *, limit: int | None = None) -> Seats:
+    """Count the seats of a request, or of several ways of serving one wish together.
 
     Args:
         snapshot: the cluster.
-        request: what one pod asks for.
+        requests: what one pod asks for, or one of each way in the order they are tried.
         limit: report no more free seats than this; None for no limit.
     """
-    seats = SeatIndex(request).update(snapshot)
+    seats = SeatIndex(requests).update(snapshot)
     if limit is None or seats.free is None or seats.free <= limit:
         return seats
     return msgspec.structs.replace(seats, free=limit)
 
 
 class SeatIndex:
-    """The seats of one request, kept up to date from snapshot to snapshot.
+    """The seats of one request or of several ways, kept up to date from snapshot to snapshot.
 
     After an event only the nodes it touched are judged again. An index may be given any snapshots
     in any order; where nothing is known about the difference it counts anew.
+
+    Attributes:
+        request: the first request.
+        requests: all of them, in the order they are tried.
     """
 
-    def __init__(self, request: PodRequest) -> None:
-        self.request: Final = request
-        self._fits_columns: Final = not (
-            request.host_ports or request.fraction or looks_at_names(request)
+    def __init__(self, requests: Requests) -> None:
+        self.requests: Final = (
+            (requests,) if isinstance(requests, PodRequest) else tuple(dict.fromkeys(requests))
         )
-        self._snapshot: Snapshot | None = None
-        self._barriers = NO_BARRIERS
-        self._open: dict[str, tuple[Node, bool]] = {}
-        # Nodes that would take such pods, if one knew what is left of their cards.
-        self._unsure: dict[str, str] = {}
+        self.request: Final = self.requests[0]
+        self._parts: Final = [RequestSeats(request) for request in self.requests]
+        # What each node takes of the ways there are, as of a snapshot.
+        self._filled: dict[str, _Filled] = {}
+        self._filled_ways: list[RequestSeats] = []
+        self._filled_at: Snapshot | None = None
         self._free = 0
         self._total = 0
-        self._claims: PodClaims | None = None
-        self._devices: DeviceSide | None = None
-        # Nodes that cannot be counted one by one: others may use up what they count.
-        self._tied: set[str] = set()
 
     def update(self, snapshot: Snapshot) -> Seats:
         """Return the seats in a snapshot."""
-        unknown = _why_unknown(snapshot, self.request)
-        devices = None if unknown else self._devices_in(snapshot)
-        unknown = unknown or (devices.unknown if devices is not None else "")
-        if not unknown:
-            changed = self._changed(snapshot, devices)
-            if changed is None:
-                self._devices = devices
-                unknown = self._count_anew(snapshot)
-            else:
-                self._count_changed(snapshot, changed, devices)
-        if unknown:
-            self._snapshot = None
-            return Seats(free=None, total=None, unknown=unknown, nodes=self._judged(_NO_NODES))
-        if snapshot.pods is None:
-            self._snapshot = None
-            return Seats(
-                free=None,
-                total=self._total,
-                unknown=f"pods: {snapshot.unknown.get('pods', 'unknown')}",
-                nodes=self._judged(_NO_NODES),
-            )
-        self._snapshot = snapshot
-        if self._tied:
-            return self._bind_in_turn(snapshot)
-        if not self._free and self._unsure:  # none that is known of, but there may be some
-            reason = self._unsure[min(self._unsure)]
-            return Seats(free=None, total=None, unknown=reason, nodes=self._judged(_NO_NODES))
-        nodes = self._judged(snapshot.nodes or _NO_NODES)
-        return Seats(free=self._free, total=self._total, unknown=None, nodes=nodes)
-
-    def _judged(self, states: Mapping[str, NodeState]) -> JudgedNodes:
-        return JudgedNodes(self.request, states, self._barriers, self._devices)
-
-    def _devices_in(self, snapshot: Snapshot) -> DeviceSide | None:
-        devices = device_side(self.request, snapshot, self._claims)
-        if devices is not None:
-            self._claims = devices.claims
-        return devices
-
-    def _bind_in_turn(self, snapshot: Snapshot) -> Seats:
-        """Count by binding pods one after another."""
-        bound = bind_in_turn(snapshot, self.request)
-        if bound.unknown and not bound.by_node:
-            return Seats(
-                free=None, total=None, unknown=bound.unknown, nodes=self._judged(_NO_NODES)
-            )
-        total = bind_in_turn(_emptied(snapshot), self.request).by_node.total()
-        after = bound.snapshot
-        nodes = JudgedNodes(
-            self.request,
-            after.nodes or _NO_NODES,
-            find_barriers(self.request, after),
-            device_side(self.request, after, self._claims),
-            bound.by_node,
-        )
-        return Seats(free=bound.by_node.total(), total=total, unknown=None, nodes=nodes)
-
-    def _changed(self, snapshot: Snapshot, devices: DeviceSide | None) -> frozenset[str] | None:
-        """Return the nodes to judge again; None where all of them are."""
-        before = self._snapshot
-        if before is None or self.request.anti_affinity:
-            return None
-        known = self._devices.claims if self._devices is not None else None
-        if known is not (devices.claims if devices is not None else None):
-            return None
-        changed = snapshot.changed_nodes_since(before)
-        if changed is None or len(changed) > _MANY:
-            return None
-        for name in changed:
-            old, new = (before.nodes or {}).get(name), (snapshot.nodes or {}).get(name)
-            if _repelling(old) != _repelling(new):
-                return None
-            if self._barriers is not NO_BARRIERS and _node(old) is not _node(new):
-                return None
-        return changed
-
-    def _count_anew(self, snapshot: Snapshot) -> str:
-        """Count all nodes; return why that cannot be done, or nothing."""
-        states = snapshot.nodes or _NO_NODES
-        self._open.clear()
-        self._unsure.clear()
-        self._tied.clear()
-        self._barriers = find_barriers(self.request, snapshot)
-        if self._barriers.unknown:
-            return self._barriers.unknown
-        devices = self._devices
-        if devices is not None and self.request.claims:
-            self._count_some(devices.places(states.values()))
-        elif self._fits_columns and not self._barriers.is_exclusive:
-            table = table_of(snapshot)
-            self._free, self._total = table.count(self.request)
-            for state in table.with_cards:
-                self._count_cards(state)
-            for name in self._barriers.by_node:
-                self._free -= count_on_node(self.request, states[name])[0]
-            if devices is not None and devices.refusal is None:
-                self._count_delegated(devices, snapshot)
+        found = [part.update(snapshot) for part in self._parts]
+        if len(found) == 1:
+            return found[0]
+        # A way of which nothing exists says nothing where there are others.
+        live = [
+            (part, seats)
+            for part, seats in zip(self._parts, found, strict=True)
+            if seats.total is None or seats.total
+        ]
+        if not live:
+            return found[0]
+        if len(live) == 1:
+            return live[0][1]
+        known = [(part, seats) for part, seats in live if seats.free is not None]
+        doubts = [seats.unknown for _, seats in live if seats.unknown]
+        if not known:
+            return live[0][1]
+        if len(known) == 1:
+            together = known[0][1]
+        elif any(part.is_tied for part, _ in known):
+            together = self._bind(snapshot, [part for part, _ in known])
         else:
-            self._count_some(states.values())
-        return ""
+            together = self._fill_all(snapshot, known)
+        if not doubts:
+            return together
+        free = together.free or None
+        return msgspec.structs.replace(together, free=free, total=None, unknown=doubts[0])
 
-    def _count_delegated(self, devices: DeviceSide, snapshot: Snapshot) -> None:
-        """Add the nodes that give a resource as devices: in columns, they have none of it."""
-        states, pools = snapshot.nodes or _NO_NODES, snapshot.pools
-        for name in states if pools.wide else pools.by_node:
-            state = states.get(name)
-            if state is not None and devices.claims.delegated(state.node):
-                free, total = self._part(state, devices)
-                self._free += free
-                self._total += total
-
-    def _count_some(self, states: Iterable[NodeState]) -> None:
-        parts = [self._part(state, self._devices) for state in states]
-        self._free = sum(free for free, _ in parts)
-        self._total = sum(total for _, total in parts)
-
-    def _count_changed(
-        self, snapshot: Snapshot, changed: frozenset[str], devices: DeviceSide | None
-    ) -> None:
-        before = self._snapshot.nodes if self._snapshot is not None else None
-        for name in changed:
-            sides = ((before, self._devices, -1), (snapshot.nodes, devices, 1))
-            for states, side, sign in sides:
-                free, total = self._part((states or _NO_NODES).get(name), side)
-                self._free += sign * free
-                self._total += sign * total
-            if name not in (snapshot.nodes or _NO_NODES):
-                self._unsure.pop(name, None)
-                self._tied.discard(name)
-        self._devices = devices
-
-    def _count_cards(self, state: NodeState) -> None:
-        """Replace what a node was counted for without a look at its cards."""
-        request, node = self.request, state.node
-        if fraction_asked(None, request.requests, node) is None or not self._is_open(node):
-            return
-        free, total = count_on_node(request, state, is_open=True)
-        load = load_against(request, state.load)
-        self._free += free - room_beside(request, node.allocatable, load)
-        self._total += total - room_beside(request, node.allocatable, NO_LOAD)
-
-    def _part(self, state: NodeState | None, devices: DeviceSide | None) -> tuple[int, int]:
-        """Return the free and the total seats of one node."""
-        if state is None:
-            return 0, 0
-        node = state.node
-        free, total = count_on_node(
-            devices.request_at(node) if devices is not None else self.request,
-            state,
-            is_barred=node.name in self._barriers.by_node,
-            is_exclusive=self._barriers.is_exclusive,
-            is_open=self._is_open(node),
+    def _fill_all(self, snapshot: Snapshot, known: Sequence[tuple[RequestSeats, Seats]]) -> Seats:
+        states = snapshot.nodes or _NO_NODES
+        parts = [part for part, _ in known]
+        changed = None
+        if self._filled_at is not None and self._filled_ways == parts:
+            changed = snapshot.changed_nodes_since(self._filled_at)
+        if changed is None:
+            self._filled.clear()
+            self._free = self._total = 0
+        for name in states if changed is None else changed:
+            before = self._filled.pop(name, _NOTHING)
+            after = _NOTHING
+            if name in states:
+                after = self._filled[name] = _fill(states[name], parts, snapshot)
+            self._free += after.free - before.free
+            self._total += after.total - before.total
+        self._filled_at, self._filled_ways = snapshot, parts
+        return Seats(
+            free=self._free,
+            total=self._total,
+            unknown=None,
+            nodes=_FilledNodes(dict(self._filled), known[0][1].nodes),
         )
-        if devices is None:
-            return free, total
-        self._tied.discard(node.name)
-        self._unsure.pop(node.name, None)
-        if not free and not total:
-            return 0, 0
-        counted = devices.counts(node, free, total)
-        if devices.is_tied(node) or (counted[0] < free and devices.fatal(node)):
-            self._tied.add(node.name)
-        if counted[0] < free and devices.doubt(node):
-            self._unsure[node.name] = devices.doubt(node)
-        return counted
 
-    def _is_open(self, node: Node) -> bool:
-        """Tell whether nothing in the node itself refuses; note whether its cards are unknown."""
-        known = self._open.get(node.name)
-        if known is None or known[0] is not node:
-            known = node, not static_rejections(self.request, node)
-            self._open[node.name] = known
-            parts = fraction_asked(self.request.fraction, self.request.requests, node)
-            reason = why_unknown(parts, node) if parts is not None and known[1] else ""
-            self._unsure.pop(node.name, None)
-            if reason:
-                self._unsure[node.name] = reason
-        return known[1]
+    def _bind(self, snapshot: Snapshot, parts: Sequence[RequestSeats]) -> Seats:
+        """Count by binding pods one after another, way by way."""
+        _, total = _bind_in_turn(emptied_once(snapshot), parts)
+        left, bound = _bind_in_turn(snapshot, parts)
+        first = parts[0].request
+        nodes = JudgedNodes(
+            first,
+            left.nodes or _NO_NODES,
+            find_barriers(first, left),
+            device_side(first, left),
+            bound,
+        )
+        return Seats(free=bound.total(), total=total.total(), unknown=None, nodes=nodes)
 
 
-def _why_unknown(snapshot: Snapshot, request: PodRequest) -> str:
-    """Return why not even the total can be known; empty where it can."""
-    if request.unknown:
-        return request.unknown
-    if snapshot.nodes is None:
-        return f"nodes: {snapshot.unknown.get('nodes', 'unknown')}"
-    return ""
+def _bind_in_turn(
+    snapshot: Snapshot, parts: Sequence[RequestSeats]
+) -> tuple[Snapshot, Counter[str]]:
+    """Return the cluster with as many pods of each way as fit, and how many went where."""
+    by_node: Counter[str] = Counter()
+    for part in parts:
+        bound = bind_in_turn(snapshot, part.request)
+        snapshot = bound.snapshot
+        by_node += bound.by_node
+    return snapshot, by_node
 
 
-def _emptied(snapshot: Snapshot) -> Snapshot:
-    """Return the cluster as it would be if no node held any pod and no claim any device."""
-    states = {
-        name: NodeState(node=state.node) for name, state in (snapshot.nodes or _NO_NODES).items()
-    }
-    claims = {
-        key: msgspec.structs.replace(claim, allocation=None, reserved_for=())
-        for key, claim in (snapshot.claims or {}).items()
-    }
-    return replace(
-        snapshot, nodes=states, pods={}, claims=claims, pools=snapshot.pools.emptied(), journal=None
+class _Filled(NamedTuple):
+    """How many pods of all ways a node takes now, and were it empty."""
+
+    free: int
+    total: int
+
+
+_NOTHING: Final = _Filled(0, 0)
+
+
+def _fill(state: NodeState, parts: Sequence[RequestSeats], snapshot: Snapshot) -> _Filled:
+    """Fill one node way by way."""
+    counts = [part.count_on(state) for part in parts]
+    # Rules that look beyond a node have been applied to these counts.
+    frees = [(part.request, free) for part, (free, _) in zip(parts, counts, strict=True) if free]
+    totals = [(part.request, most) for part, (_, most) in zip(parts, counts, strict=True) if most]
+    empty = NodeState(node=state.node)
+    return _Filled(
+        _fill_in_turn(snapshot, state, frees),
+        _fill_in_turn(emptied_once(snapshot), empty, totals),
     )
 
 
-def _repelling(state: NodeState | None) -> tuple[Pod, ...]:
-    return state.load.repelling if state is not None else ()
+def _fill_in_turn(
+    snapshot: Snapshot, state: NodeState, ways: Sequence[tuple[PodRequest, int]]
+) -> int:
+    if len(ways) < _SEVERAL:
+        return sum(most for _, most in ways)
+    alone = replace(snapshot, nodes={state.node.name: state}, pods={}, journal=None)
+    placed = 0
+    for request, most in ways:
+        bound = bind_in_turn(alone, request, most)
+        placed += bound.by_node.total()
+        alone = bound.snapshot
+    return placed
 
 
-def _node(state: NodeState | None) -> Node | None:
-    return state.node if state is not None else None
+_SEVERAL: Final = 2
+
+
+class _FilledNodes(Mapping[str, NodeSeats]):
+    """Every node's part of several ways; the reasons are those of the first."""
+
+    __slots__ = ("_filled", "_judged")
+
+    def __init__(self, filled: Mapping[str, _Filled], judged: Mapping[str, NodeSeats]) -> None:
+        self._filled: Final = filled
+        self._judged: Final = judged
+
+    def __getitem__(self, name: str) -> NodeSeats:
+        found = self._filled[name]
+        return msgspec.structs.replace(self._judged[name], free=found.free, total=found.total)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._filled)
+
+    def __len__(self) -> int:
+        return len(self._filled)

@@ -1,0 +1,354 @@
+"""The seats of one request, kept up to date from snapshot to snapshot.
+
+Decides which nodes are looked at again after a change, and how a cluster's nodes add up. What one
+node takes is for ``fitting`` and ``device_side``; what cannot be judged is unknown, never zero.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Final
+
+import msgspec
+
+from gpu_spawner.core.cluster.objects import Node, Pod
+from gpu_spawner.core.cluster.sharded_map import ShardedMap
+from gpu_spawner.core.cluster.snapshot import NO_LOAD, NodeState, Snapshot
+from gpu_spawner.core.devices.fractions.counting import fraction_asked, why_unknown
+from gpu_spawner.core.placement.barriers import NO_BARRIERS, Barriers, find_barriers
+from gpu_spawner.core.placement.binding import bind_in_turn
+from gpu_spawner.core.placement.device_side import DeviceSide, device_side
+from gpu_spawner.core.placement.fitting import (
+    NodeSeats,
+    check_node,
+    count_on_node,
+    load_against,
+    looks_at_names,
+    room_beside,
+    static_rejections,
+)
+from gpu_spawner.core.placement.node_table import table_of
+from gpu_spawner.core.placement.pod_claims import PodClaims
+from gpu_spawner.core.placement.pod_request import PodRequest
+
+__all__ = ["JudgedNodes", "RequestSeats", "Seats", "emptied_once"]
+
+
+class JudgedNodes(Mapping[str, NodeSeats]):
+    """The nodes of a snapshot, each judged for a request when it is looked up.
+
+    Args:
+        request: the request.
+        states: the nodes.
+        barriers: rules that look beyond one node.
+        devices: what the request asks of devices; None where it asks for none.
+        bound: how many pods were bound where; None where each node is counted for itself. The
+            nodes, barriers and devices are those after that, then.
+    """
+
+    __slots__ = ("_barriers", "_bound", "_devices", "_request", "_states")
+
+    def __init__(
+        self,
+        request: PodRequest,
+        states: Mapping[str, NodeState],
+        barriers: Barriers = NO_BARRIERS,
+        devices: DeviceSide | None = None,
+        bound: Mapping[str, int] | None = None,
+    ) -> None:
+        self._request: Final = request
+        self._states: Final = states
+        self._barriers: Final = barriers
+        self._devices: Final = devices
+        self._bound: Final = bound
+
+    def __getitem__(self, name: str) -> NodeSeats:
+        judged = check_node(
+            self._request,
+            self._states[name],
+            self._barriers.by_node,
+            is_exclusive=self._barriers.is_exclusive,
+            devices=self._devices,
+        )
+        if self._bound is None:
+            return judged
+        return msgspec.structs.replace(judged, free=self._bound.get(name, 0))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._states)
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+
+_MANY: Final = 200  # changed nodes from which on counting anew is quicker
+_NO_NODES: Final[Mapping[str, NodeState]] = {}
+
+
+class Seats(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cluster offers a request.
+
+    Attributes:
+        free: how many such pods would be bound now; None where that is unknown.
+        total: how many if no node held any pod; None where that is unknown.
+        unknown: why ``free`` is None, or why there may be more, where one of several requests is
+            not known; else None.
+        nodes: every node's part, worked out when it is looked up; empty where ``free`` is None.
+    """
+
+    free: int | None
+    total: int | None
+    unknown: str | None
+    nodes: Mapping[str, NodeSeats]
+
+
+class RequestSeats:
+    """The seats of one request, kept up to date from snapshot to snapshot.
+
+    After an event only the nodes it touched are judged again. An index may be given any snapshots
+    in any order; where nothing is known about the difference it counts anew.
+    """
+
+    def __init__(self, request: PodRequest) -> None:
+        self.request: Final = request
+        self._fits_columns: Final = not (
+            request.host_ports or request.fraction or looks_at_names(request)
+        )
+        self._snapshot: Snapshot | None = None
+        self._barriers = NO_BARRIERS
+        self._open: dict[str, tuple[Node, bool]] = {}
+        # Nodes that would take such pods, if one knew what is left of their cards.
+        self._unsure: dict[str, str] = {}
+        self._free = 0
+        self._total = 0
+        self._claims: PodClaims | None = None
+        self._devices: DeviceSide | None = None
+        # Nodes that cannot be counted one by one: others may use up what they count.
+        self._tied: set[str] = set()
+
+    def update(self, snapshot: Snapshot) -> Seats:
+        """Return the seats in a snapshot."""
+        unknown = _why_unknown(snapshot, self.request)
+        devices = None if unknown else self._devices_in(snapshot)
+        unknown = unknown or (devices.unknown if devices is not None else "")
+        if not unknown:
+            changed = self._changed(snapshot, devices)
+            if changed is None:
+                self._devices = devices
+                unknown = self._count_anew(snapshot)
+            else:
+                self._count_changed(snapshot, changed, devices)
+        if unknown:
+            self._snapshot = None
+            return Seats(free=None, total=None, unknown=unknown, nodes=self._judged(_NO_NODES))
+        if snapshot.pods is None:
+            self._snapshot = None
+            return Seats(
+                free=None,
+                total=self._total,
+                unknown=f"pods: {snapshot.unknown.get('pods', 'unknown')}",
+                nodes=self._judged(_NO_NODES),
+            )
+        self._snapshot = snapshot
+        if self._tied:
+            return self._bind_in_turn(snapshot)
+        if not self._free and self._unsure:  # none that is known of, but there may be some
+            reason = self._unsure[min(self._unsure)]
+            return Seats(free=None, total=None, unknown=reason, nodes=self._judged(_NO_NODES))
+        nodes = self._judged(snapshot.nodes or _NO_NODES)
+        return Seats(free=self._free, total=self._total, unknown=None, nodes=nodes)
+
+    def _judged(self, states: Mapping[str, NodeState]) -> JudgedNodes:
+        return JudgedNodes(self.request, states, self._barriers, self._devices)
+
+    def count_on(self, state: NodeState) -> tuple[int, int]:
+        """Return the free and the total seats of one node of the snapshot last seen."""
+        return self._part(state, self._devices)
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether nodes could not be counted one by one in the snapshot last seen."""
+        return bool(self._tied)
+
+    def _devices_in(self, snapshot: Snapshot) -> DeviceSide | None:
+        devices = device_side(self.request, snapshot, self._claims)
+        if devices is not None:
+            self._claims = devices.claims
+        return devices
+
+    def _bind_in_turn(self, snapshot: Snapshot) -> Seats:
+        """Count by binding pods one after another."""
+        bound = bind_in_turn(snapshot, self.request)
+        if bound.unknown and not bound.by_node:
+            return Seats(
+                free=None, total=None, unknown=bound.unknown, nodes=self._judged(_NO_NODES)
+            )
+        total = bind_in_turn(emptied_once(snapshot), self.request).by_node.total()
+        after = bound.snapshot
+        nodes = JudgedNodes(
+            self.request,
+            after.nodes or _NO_NODES,
+            find_barriers(self.request, after),
+            device_side(self.request, after, self._claims),
+            bound.by_node,
+        )
+        return Seats(free=bound.by_node.total(), total=total, unknown=None, nodes=nodes)
+
+    def _changed(self, snapshot: Snapshot, devices: DeviceSide | None) -> frozenset[str] | None:
+        """Return the nodes to judge again; None where all of them are."""
+        before = self._snapshot
+        if before is None or self.request.anti_affinity:
+            return None
+        known = self._devices.claims if self._devices is not None else None
+        if known is not (devices.claims if devices is not None else None):
+            return None
+        changed = snapshot.changed_nodes_since(before)
+        if changed is None or len(changed) > _MANY:
+            return None
+        for name in changed:
+            old, new = (before.nodes or {}).get(name), (snapshot.nodes or {}).get(name)
+            if _repelling(old) != _repelling(new):
+                return None
+            if self._barriers is not NO_BARRIERS and _node(old) is not _node(new):
+                return None
+        return changed
+
+    def _count_anew(self, snapshot: Snapshot) -> str:
+        """Count all nodes; return why that cannot be done, or nothing."""
+        states = snapshot.nodes or _NO_NODES
+        self._open.clear()
+        self._unsure.clear()
+        self._tied.clear()
+        self._barriers = find_barriers(self.request, snapshot)
+        if self._barriers.unknown:
+            return self._barriers.unknown
+        devices = self._devices
+        if devices is not None and self.request.claims:
+            self._count_some(devices.places(states.values()))
+        elif self._fits_columns and not self._barriers.is_exclusive:
+            table = table_of(snapshot)
+            self._free, self._total = table.count(self.request)
+            for state in table.with_cards:
+                self._count_cards(state)
+            for name in self._barriers.by_node:
+                self._free -= count_on_node(self.request, states[name])[0]
+            if devices is not None and devices.refusal is None:
+                self._count_delegated(devices, snapshot)
+        else:
+            self._count_some(states.values())
+        return ""
+
+    def _count_delegated(self, devices: DeviceSide, snapshot: Snapshot) -> None:
+        """Add the nodes that give a resource as devices: in columns, they have none of it."""
+        states, pools = snapshot.nodes or _NO_NODES, snapshot.pools
+        for name in states if pools.wide else pools.by_node:
+            state = states.get(name)
+            if state is not None and devices.claims.delegated(state.node):
+                free, total = self._part(state, devices)
+                self._free += free
+                self._total += total
+
+    def _count_some(self, states: Iterable[NodeState]) -> None:
+        parts = [self._part(state, self._devices) for state in states]
+        self._free = sum(free for free, _ in parts)
+        self._total = sum(total for _, total in parts)
+
+    def _count_changed(
+        self, snapshot: Snapshot, changed: frozenset[str], devices: DeviceSide | None
+    ) -> None:
+        before = self._snapshot.nodes if self._snapshot is not None else None
+        for name in changed:
+            sides = ((before, self._devices, -1), (snapshot.nodes, devices, 1))
+            for states, side, sign in sides:
+                free, total = self._part((states or _NO_NODES).get(name), side)
+                self._free += sign * free
+                self._total += sign * total
+            if name not in (snapshot.nodes or _NO_NODES):
+                self._unsure.pop(name, None)
+                self._tied.discard(name)
+        self._devices = devices
+
+    def _count_cards(self, state: NodeState) -> None:
+        """Replace what a node was counted for without a look at its cards."""
+        request, node = self.request, state.node
+        if fraction_asked(None, request.requests, node) is None or not self._is_open(node):
+            return
+        free, total = count_on_node(request, state, is_open=True)
+        load = load_against(request, state.load)
+        self._free += free - room_beside(request, node.allocatable, load)
+        self._total += total - room_beside(request, node.allocatable, NO_LOAD)
+
+    def _part(self, state: NodeState | None, devices: DeviceSide | None) -> tuple[int, int]:
+        """Return the free and the total seats of one node."""
+        if state is None:
+            return 0, 0
+        node = state.node
+        free, total = count_on_node(
+            devices.request_at(node) if devices is not None else self.request,
+            state,
+            is_barred=node.name in self._barriers.by_node,
+            is_exclusive=self._barriers.is_exclusive,
+            is_open=self._is_open(node),
+        )
+        if devices is None:
+            return free, total
+        self._tied.discard(node.name)
+        self._unsure.pop(node.name, None)
+        if not free and not total:
+            return 0, 0
+        counted = devices.counts(node, free, total)
+        if devices.is_tied(node) or (counted[0] < free and devices.fatal(node)):
+            self._tied.add(node.name)
+        if counted[0] < free and devices.doubt(node):
+            self._unsure[node.name] = devices.doubt(node)
+        return counted
+
+    def _is_open(self, node: Node) -> bool:
+        """Tell whether nothing in the node itself refuses; note whether its cards are unknown."""
+        known = self._open.get(node.name)
+        if known is None or known[0] is not node:
+            known = node, not static_rejections(self.request, node)
+            self._open[node.name] = known
+            parts = fraction_asked(self.request.fraction, self.request.requests, node)
+            reason = why_unknown(parts, node) if parts is not None and known[1] else ""
+            self._unsure.pop(node.name, None)
+            if reason:
+                self._unsure[node.name] = reason
+        return known[1]
+
+
+def _why_unknown(snapshot: Snapshot, request: PodRequest) -> str:
+    """Return why not even the total can be known; empty where it can."""
+    if request.unknown:
+        return request.unknown
+    if snapshot.nodes is None:
+        return f"nodes: {snapshot.unknown.get('nodes', 'unknown')}"
+    return ""
+
+
+def emptied_once(snapshot: Snapshot) -> Snapshot:
+    """Return the cluster as it would be if no node held any pod and no claim any device."""
+    return snapshot.derive("emptied", _emptied)
+
+
+def _emptied(snapshot: Snapshot) -> Snapshot:
+    states = (snapshot.nodes or _NO_NODES).values()
+    claims = (snapshot.claims or {}).values()
+    return replace(
+        snapshot,
+        nodes=ShardedMap.of((state.node.name, NodeState(node=state.node)) for state in states),
+        pods=ShardedMap.of(),
+        claims=ShardedMap.of(
+            (claim.key, msgspec.structs.replace(claim, allocation=None, reserved_for=()))
+            for claim in claims
+        ),
+        pools=snapshot.pools.emptied(),
+        journal=None,
+    )
+
+
+def _repelling(state: NodeState | None) -> tuple[Pod, ...]:
+    return state.load.repelling if state is not None else ()
+
+
+def _node(state: NodeState | None) -> Node | None:
+    return state.node if state is not None else None
