@@ -97,10 +97,19 @@ class DeviceSide:
 
     def is_tied(self, node: Node) -> bool:
         """Tell whether other nodes could use up what this one may give."""
-        if self.claims.is_tied:
+        if self.claims.is_tied or self.breaks_binding(node):
             return True
         place = self._place(node)
         return any(not pool.is_local and _is_wanted(place.plan, pool) for pool in place.pools)
+
+    def breaks_binding(self, node: Node) -> bool:
+        """Tell whether a pod that was given this node could not be bound there.
+
+        With claims of its own, and extended resources that classes stand behind but this node has
+        itself, the claim for these stays empty, and the scheduler stumbles over that.
+        """
+        claims = self.claims
+        return self.request_has_claims and bool(claims.by_resource) and not claims.delegated(node)
 
     def counts(self, node: Node, free: int, total: int) -> tuple[int, int]:
         """Return how many pods find devices on a node, now and were no claim allocated.

@@ -55,6 +55,10 @@ _NO_NODES: Final = "no nodes available to schedule pods"
 _NOT_IN_AFFINITY: Final = "node(s) didn't satisfy plugin(s) [NodeAffinity]"
 _AFFINITY_CONFLICT: Final = "pod affinity terms conflict"
 _FATAL: Final = 'running "DynamicResources" filter plugin'
+_EMPTY_MAPPINGS: Final = (
+    'running PreBind plugin "DynamicResources": nil or empty request mappings, no update of the'
+    " pod's ExtendedResourceClaimStatus"
+)
 _HAS_CLAIMS: Final = "still not schedulable"
 _NO_CLAIMS: Final = "no new claims to deallocate"
 _NEVER_PREEMPTS: Final = "not eligible due to preemptionPolicy=Never."
@@ -132,21 +136,33 @@ def decide(
     snapshot: Snapshot, request: PodRequest, *, scoring: Scoring = Scoring.LEAST_ALLOCATED
 ) -> Decision | Refused:
     """Decide where one pod goes and which devices its claims get there."""
-    if request.gates:
-        return Refused(message=_WORDS[Reason.GATED], is_gated=True)
-    if not snapshot.nodes:
-        return Refused(message=_NO_NODES)
     barriers = find_barriers(request, snapshot)
     devices = device_side(request, snapshot)
-    unknown = request.unknown or barriers.unknown or (devices.unknown if devices else "")
-    if unknown:
-        return Refused(message=unknown, unknown=unknown)
-    if devices is not None and devices.refusal is not None:
-        return _refused_before_filters(len(snapshot.nodes), request, devices.refusal)
+    states = snapshot.nodes or {}
+    refused = _refused_at_once(states, request, barriers, devices)
+    if refused is not None:
+        return refused
     only = _names_in_affinity(request.affinity)
+    fitting, trouble = _filter(states, request, barriers, only, devices)
+    if not fitting or (trouble is not None and not trouble.unknown):
+        return trouble or Refused(message=_explain(states, request, barriers, only, devices))
+    chosen = _choose(fitting, request, scoring)
+    if devices is not None and devices.breaks_binding(states[chosen.node].node):
+        return Refused(message=_EMPTY_MAPPINGS)
+    return chosen
+
+
+def _filter(
+    states: Mapping[str, NodeState],
+    request: PodRequest,
+    barriers: Barriers,
+    only: frozenset[str] | None,
+    devices: DeviceSide | None,
+) -> tuple[list["_Fit"], Refused | None]:
+    """Return the nodes that fit, and what may end the search whether or not any does."""
     fitting: list[_Fit] = []
     trouble: Refused | None = None
-    for name, state in snapshot.nodes.items():
+    for name, state in states.items():
         if only is not None and name not in only:
             continue
         judged = check_node(request, state, barriers.by_node, devices=devices)
@@ -154,9 +170,7 @@ def decide(
             fitting.append(_Fit(state, devices.grant(state.node) if devices else None))
         elif devices is not None and judged.rejections[0].reason is Reason.DEVICES:
             trouble = _worse(trouble, devices, state.node)
-    if fitting and (trouble is None or trouble.unknown):
-        return _choose(fitting, request, scoring)
-    return trouble or Refused(message=_explain(snapshot.nodes, request, barriers, only, devices))
+    return fitting, trouble
 
 
 def _worse(known: Refused | None, devices: DeviceSide, node: Node) -> Refused | None:
@@ -218,9 +232,24 @@ def _explain(
     return f"{text} {_after_filters(request, preemption, count, claims)}"
 
 
-def _refused_before_filters(count: int, request: PodRequest, refusal: Rejection) -> Refused:
-    """Return what is said where no node is even looked at."""
-    words = scheduler_words(refusal)
+def _refused_at_once(
+    states: Mapping[str, NodeState],
+    request: PodRequest,
+    barriers: Barriers,
+    devices: DeviceSide | None,
+) -> Refused | None:
+    """Return what is said where no node is even looked at; None where nodes are."""
+    if request.gates:
+        return Refused(message=_WORDS[Reason.GATED], is_gated=True)
+    if not states:
+        return Refused(message=_NO_NODES)
+    unknown = request.unknown or barriers.unknown or (devices.unknown if devices else "")
+    if unknown:
+        return Refused(message=unknown, unknown=unknown)
+    if devices is None or devices.refusal is None:
+        return None
+    count = len(states)
+    words = scheduler_words(devices.refusal)
     tail = _after_filters(request, Counter({_NOT_HELPFUL: count}), count, _NO_CLAIMS)
     return Refused(message=f"0/{count} nodes are available: {words}. {tail}")
 
