@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from gpu_spawner._version import __version__
-from gpu_spawner.cli import availability, check, demo, preload, render, whatif
+from gpu_spawner.cli import availability, check, demo, doctor, preload, rbac, render, whatif
 from gpu_spawner.core.errors import ConfigError, GpuSpawnerError
 
 __all__ = ["main", "make_parser"]
@@ -44,6 +44,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (demo, check, render, availability, preload, whatif):
+    for command in (demo, check, doctor, render, availability, preload, whatif, rbac):
         command.add_to(commands)
     return parser

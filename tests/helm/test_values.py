@@ -27,6 +27,7 @@ from gpu_spawner import GPUSpawner
 from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.hub.catalog_source import CatalogSource
 from gpu_spawner.hub.settings import read_settings
+from gpu_spawner.kube.rights import manifests
 
 HERE = Path(__file__).parents[2]
 LAYERS = HERE / "helm-values"
@@ -98,8 +99,16 @@ def catalog_of(version: str, names: Sequence[str]) -> Catalog:
 
 
 def test_every_layer_is_tested() -> None:
-    found = {path.stem for path in LAYERS.glob("*.yaml")}
+    # Manifests for kubectl stand beside the layers.
+    files = [path for path in LAYERS.glob("*.yaml") if "\napiVersion:" not in path.read_text()]
+    found = {path.stem for path in files}
     assert found == set(WITH_PROFILES) | FROM_FILES | WITHOUT_PROFILES
+
+
+def test_the_rights_are_those_that_the_command_prints() -> None:
+    found = list(yaml.safe_load_all((LAYERS / "rbac.yaml").read_text()))
+    features = ("availability", "claims", "preload")
+    assert found == manifests(features, namespace="jhub", service_account="hub", release="jhub")
 
 
 @pytest.mark.parametrize("version", CHARTS)
@@ -177,6 +186,7 @@ import sys
 from pathlib import Path
 from gpu_spawner.hub.catalog_source import CatalogSource
 from gpu_spawner.hub.settings import read_settings
+from gpu_spawner.kube.rights import manifests
 from jupyterhub.app import JupyterHub
 
 hub = JupyterHub()

@@ -1,0 +1,176 @@
+"""The rights that each feature needs, no more, as RBAC rules.
+
+The hub works with none of them beyond what spawning itself takes: a feature without its rights says
+that it does not know, or does nothing, and begins when the rights are granted.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from gpu_spawner.kube.conditions import KINDS
+
+__all__ = ["FEATURES", "Feature", "Rule", "manifests"]
+
+_READ: Final = ("list", "watch")
+_LABELS: Final = MappingProxyType({"app.kubernetes.io/name": "gpu-spawner"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What may be done with some kinds of one API group."""
+
+    group: str
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+
+    def as_manifest(self) -> dict[str, Any]:
+        """Return the rule as Kubernetes writes it."""
+        return {
+            "apiGroups": [self.group],
+            "resources": list(self.resources),
+            "verbs": list(self.verbs),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """Something that needs rights.
+
+    Attributes:
+        purpose: what it is for, and what happens without it, for an admin.
+        in_cluster: for the whole cluster.
+        in_namespace: in the namespace of the servers.
+    """
+
+    name: str
+    purpose: str
+    in_cluster: tuple[Rule, ...] = ()
+    in_namespace: tuple[Rule, ...] = ()
+
+
+def _watched() -> Iterator[Rule]:
+    """Return the right to follow what offers are counted from, one rule for each API group."""
+    by_group: dict[str, list[str]] = {}
+    for kind in KINDS:
+        parts = kind.path.split("/")
+        group = parts[2] if parts[1] == "apis" else ""
+        by_group.setdefault(group, []).append(kind.name)
+    for group, names in by_group.items():
+        yield Rule(group, tuple(names), _READ)
+
+
+FEATURES: Final[Mapping[str, Feature]] = MappingProxyType(
+    {
+        feature.name: feature
+        for feature in (
+            Feature(
+                name="spawn",
+                purpose="start servers. The zero-to-jupyterhub chart grants it already.",
+                in_namespace=(
+                    Rule(
+                        "",
+                        ("pods", "persistentvolumeclaims", "secrets", "services"),
+                        ("get", "list", "watch", "create", "delete"),
+                    ),
+                    Rule("", ("events",), ("get", "list", "watch")),
+                ),
+            ),
+            Feature(
+                name="availability",
+                purpose="know what is free. Without it the page says that it does not know.",
+                in_cluster=tuple(_watched()),
+            ),
+            Feature(
+                name="claims",
+                purpose="make ResourceClaimTemplates, for choices that are served by Dynamic "
+                "Resource Allocation. Without it such choices cannot start.",
+                in_namespace=(
+                    Rule(
+                        "resource.k8s.io",
+                        ("resourceclaimtemplates",),
+                        ("get", "list", "create", "delete"),
+                    ),
+                    Rule("", ("pods",), ("list",)),
+                ),
+            ),
+            Feature(
+                name="preload",
+                purpose="keep images on the nodes, by DaemonSets. Without it images are pulled "
+                "when the first server needs them.",
+                in_namespace=(
+                    Rule(
+                        "apps",
+                        ("daemonsets",),
+                        ("list", "watch", "create", "update", "patch", "delete"),
+                    ),
+                    Rule("", ("pods", "events"), _READ),
+                    Rule("", ("secrets",), ("get",)),
+                    Rule("coordination.k8s.io", ("leases",), ("get", "create", "update")),
+                ),
+            ),
+        )
+    }
+)
+"""By name; ``spawn`` is for hubs that no chart has given its rights."""
+
+
+def manifests(
+    features: Iterable[str], *, namespace: str, service_account: str, release: str
+) -> list[dict[str, Any]]:
+    """Return what grants these features to a service account, for ``kubectl apply``.
+
+    Args:
+        features: names of ``FEATURES``.
+        namespace: of the hub and its servers.
+        service_account: the hub's.
+        release: tells several hubs of one cluster apart in the names of cluster-wide objects.
+    """
+    chosen = [FEATURES[name] for name in features]
+    subject = {"kind": "ServiceAccount", "name": service_account, "namespace": namespace}
+    found: list[dict[str, Any]] = []
+    in_cluster = _merged(rule for feature in chosen for rule in feature.in_cluster)
+    if in_cluster:
+        name = f"{namespace}-{release}-gpu-spawner"
+        found += _granted("ClusterRole", {"name": name}, in_cluster, subject)
+    in_namespace = _merged(rule for feature in chosen for rule in feature.in_namespace)
+    if in_namespace:
+        metadata = {"name": f"{release}-gpu-spawner", "namespace": namespace}
+        found += _granted("Role", metadata, in_namespace, subject)
+    return found
+
+
+def _merged(rules: Iterable[Rule]) -> list[Rule]:
+    """Join what several features ask of the same kind; an order of verbs that stays the same."""
+    verbs_of: dict[tuple[str, str], dict[str, None]] = {}
+    for rule in rules:
+        for resource in rule.resources:
+            verbs_of.setdefault((rule.group, resource), {}).update(dict.fromkeys(rule.verbs))
+    resources_of: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    order = ("get", "list", "watch", "create", "update", "patch", "delete")
+    for (group, resource), verbs in verbs_of.items():
+        key = group, tuple(sorted(verbs, key=order.index))
+        resources_of.setdefault(key, []).append(resource)
+    return [Rule(group, tuple(names), verbs) for (group, verbs), names in resources_of.items()]
+
+
+def _granted(
+    kind: str, metadata: dict[str, str], rules: Iterable[Rule], subject: dict[str, str]
+) -> list[dict[str, Any]]:
+    labelled = {**metadata, "labels": dict(_LABELS)}
+    group = "rbac.authorization.k8s.io"
+    role = {
+        "apiVersion": f"{group}/v1",
+        "kind": kind,
+        "metadata": labelled,
+        "rules": [rule.as_manifest() for rule in rules],
+    }
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": f"{kind}Binding",
+        "metadata": labelled,
+        "roleRef": {"apiGroup": group, "kind": kind, "name": metadata["name"]},
+        "subjects": [subject],
+    }
+    return [role, binding]
