@@ -5,12 +5,14 @@ newer: between the two a device must not be given away a second time. Words are 
 (its ``dynamicresources`` plugin, 1.36).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpu_spawner.core.errors import ClusterError
+from gpu_spawner.core.placement.extended_resources import EXTENDED_CLAIM
 from gpu_spawner.sim.client import KubeClient
+from gpu_spawner.sim.extended_claim import ExtendedClaim
 from gpu_spawner.sim.informer import ObjectKey, key_of
 from gpu_spawner.sim.pod_claims import (
     ALLOCATED_FINALIZER,
@@ -24,13 +26,21 @@ from gpu_spawner.sim.pod_claims import (
 )
 from gpu_spawner.sim.times import now_utc, time_text
 
-__all__ = ["ClaimBinding"]
+__all__ = ["ClaimBinding", "Written"]
 
 Obj = dict[str, Any]
 Allocations = Mapping[str, Mapping[str, Any]]
-Given = list[tuple[ObjectKey, bool]]
-"""Claims that were written, and whether they were allocated or only reserved."""
 
+
+class Written(NamedTuple):
+    """A claim that was written, and what was done besides reserving it."""
+
+    key: ObjectKey
+    is_allocated: bool
+    is_made: bool = False
+
+
+_EXTENDED_STATUS = "extendedResourceClaimStatus"
 # How often client-go tries a write again that met a newer version (retry.DefaultRetry).
 _ATTEMPTS = 5
 
@@ -83,13 +93,19 @@ class ClaimBinding:
                 return complaint
         return ""
 
-    async def bind(self, pod: Mapping[str, Any], allocations: Allocations) -> Given:
+    async def bind(
+        self,
+        pod: Mapping[str, Any],
+        allocations: Allocations,
+        extended: ExtendedClaim | None = None,
+    ) -> list[Written]:
         """Give a pod the devices decided for it, and reserve what it shares; all or nothing.
 
         Args:
             pod: as last seen.
             allocations: the ``status.allocation`` of each claim that has none yet, by the name
                 the pod has for the claim.
+            extended: the claim to make for the pod's extended resources, if any is to be made.
 
         Returns:
             What :meth:`take_back` needs to undo it.
@@ -97,7 +113,7 @@ class ClaimBinding:
         Raises:
             ClusterError: somebody was faster; what was written is taken back.
         """
-        given: Given = []
+        given: list[Written] = []
         try:
             for entry in pod["spec"].get("resourceClaims") or ():
                 name = claim_name(pod, entry)
@@ -106,23 +122,52 @@ class ClaimBinding:
                 if name is None or (claim is not None and is_reserved_for(claim, pod)):
                     continue
                 allocation = allocations.get(entry["name"])
-                given.append((key, allocation is not None))
+                given.append(Written(key, allocation is not None))
                 await self._give(key, pod, allocation)
+            if extended is not None:
+                await self._make(extended, pod, allocations[EXTENDED_CLAIM], given)
         except ClusterError:
             await self.take_back(pod, given)
             raise
         return given
 
-    async def take_back(self, pod: Mapping[str, Any], given: Given) -> None:
+    async def take_back(self, pod: Mapping[str, Any], given: Sequence[Written]) -> None:
         """Undo what :meth:`bind` wrote."""
-        for key, was_allocated in given:
+        for key, frees, is_made in given:
             try:
-                await self._write(key, partial(_without, pod=pod, frees=was_allocated))
+                await self._write(key, partial(_without, pod=pod, frees=frees))
+                if is_made:
+                    # Its finalizer keeps it until the claim controller has seen to it.
+                    await self._client.delete(claims_path(*key))
             except ClusterError as error:
                 # 404: with the claim, everything is undone. Otherwise the claim controller finds
                 # out when the pod is gone.
                 if error.status not in (404, 409):
                     raise
+
+    async def _make(
+        self,
+        extended: ExtendedClaim,
+        pod: Mapping[str, Any],
+        allocation: Mapping[str, Any],
+        given: list[Written],
+    ) -> None:
+        """Make the claim for extended resources, and note on the pod who uses what of it."""
+        metadata = pod["metadata"]
+        claim = await self._client.create(
+            claims_path(metadata["namespace"]), extended.manifest(pod)
+        )
+        self.on_event("ADDED", claim)
+        key = key_of(claim)
+        given.append(Written(key, is_allocated=True, is_made=True))
+        await self._give(key, pod, allocation)
+        noted = {
+            "resourceClaimName": claim["metadata"]["name"],
+            "requestMappings": list(extended.mappings),
+        }
+        body = {"metadata": {"uid": metadata["uid"]}, "status": {_EXTENDED_STATUS: noted}}
+        path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/status"
+        await self._client.patch(path, body, strategic=True)
 
     async def _give(
         self, key: ObjectKey, pod: Mapping[str, Any], allocation: Mapping[str, Any] | None

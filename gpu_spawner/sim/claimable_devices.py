@@ -14,11 +14,12 @@ from typing import Any, Final
 from gpu_spawner.sim.fleet_gpu import Gpu
 from gpu_spawner.sim.made_up_ids import gpu_id, made_up_id
 from gpu_spawner.sim.mig import (
+    COMPUTE_SLICES,
     MEMORY_SLICES,
+    MULTIPROCESSORS_PER_SLICE,
     MigPlacement,
     cut,
     mig_memory_mib,
-    multiprocessors,
     placements,
 )
 
@@ -205,27 +206,25 @@ def _common_attributes(gpu: Gpu, number: int) -> Obj:
 
 
 def _instance_capacity(place: MigPlacement) -> dict[str, str]:
-    return {
-        "multiprocessors": str(multiprocessors(place.profile)),
-        "copyEngines": str(place.compute),
-        "decoders": str(place.compute),
-        "encoders": "0",
-        "jpegEngines": str(place.compute),
-        # The one optical flow accelerator goes with the whole GPU.
-        "ofaEngines": str(int(place.size == MEMORY_SLICES)),
-        "memory": _quantity_mib(mig_memory_mib(place.profile)),
-    }
+    # The one optical flow accelerator goes with the whole GPU.
+    engines = _engines(place.compute, flow_accelerators=int(place.size == MEMORY_SLICES))
+    return {**engines, "memory": _quantity_mib(mig_memory_mib(place.profile))}
 
 
 def _whole_capacity(gpu: Gpu) -> dict[str, str]:
-    """Return the most of everything that any instance has, and all of the memory."""
-    most: dict[str, str] = {}
-    for profile in gpu.mig_profiles:
-        for place in placements(profile, gpu.memory_mib):
-            for key, value in _instance_capacity(place).items():
-                if key != "memory":
-                    most[key] = str(max(int(value), int(most.get(key, "0"))))
-    return {**most, "memory": _quantity_mib(gpu.memory_mib)}
+    engines = _engines(COMPUTE_SLICES, flow_accelerators=1)
+    return {**engines, "memory": _quantity_mib(gpu.memory_mib)}
+
+
+def _engines(compute: int, *, flow_accelerators: int) -> dict[str, str]:
+    return {
+        "multiprocessors": str(compute * MULTIPROCESSORS_PER_SLICE),
+        "copyEngines": str(compute),
+        "decoders": str(compute),
+        "encoders": "0",
+        "jpegEngines": str(compute),
+        "ofaEngines": str(flow_accelerators),
+    }
 
 
 def _counters(capacity: Mapping[str, str], slices: range) -> Obj:

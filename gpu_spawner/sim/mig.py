@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 __all__ = [
+    "COMPUTE_SLICES",
     "MEMORY_SLICES",
+    "MULTIPROCESSORS_PER_SLICE",
     "MigPlacement",
     "cut",
     "mig_memory_mib",
@@ -19,7 +21,7 @@ __all__ = [
 ]
 
 MEMORY_SLICES: Final = 8
-_COMPUTE_SLICES: Final = 7
+COMPUTE_SLICES: Final = 7
 
 # Where an instance may begin, by its compute slices and the memory slices it takes.
 _STARTS: Final = {
@@ -32,7 +34,7 @@ _STARTS: Final = {
 }
 _PROFILE_IDS: Final = {(1, 1): 19, (1, 2): 15, (2, 2): 14, (3, 4): 9, (4, 4): 5, (7, 8): 0}
 # A compute slice has 14 to 18 multiprocessors, depending on the GPU (A100: 14).
-_MULTIPROCESSORS_PER_SLICE: Final = 14
+MULTIPROCESSORS_PER_SLICE: Final = 14
 _PROFILE: Final = re.compile(r"([1-7])g\.(\d+)gb")
 
 
@@ -92,7 +94,7 @@ def cut(
                 for gpu in made
                 for place in places
                 if all(_can_be_beside(place, other) for other in gpu)
-                and sum(other.compute for other in gpu) + place.compute <= _COMPUTE_SLICES
+                and sum(other.compute for other in gpu) + place.compute <= COMPUTE_SLICES
             )
             found = next(fitting, None)
             if found is None:
@@ -115,7 +117,7 @@ def mig_memory_mib(profile: str) -> int:
 
 def multiprocessors(profile: str) -> int:
     """Return about how many multiprocessors an instance has."""
-    return _parts(profile)[0] * _MULTIPROCESSORS_PER_SLICE
+    return _parts(profile)[0] * MULTIPROCESSORS_PER_SLICE
 
 
 def _parts(profile: str) -> tuple[int, int]:

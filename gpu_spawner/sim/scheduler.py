@@ -15,12 +15,15 @@ import msgspec
 
 from gpu_spawner.core.cluster.decoding import decode_watch_event
 from gpu_spawner.core.cluster.objects import node_from_api, pod_from_api, to_json
+from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.cluster.state import KINDS, ClusterState
 from gpu_spawner.core.errors import ClusterError, ConfigError
+from gpu_spawner.core.placement.extended_resources import EXTENDED_CLAIM
 from gpu_spawner.core.placement.pod_request import PodRequest, request_from_pod
 from gpu_spawner.core.placement.scheduling import Placed, schedule
 from gpu_spawner.sim.claim_binding import ClaimBinding
 from gpu_spawner.sim.client import KubeClient
+from gpu_spawner.sim.extended_claim import extended_claim_of
 from gpu_spawner.sim.informer import Informer
 from gpu_spawner.sim.pod_claims import CLAIMS
 from gpu_spawner.sim.recorder import EventRecorder, pod_reference
@@ -152,18 +155,21 @@ class Scheduler:
             waiting = self._waiting.get(uid)
             if waiting is None or self._claims.obstacle(waiting.manifest):
                 continue
-            outcome = schedule(self._state.snapshot(None), waiting.request)
+            snapshot = self._state.snapshot(None)
+            outcome = schedule(snapshot, waiting.request)
             try:
                 if isinstance(outcome, Placed):
-                    await self._bind(waiting, outcome)
+                    await self._bind(waiting, outcome, snapshot)
                 elif outcome.message != waiting.reported:
                     await self._refuse(waiting, outcome.message)
             except ClusterError as error:
                 await self._cope(waiting, error)
 
-    async def _bind(self, waiting: _WaitingPod, placed: Placed) -> None:
-        node = placed.node
-        given = await self._claims.bind(waiting.manifest, placed.claims)
+    async def _bind(self, waiting: _WaitingPod, placed: Placed, snapshot: Snapshot) -> None:
+        node, extended = placed.node, None
+        if EXTENDED_CLAIM in placed.claims:
+            extended = extended_claim_of(waiting.request, snapshot, node)
+        given = await self._claims.bind(waiting.manifest, placed.claims, extended)
         metadata = waiting.manifest["metadata"]
         namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
         binding = {

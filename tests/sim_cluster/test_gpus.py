@@ -51,9 +51,12 @@ def test_a_slice_is_a_mig_device_with_its_own_memory() -> None:
 
 def test_only_extended_resources_are_devices() -> None:
     limits = {"cpu": "2", "memory": "1Gi", "nvidia.com/gpu": "2", "example.com/fpga": "1"}
-    container = {"resources": {"limits": limits}}
-    assert device_requests(container) == {"nvidia.com/gpu": 2, "example.com/fpga": 1}
-    assert device_requests({}) == {}
+    container = {"name": "c", "resources": {"limits": limits}}
+    assert device_requests(container, {}) == {"nvidia.com/gpu": 2, "example.com/fpga": 1}
+    assert device_requests({"name": "c"}, {}) == {}
+    mapping = {"containerName": "c", "resourceName": "nvidia.com/gpu", "requestName": "r"}
+    pod = {"status": {"extendedResourceClaimStatus": {"requestMappings": [mapping]}}}
+    assert device_requests(container, pod) == {"example.com/fpga": 1}
 
 
 def test_a_pod_without_devices_sees_none() -> None:

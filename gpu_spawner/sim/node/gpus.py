@@ -57,10 +57,23 @@ class DevicesUnavailableError(Exception):
         )
 
 
-def device_requests(container: Mapping[str, Any]) -> dict[str, int]:
-    """Return the devices a container asks for, by extended resource."""
+def device_requests(container: Mapping[str, Any], pod: Mapping[str, Any]) -> dict[str, int]:
+    """Return the devices a container of a pod asks of device plugins, by extended resource.
+
+    What the scheduler has claimed for it is none of a device plugin's business.
+    """
     limits = (container.get("resources") or {}).get("limits") or {}
-    return {name: parse_count(amount) for name, amount in limits.items() if "/" in name}
+    special = (pod.get("status") or {}).get("extendedResourceClaimStatus") or {}
+    claimed = {
+        mapping["resourceName"]
+        for mapping in special.get("requestMappings") or ()
+        if mapping["containerName"] == container["name"]
+    }
+    return {
+        name: parse_count(amount)
+        for name, amount in limits.items()
+        if "/" in name and name not in claimed
+    }
 
 
 class NodeDevices:

@@ -197,7 +197,9 @@ class PodWorker:
             if worker.has_ended:
                 continue
             try:
-                devices.allocate(context.uid, worker.record.name, device_requests(worker.spec))
+                devices.allocate(
+                    context.uid, worker.record.name, device_requests(worker.spec, context.pod)
+                )
             except DevicesUnavailableError:
                 devices.release(context.uid)
                 raise
