@@ -57,6 +57,8 @@ class NodePool:
         candidates: the devices of the slices that reach the node, in order.
         counters: what the devices share, by counter set and counter, in billionths.
         bystanders: devices that take counters and cannot be used from the node.
+        waits_for_conditions: whether a device must be attached before a pod can be bound; such
+            pools come last.
         places: the position of each device among candidates and bystanders, by name.
         kinds: what the pool looks like to requests, kept by ``plan``.
     """
@@ -68,6 +70,7 @@ class NodePool:
     candidates: tuple[Candidate, ...] = ()
     counters: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     bystanders: tuple[Device, ...] = ()
+    waits_for_conditions: bool = field(init=False)
     places: Mapping[str, int] = field(init=False)
     kinds: dict[Any, int] = field(default_factory=dict, init=False)
 
@@ -77,11 +80,9 @@ class NodePool:
             *[device.name for device in self.bystanders],
         ]
         self.places = {name: place for place, name in enumerate(names)}
-
-    @property
-    def waits_for_conditions(self) -> bool:
-        """Whether a device must be attached before a pod can be bound; such pools come last."""
-        return any(found.device.binding_conditions for found in self.candidates)
+        self.waits_for_conditions = any(
+            found.device.binding_conditions for found in self.candidates
+        )
 
 
 def node_pools(
@@ -94,11 +95,14 @@ def node_pools(
         states: the pools that may concern it.
         rules: what taints devices besides their drivers, in any order.
     """
-    pools = [
-        pool for state in states if (pool := _pool(node, _tainted(state.source, rules))) is not None
-    ]
-    pools.sort(key=_order)
-    return tuple(pools)
+    found = []
+    for state in states:
+        pool = _pool(node, _tainted(state.source, rules) if rules else state.source)
+        if pool is not None:
+            found.append(pool)
+    if len(found) > 1:
+        found.sort(key=_order)
+    return tuple(found)
 
 
 def facts_of(candidate: Candidate) -> DeviceFacts:

@@ -300,9 +300,11 @@ def _same_names(pools: tuple[NodePool, ...]) -> tuple[int, ...]:
 
 def _holds(pools: tuple[NodePool, ...], states: Iterable[PoolState]) -> tuple[object, ...]:
     """Return what is held of pools, told apart by the places of devices and not by their names."""
-    by_key = {state.key: state.holds for state in states if state.holds}
+    by_key = {state.source.key: state.holds for state in states if state.holds}
+    if not by_key:
+        return ()
     held: list[object] = []
-    for pool in pools if by_key else ():
+    for pool in pools:
         holds = by_key.get(pool.key)
         if holds:
             held.append(

@@ -30,6 +30,9 @@ MAX_CONSUMERS: Final = 256
 """How many pods may use one claim."""
 
 
+_NONE: Final[frozenset[str]] = frozenset()
+
+
 class PodClaims:
     """The claims of one request in a cluster whose classes do not change; kept while they do not.
 
@@ -80,6 +83,8 @@ class PodClaims:
 
     def delegated(self, node: Node) -> frozenset[str]:
         """Return the extended resources that this node gives as devices."""
+        if not self.by_resource:
+            return _NONE
         return frozenset([name for name in self.by_resource if not node.allocatable.amount(name)])
 
     def request_without(self, delegated: frozenset[str]) -> PodRequest:
