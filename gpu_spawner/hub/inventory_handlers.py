@@ -109,6 +109,8 @@ def _summary(document: dict[str, Any]) -> list[dict[str, Any]]:
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for node in document["nodes"] or ():
         for device in node["devices"]:
+            if device["is_up_to"]:
+                continue  # slices that are alternatives to each other do not add up
             flavor = ", ".join(node["flavors"]) or "other nodes"
             row = rows.setdefault(
                 (flavor, device["resource"]),

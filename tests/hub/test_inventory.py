@@ -50,7 +50,8 @@ class TestJson:
         nodes = inventory(hub)
         assert set(nodes) == {"h100-1", "h100-2"}
         (device,) = nodes["h100-1"]["devices"]
-        assert device == {"resource": "nvidia.com/gpu", "total": 2, "used": 2, "free": 0}
+        expected = {"resource": "nvidia.com/gpu", "total": 2, "used": 2, "free": 0}
+        assert device == {**expected, "is_up_to": False}
         (holder,) = nodes["h100-1"]["holders"]
         assert holder["user"] == server
         assert holder["profile"] == "gpus"

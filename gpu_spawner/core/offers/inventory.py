@@ -4,13 +4,15 @@ For admins. Offers answer "can I start"; this answers "where are they all". It i
 a snapshot: nothing is estimated, and what is unknown stays unknown.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from gpu_spawner.core.catalog.flavors import Flavor
 from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.catalog.products import PRODUCT_LABEL, parse_product
+from gpu_spawner.core.cluster.device_objects import Device
 from gpu_spawner.core.cluster.objects import Node, Pod
 from gpu_spawner.core.cluster.snapshot import NodeState, Snapshot
 from gpu_spawner.core.offers.image_places import ImagePlaces
@@ -37,15 +39,19 @@ class Stock:
     """One kind of device on one node.
 
     Attributes:
-        resource: the extended resource, such as ``nvidia.com/gpu``.
+        resource: the extended resource, such as ``nvidia.com/gpu``; of devices for claims their
+            product and, of a slice, its profile.
         total: how many the node offers.
-        used: how many its pods asked for; None while pods are unknown. More than ``total`` where
-            devices failed under running pods.
+        used: how many its pods asked for, or claims hold; None while that is unknown. More than
+            ``total`` where devices failed under running pods.
+        is_up_to: whether ``total`` is what the node can be cut into at most, instead of other
+            slices.
     """
 
     resource: str
     total: int
     used: int | None
+    is_up_to: bool = False
 
     @property
     def free(self) -> int | None:
@@ -131,13 +137,10 @@ def take_inventory(snapshot: Snapshot, catalog: Catalog) -> Inventory:
         flavor.resource.partition("/")[0] for flavor in catalog.flavors.values()
     }
     places = ImagePlaces({name: image.reference for name, image in catalog.images.items()})
-    is_counted = snapshot.pods is not None
+    reading = _Reading(snapshot, catalog, places, domains, _claimed_by_pod(snapshot))
     nodes = None
     if snapshot.nodes is not None:
-        found = [
-            _node(state, catalog, places, domains, is_counted=is_counted)
-            for _, state in sorted(snapshot.nodes.items())
-        ]
+        found = [_node(state, reading) for _, state in sorted(snapshot.nodes.items())]
         nodes = tuple(node for node in found if node.stocks or node.flavors)
     return Inventory(
         nodes=nodes,
@@ -147,15 +150,20 @@ def take_inventory(snapshot: Snapshot, catalog: Catalog) -> Inventory:
     )
 
 
-def _node(
-    state: NodeState,
-    catalog: Catalog,
-    places: ImagePlaces,
-    domains: frozenset[str],
-    *,
-    is_counted: bool,
-) -> NodeInventory:
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What every node is read with; ``claimed`` is by the uid of the pod."""
+
+    snapshot: Snapshot
+    catalog: Catalog
+    places: ImagePlaces
+    domains: frozenset[str]
+    claimed: Mapping[str, Mapping[str, int]]
+
+
+def _node(state: NodeState, reading: _Reading) -> NodeInventory:
     node = state.node
+    is_counted = reading.snapshot.pods is not None
     stocks = [
         Stock(
             resource=name,
@@ -163,8 +171,9 @@ def _node(
             used=state.used.amount(name) if is_counted else None,
         )
         for name in sorted({*node.allocatable, *state.used})
-        if _is_device(name, domains)
+        if _is_device(name, reading.domains)
     ]
+    # What a pod asked for under the name of a resource that claims stand behind is told by them.
     holders = [
         Holder(
             namespace=pod.namespace,
@@ -172,7 +181,9 @@ def _node(
             username=pod.username,
             servername=pod.servername,
             profile=pod.labels.get(_PROFILE_LABEL, ""),
-            devices=_devices(pod, domains),
+            devices=tuple(
+                sorted({**_plugged(pod, node, reading), **reading.claimed.get(pod.uid, {})}.items())
+            ),
             since=pod.created,
             is_terminating=pod.is_terminating,
         )
@@ -181,14 +192,73 @@ def _node(
     return NodeInventory(
         name=node.name,
         flavors=tuple(
-            name for name, flavor in catalog.flavors.items() if _has_labels_of(node, flavor)
+            name for name, flavor in reading.catalog.flavors.items() if _has_labels_of(node, flavor)
         ),
         is_ready=node.is_ready,
         is_cordoned=node.is_cordoned,
-        stocks=tuple(stock for stock in stocks if stock.total or stock.used),
+        stocks=(
+            *(one for one in stocks if node.allocatable.amount(one.resource)),
+            *_claimable(node.name, reading.snapshot),
+        ),
         holders=tuple(holder for holder in holders if holder.devices),
-        images=tuple(sorted(places.held(node).images)),
+        images=tuple(sorted(reading.places.held(node).images)),
     )
+
+
+def _plugged(pod: Pod, node: Node, reading: _Reading) -> dict[str, int]:
+    """Return what a pod has of a device plugin's resources."""
+    asked = dict(_devices(pod, reading.domains))
+    return {name: n for name, n in asked.items() if node.allocatable.amount(name)}
+
+
+def _claimable(node_name: str, snapshot: Snapshot) -> Iterator[Stock]:
+    """Yield the devices of a node that are had by claims, kind by kind."""
+    total: Counter[str] = Counter()
+    used: Counter[str] = Counter()
+    cut: set[str] = set()
+    for key in snapshot.pools.by_node.get(node_name, ()):
+        pool = snapshot.pools.pools[key]
+        newest = max((found.generation for found in pool.source.slices), default=0)
+        for found in pool.source.slices:
+            for device in found.devices if found.generation == newest else ():
+                label = _label(device)
+                total[label] += 1
+                used[label] += device.name in pool.holds
+                if device.consumes:
+                    cut.add(label)
+    is_counted = snapshot.claims is not None
+    for label in sorted(total):
+        yield Stock(
+            resource=label,
+            total=total[label],
+            used=used[label] if is_counted else None,
+            is_up_to=label in cut,
+        )
+
+
+def _claimed_by_pod(snapshot: Snapshot) -> dict[str, dict[str, int]]:
+    """Return the devices that claims hold for pods, by the pod's uid."""
+    found: dict[str, Counter[str]] = {}
+    for claim in (snapshot.claims or {}).values():
+        for result in claim.allocation.results if claim.allocation is not None else ():
+            pool = snapshot.pools.pools.get((result.driver, result.pool))
+            slices = pool.source.slices if pool is not None else ()
+            devices = (one for each in slices for one in each.devices if one.name == result.device)
+            label = next((_label(device) for device in devices), result.driver)
+            for uid in claim.reserved_for:
+                found.setdefault(uid, Counter())[label] += 1
+    return {uid: dict(counts) for uid, counts in found.items()}
+
+
+def _label(device: Device) -> str:
+    """Name a kind of device as people do: by its product, and by its profile where it is a slice.
+
+    Drivers choose what they publish; without these two attributes it is the device's own name.
+    """
+    facts = {name.rpartition("/")[2]: value for name, value in device.attributes}
+    texts = [facts.get("productName"), facts.get("profile") or facts.get("partitionProfile")]
+    known = [text for text in texts if isinstance(text, str)]
+    return " ".join(known)[:80] or device.name
 
 
 def _waiting(pods: Iterable[Pod], domains: frozenset[str]) -> tuple[WaitingPod, ...]:
