@@ -26,6 +26,7 @@ from gpu_spawner.core.offers.availability import (
 from gpu_spawner.core.offers.image_places import ImagePlaces
 from gpu_spawner.core.offers.pools import Pool, Pools
 from gpu_spawner.core.offers.sentences import Situation, Spread, explain
+from gpu_spawner.core.offers.way_nodes import WayNodes
 from gpu_spawner.core.offers.ways import Way, Ways, WaySeats
 from gpu_spawner.core.preload.durations import PullTimes
 from gpu_spawner.core.preload.readiness import Readiness
@@ -78,6 +79,7 @@ class OfferBoard:
         )
         self._pools = Pools(self._places)
         self._ways = Ways(catalog, self._site, self._pools)
+        self._nodes = WayNodes(self._ways)
         self._lines: dict[object, tuple[_Line, ...]] = {}
         self._spreads: dict[tuple[int, str], tuple[object, Spread]] = {}
         for profile in catalog.profiles:
@@ -197,7 +199,7 @@ class OfferBoard:
         self, name: str, ways: tuple[Way, ...], flavors: tuple[str, ...]
     ) -> ImageReadiness:
         image = self._catalog.images[name]
-        places = self._ways.places(name, ways)
+        places = self._nodes.places(name, ways)
         return ImageReadiness(
             ready_nodes=places.holding,
             fitting_nodes=places.fitting,
@@ -211,7 +213,7 @@ class OfferBoard:
         facts = self._facts(line.selection, ways)
         is_stuck = seats.free == 0 or seats.total == 0
         barred = (
-            {name: why for way in ways for name, why in self._ways.barred(way).items()}
+            {name: why for way in ways for name, why in self._nodes.barred(way).items()}
             if is_stuck
             else {}
         )
@@ -226,7 +228,7 @@ class OfferBoard:
             spread=self._spread(ways) if facts and is_stuck else None,
             usable_nodes=sum(way.pool.row_count for way in ways),
             barred=barred,
-            short=self._ways.short(ways, is_empty=seats.total == 0) if is_stuck else (),
+            short=self._nodes.short(ways, is_empty=seats.total == 0) if is_stuck else (),
         )
 
     def _facts(self, selection: Selection, ways: Sequence[Way]) -> ShareFacts | None:
@@ -241,7 +243,7 @@ class OfferBoard:
         found = []
         for way in ways:
             if self._ways.is_beyond_columns(way):
-                found.append(Spread.of(self._ways.units_by_node(way)))
+                found.append(Spread.of(self._nodes.units_by_node(way)))
                 continue
             for resource in way.fragment.devices:
                 key = (id(way.pool), resource)

@@ -4,7 +4,7 @@ A way is one pod. Where one is unknown, and another has seats, the others are wh
 least; where nothing of a way exists in the cluster, it says nothing.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -16,12 +16,11 @@ from gpu_spawner.core.catalog.model import Catalog, Selection
 from gpu_spawner.core.catalog.site_pod import SitePod, request_of
 from gpu_spawner.core.cluster.selectors import NodeSelectorTerm, Requirement
 from gpu_spawner.core.cluster.snapshot import Snapshot
-from gpu_spawner.core.offers.pools import Fitting, Pool, Pools, rows_with
-from gpu_spawner.core.placement.fitting import Rejection
+from gpu_spawner.core.offers.pools import Fitting, Pool, Pools
 from gpu_spawner.core.placement.seats import PodRequest, SeatIndex, Seats
 from gpu_spawner.core.resources import PODS, ResourceVector
 
-__all__ = ["Places", "Way", "WaySeats", "Ways"]
+__all__ = ["Way", "WaySeats", "Ways", "needs_of"]
 
 _NOTHING_READ: Final = Snapshot()
 _DEVICE_KINDS: Final = ("slices", "device_classes", "taint_rules", "pools")
@@ -57,14 +56,6 @@ class WaySeats(NamedTuple):
     is_least: bool = False
 
 
-class Places(NamedTuple):
-    """How many nodes have room, how many of them an image, how many of the others a full list."""
-
-    fitting: int
-    holding: int
-    unsure: int
-
-
 class Ways:
     """The ways of a catalog's selections, counted over a cluster that changes."""
 
@@ -78,7 +69,7 @@ class Ways:
         self._indexes: dict[tuple[PodRequest, ...], SeatIndex] = {}
         self._fittings: dict[tuple[int, PodRequest], Fitting] = {}
         self._unit_requests: dict[Selection, PodRequest] = {}
-        self._rows: dict[int, tuple[Seats, tuple[int, int], frozenset[int]]] = {}
+        self._reached: dict[int, tuple[int, frozenset[str]]] = {}
         self._seats: dict[int, tuple[Snapshot, object, Seats]] = {}
 
     def update(self, snapshot: Snapshot) -> None:
@@ -86,6 +77,11 @@ class Ways:
         before, self._snapshot = self._snapshot, snapshot
         if not all(getattr(before, kind) is getattr(snapshot, kind) for kind in _DEVICE_KINDS):
             self._device_version += 1
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The cluster that is counted."""
+        return self._snapshot
 
     def version(self, ways: Sequence[Way]) -> int:
         """Return a number that is the same as long as no device has changed, nor who holds it."""
@@ -105,7 +101,7 @@ class Ways:
         index = self._index((request,))
         fitting = self._fittings.get((id(pool), request))
         if fitting is None:
-            fitting = self._fittings[id(pool), request] = Fitting(pool, _needs_of(request))
+            fitting = self._fittings[id(pool), request] = Fitting(pool, needs_of(request))
         return Way(
             fragment=fragment,
             pool=pool,
@@ -116,12 +112,12 @@ class Ways:
     def _index(self, requests: tuple[PodRequest, ...]) -> SeatIndex:
         index = self._indexes.get(requests)
         if index is None:
-            index = self._indexes[requests] = SeatIndex(requests[0])
+            index = self._indexes[requests] = SeatIndex(requests)
         return index
 
     def count(self, way: Way) -> Seats:
         """Count the seats of one pod; nothing can have changed them while its pool is the same."""
-        return self._counted(way.index, way.index.request, way.pool)
+        return self._counted(way.index, (way,))
 
     def count_units(self, way: Way) -> Seats | None:
         """Count single shares: seats of a pod that asks for one of them and for nothing else.
@@ -130,14 +126,13 @@ class Ways:
         """
         if not self.is_beyond_columns(way):
             return None
-        request = self._unit_requests.get(way.fragment.selection)
-        if request is None:
-            request = self._unit_requests[way.fragment.selection] = self._unit_request(way)
-        return self._counted(self._index((request,)), request, way.pool)
+        return self._counted(self._index((self._unit_request(way),)), (way,))
 
     def is_beyond_columns(self, way: Way) -> bool:
         """Tell whether more than the nodes' amounts decides about the devices of a pod."""
-        request = way.index.request
+        return self._asks_for_devices(way.index.request)
+
+    def _asks_for_devices(self, request: PodRequest) -> bool:
         return bool(
             request.claims
             or request.fraction is not None
@@ -145,6 +140,12 @@ class Ways:
         )
 
     def _unit_request(self, way: Way) -> PodRequest:
+        request = self._unit_requests.get(way.fragment.selection)
+        if request is None:
+            request = self._unit_requests[way.fragment.selection] = self._make_unit_request(way)
+        return request
+
+    def _make_unit_request(self, way: Way) -> PodRequest:
         selection = way.fragment.selection
         one = replace(selection, count=1)
         found = [
@@ -162,81 +163,36 @@ class Ways:
             claims=tuple(claim for claim in request.claims if claim.name == CLAIM_NAME),
         )
 
-    def _counted(self, index: SeatIndex, request: PodRequest, pool: Pool) -> Seats:
-        seen = pool.version
+    def _counted(self, index: SeatIndex, ways: Sequence[Way]) -> Seats:
+        seen = [way.pool.version for way in ways]
         known = self._seats.get(id(index))
-        if known is not None and (
-            known[0] is self._snapshot or self._may_keep(request, known, seen)
-        ):
+        if known is not None and (known[0] is self._snapshot or self._may_keep(index, known, seen)):
             return known[2]
         seats = index.update(self._snapshot)
         self._seats[id(index)] = (self._snapshot, seen, seats)
         return seats
 
     def _may_keep(
-        self, request: PodRequest, known: tuple[Snapshot, object, Seats], seen: object
+        self, index: SeatIndex, known: tuple[Snapshot, object, Seats], seen: object
     ) -> bool:
         return (
             known[1] == seen
             and known[2].unknown is None
             and self._pools.is_local
-            and not request.anti_affinity
-            and not request.claims
-            and request.fraction is None
-            and self._snapshot.claimable.isdisjoint(request.requests)
+            and not any(
+                request.anti_affinity or self._asks_for_devices(request)
+                for request in index.requests
+            )
         )
-
-    def rows_with_room(self, way: Way) -> Collection[int]:
-        """Return the rows of the pool where one such pod would start now."""
-        way.fitting.refresh()
-        if not self.is_beyond_columns(way):
-            return way.fitting.rows
-        seats = self.count(way)
-        known = self._rows.get(id(way.fitting))
-        if known is not None and known[0] is seats and known[1] == way.pool.version:
-            return known[2]
-        names = way.pool.node_names()
-        has_devices = self._has_devices(way)
-        rows = frozenset(
-            row
-            for row in range(len(names))
-            if has_devices(names[row])
-            and names[row] in seats.nodes
-            and seats.nodes[names[row]].free
-        )
-        self._rows[id(way.fitting)] = (seats, way.pool.version, rows)
-        return rows
-
-    def _has_devices(self, way: Way) -> Callable[[str], bool]:
-        """Return a quick test for nodes that cannot have the devices of a claim."""
-        pools = self._snapshot.pools
-        if not way.index.request.claims or pools.wide:
-            return lambda _name: True
-        return pools.by_node.__contains__
-
-    def barred(self, way: Way) -> dict[str, tuple[Rejection, ...]]:
-        """Return the nodes with the hardware that cannot be used, with every reason."""
-        has_devices = self._has_devices(way)
-        return {name: why for name, why in way.pool.barred.items() if has_devices(name)}
-
-    def units_by_node(self, way: Way) -> list[tuple[int, int]]:
-        """Return what is free and what is offered of the shares on each usable node with any."""
-        seats = self.count_units(way)
-        if seats is None:
-            return [pair for resource in way.fragment.devices for pair in way.pool.column(resource)]
-        pairs = []
-        has_devices = self._has_devices(way)
-        for name in way.pool.node_names():
-            if has_devices(name) and name in seats.nodes:
-                found = seats.nodes[name]
-                if found.total:
-                    pairs.append((found.free, found.total))
-        return pairs
 
     def units_together(self, ways: Sequence[Way]) -> WaySeats | None:
         """Count the single shares of all ways; None where columns of the pools tell."""
         if not any(self.is_beyond_columns(way) for way in ways):
             return None
+        if self._may_meet(ways):
+            index = self._index(tuple(self._unit_request(way) for way in ways))
+            seats = self._counted(index, ways)
+            return WaySeats(seats.free, seats.total, seats.unknown)
         found = [self.count_units(way) or self._in_columns(way) for way in ways]
         free = [seats.free for seats in found]
         total = [seats.total for seats in found]
@@ -247,86 +203,59 @@ class Ways:
         )
 
     def _in_columns(self, way: Way) -> WaySeats:
-        pairs = self.units_by_node(way)
+        pairs = [pair for resource in way.fragment.devices for pair in way.pool.column(resource)]
         free = sum([max(free, 0) for free, _ in pairs])
         return WaySeats(free, sum([offered for _, offered in pairs]), None)
-
-    def places(self, image: str, ways: Sequence[Way]) -> Places:
-        """Count the nodes where a pod would start now, and those that have an image."""
-        fitting, holding, unsure = set[str](), set[str](), set[str]()
-        for way in ways:
-            rows = self.rows_with_room(way)
-            holders = way.pool.holders_of(image)
-            if len(ways) == 1:
-                found = holders.intersection(rows)
-                full = way.pool.full_rows.intersection(rows)
-                return Places(len(rows), len(found), len(full - holders))
-            names = way.pool.node_names()  # a node may have room in several ways
-            fitting.update([names[row] for row in rows])
-            holding.update([names[row] for row in holders.intersection(rows)])
-            unsure.update([names[row] for row in way.pool.full_rows.intersection(rows) - holders])
-        return Places(len(fitting), len(holding), len(unsure))
 
     def offered(self, ways: Sequence[Way]) -> Sequence[Way]:
         """Leave out the ways that the cluster does not have, unless it has none of them."""
         if len(ways) == 1:
             return ways
-        return [way for way in ways if self.count(way).total != 0] or ways
-
-    def short(self, ways: Sequence[Way], *, is_empty: bool) -> frozenset[str]:
-        """Return what is too little beside the GPUs, on the node that comes nearest to fitting."""
-        nearest: frozenset[str] | None = None
-        for way in ways:
-            pool, devices = way.pool, way.fragment.devices
-            column_of = pool.offered_of if is_empty else pool.free_of
-            others = [
-                (name, column_of(name), need)
-                for name, need in _needs_of(way.index.request).items()
-                if name not in devices
-            ]
-            if self.is_beyond_columns(way):
-                rows = self._rows_with_units(way, is_empty=is_empty)
-            else:
-                enough = [(column_of(name), need) for name, need in devices.items()]
-                rows = rows_with(pool.row_count, enough)
-            for row in rows:
-                lacking = frozenset([name for name, column, need in others if column[row] < need])
-                if lacking and (nearest is None or len(lacking) < len(nearest)):
-                    nearest = lacking
-        return nearest or frozenset()
-
-    def _rows_with_units(self, way: Way, *, is_empty: bool) -> list[int]:
-        """Return the rows with as many shares as one server wants."""
-        seats = self.count_units(way)
-        if seats is None:
-            return []
-        found = []
-        has_devices = self._has_devices(way)
-        for row, name in enumerate(way.pool.node_names()):
-            if has_devices(name) and name in seats.nodes:
-                node = seats.nodes[name]
-                if (node.total if is_empty else node.free) >= way.fragment.selection.count:
-                    found.append(row)
-        return found
+        return [way for way in ways if self.count(way).total != 0] or ways[:1]
 
     def together(self, ways: Sequence[Way]) -> WaySeats:
         """Count the seats of all ways: no device, CPU or byte is counted twice."""
+        ways = self.offered(ways)
         if len(ways) == 1:
             seats = self.count(ways[0])
             return WaySeats(seats.free, seats.total, seats.unknown)
-        found = [(way, self.count(way)) for way in ways]
-        offered = [(way, seats) for way, seats in found if seats.total != 0] or found[:1]
-        known = [(way, seats) for way, seats in offered if seats.free is not None]
-        unsure = [seats for _, seats in offered if seats.free is None]
+        known = [way for way in ways if self.count(way).free is not None]
+        unsure = [self.count(way) for way in ways if self.count(way).free is None]
         if not known:
             return WaySeats(None, unsure[0].total, unsure[0].unknown)
-        free = sum([seats.free or 0 for _, seats in known])
-        total = sum([seats.total or 0 for _, seats in known])
+        if self._may_meet(known):
+            index = self._index(tuple(way.index.request for way in known))
+            found = [self._counted(index, known)]
+        else:
+            found = [self.count(way) for way in known]
+        free = sum([seats.free or 0 for seats in found])
+        total = sum([seats.total or 0 for seats in found])
         if not unsure:
             return WaySeats(free, total, None)
         if free == 0:
             return WaySeats(None, None, unsure[0].unknown)
         return WaySeats(free, total, unsure[0].unknown, is_least=True)
+
+    def _may_meet(self, ways: Sequence[Way]) -> bool:
+        """Tell whether two ways may use one node; where they cannot, their seats add up."""
+        seen: set[str] = set()
+        for way in ways if len(ways) > 1 else ():
+            names = self._reach(way)
+            if not seen.isdisjoint(names):
+                return True
+            seen |= names
+        return False
+
+    def _reach(self, way: Way) -> frozenset[str]:
+        """Return the nodes that a way may use."""
+        known = self._reached.get(id(way.pool))
+        epoch = way.pool.version[0]
+        if known is None or known[0] != epoch:
+            known = self._reached[id(way.pool)] = epoch, frozenset(way.pool.node_names())
+        pools = self._snapshot.pools
+        if way.index.request.claims and not pools.wide:
+            return known[1].intersection(pools.by_node)
+        return known[1]
 
     def first_free(self, selection: Selection) -> Way:
         """Return the way to serve a selection now: the first with a free seat.
@@ -359,7 +288,7 @@ def _is_offered(seats: Seats) -> bool:
     return seats.total != 0
 
 
-def _needs_of(request: PodRequest) -> dict[str, int]:
+def needs_of(request: PodRequest) -> dict[str, int]:
     """Return what one pod takes of each column of a pool."""
     return {**request.requests.amounts, PODS: 1}
 

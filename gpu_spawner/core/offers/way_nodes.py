@@ -1,0 +1,129 @@
+"""What the nodes of several ways look like: where there is room, where images are, what is short.
+
+The facts behind a sentence; how many seats there are is counted by ``ways``.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, NamedTuple
+
+from gpu_spawner.core.offers.pools import rows_with
+from gpu_spawner.core.offers.ways import Way, Ways, needs_of
+from gpu_spawner.core.placement.fitting import Rejection
+from gpu_spawner.core.placement.seats import Seats
+
+__all__ = ["Places", "WayNodes"]
+
+
+class Places(NamedTuple):
+    """How many nodes have room, how many of them an image, how many of the others a full list."""
+
+    fitting: int
+    holding: int
+    unsure: int
+
+
+class WayNodes:
+    """The nodes of ways that are counted elsewhere."""
+
+    def __init__(self, ways: Ways) -> None:
+        self._ways: Final = ways
+        self._rows: dict[int, tuple[Seats, tuple[int, int], frozenset[int]]] = {}
+
+    def _rows_with_room(self, way: Way) -> Collection[int]:
+        """Return the rows of the pool where one such pod would start now."""
+        way.fitting.refresh()
+        if not self._ways.is_beyond_columns(way):
+            return way.fitting.rows
+        seats = self._ways.count(way)
+        known = self._rows.get(id(way.fitting))
+        if known is not None and known[0] is seats and known[1] == way.pool.version:
+            return known[2]
+        names = way.pool.node_names()
+        has_devices = self._has_devices(way)
+        rows = frozenset(
+            row
+            for row in range(len(names))
+            if has_devices(names[row])
+            and names[row] in seats.nodes
+            and seats.nodes[names[row]].free
+        )
+        self._rows[id(way.fitting)] = (seats, way.pool.version, rows)
+        return rows
+
+    def _has_devices(self, way: Way) -> Callable[[str], bool]:
+        """Return a quick test for nodes that cannot have the devices of a claim."""
+        pools = self._ways.snapshot.pools
+        if not way.index.request.claims or pools.wide:
+            return lambda _name: True
+        return pools.by_node.__contains__
+
+    def barred(self, way: Way) -> dict[str, tuple[Rejection, ...]]:
+        """Return the nodes with the hardware that cannot be used, with every reason."""
+        has_devices = self._has_devices(way)
+        return {name: why for name, why in way.pool.barred.items() if has_devices(name)}
+
+    def units_by_node(self, way: Way) -> list[tuple[int, int]]:
+        """Return what is free and what is offered of the shares on each usable node with any."""
+        seats = self._ways.count_units(way)
+        if seats is None:
+            return [pair for resource in way.fragment.devices for pair in way.pool.column(resource)]
+        pairs = []
+        has_devices = self._has_devices(way)
+        for name in way.pool.node_names():
+            if has_devices(name) and name in seats.nodes:
+                found = seats.nodes[name]
+                if found.total:
+                    pairs.append((found.free, found.total))
+        return pairs
+
+    def places(self, image: str, ways: Sequence[Way]) -> Places:
+        """Count the nodes where a pod would start now, and those that have an image."""
+        fitting, holding, unsure = set[str](), set[str](), set[str]()
+        for way in ways:
+            rows = self._rows_with_room(way)
+            holders = way.pool.holders_of(image)
+            if len(ways) == 1:
+                found = holders.intersection(rows)
+                full = way.pool.full_rows.intersection(rows)
+                return Places(len(rows), len(found), len(full - holders))
+            names = way.pool.node_names()  # a node may have room in several ways
+            fitting.update([names[row] for row in rows])
+            holding.update([names[row] for row in holders.intersection(rows)])
+            unsure.update([names[row] for row in way.pool.full_rows.intersection(rows) - holders])
+        return Places(len(fitting), len(holding), len(unsure))
+
+    def short(self, ways: Sequence[Way], *, is_empty: bool) -> frozenset[str]:
+        """Return what is too little beside the GPUs, on the node that comes nearest to fitting."""
+        nearest: frozenset[str] | None = None
+        for way in ways:
+            pool, devices = way.pool, way.fragment.devices
+            column_of = pool.offered_of if is_empty else pool.free_of
+            others = [
+                (name, column_of(name), need)
+                for name, need in needs_of(way.index.request).items()
+                if name not in devices
+            ]
+            if self._ways.is_beyond_columns(way):
+                rows = self._rows_with_units(way, is_empty=is_empty)
+            else:
+                enough = [(column_of(name), need) for name, need in devices.items()]
+                rows = rows_with(pool.row_count, enough)
+            for row in rows:
+                lacking = frozenset([name for name, column, need in others if column[row] < need])
+                if lacking and (nearest is None or len(lacking) < len(nearest)):
+                    nearest = lacking
+        return nearest or frozenset()
+
+    def _rows_with_units(self, way: Way, *, is_empty: bool) -> list[int]:
+        """Return the rows with as many shares as one server wants."""
+        seats = self._ways.count_units(way)
+        if seats is None:
+            return []
+        found = []
+        has_devices = self._has_devices(way)
+        for row, name in enumerate(way.pool.node_names()):
+            if has_devices(name) and name in seats.nodes:
+                node = seats.nodes[name]
+                if (node.total if is_empty else node.free) >= way.fragment.selection.count:
+                    found.append(row)
+        return found
