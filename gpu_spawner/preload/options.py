@@ -24,6 +24,7 @@ class PreloadOptions:
         extra_images: further references, with the profiles to whose nodes they go; none for all.
         pace_seconds: between two plans at least.
         resync_seconds: between two plans at most.
+        forbidden_seconds: until a missing right is looked for again.
     """
 
     policy: Policy = field(default_factory=Policy)
@@ -34,3 +35,4 @@ class PreloadOptions:
     pull_bytes_per_second: float = 100_000_000.0
     pace_seconds: float = 2.0
     resync_seconds: float = 300.0
+    forbidden_seconds: float = 60.0

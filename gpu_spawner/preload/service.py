@@ -124,7 +124,7 @@ class Preloader:
                 client,
                 self._following,
                 on_change=self._wake.set,
-                settings=ReflectorSettings(),
+                settings=ReflectorSettings(forbidden_retry_seconds=self._options.forbidden_seconds),
                 log=self._log,
                 clocks=self._clocks,
             )
@@ -165,7 +165,9 @@ class Preloader:
             self.rounds += 1
             if plan is not None and not self._options.policy.is_on and plan.is_empty:
                 return
-            if plan is not None and plan.next_at is not None:
+            if self._is_told:
+                wait = self._options.forbidden_seconds
+            elif plan is not None and plan.next_at is not None:
                 wait = min(wait, max(0.0, plan.next_at - self._wall_clock()))
             await self._pause(wait)
 

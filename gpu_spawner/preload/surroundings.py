@@ -57,7 +57,7 @@ class Surroundings:
         if self._options.strategy != AUTO:
             return replace(policy, strategy=Strategy(self._options.strategy))
         if self._strategy is None and example is not None:
-            self._strategy = await self._find_strategy(replace(policy), example)
+            self._strategy = await self._find_strategy(policy, example)
         return replace(policy, strategy=self._strategy or Strategy.HELPER)
 
     async def _find_owners(self) -> tuple[Mapping[str, Any], ...]:
@@ -78,8 +78,12 @@ class Surroundings:
             return ()
         return (found,)
 
-    async def _find_strategy(self, policy: Policy, example: Wish) -> Strategy:
-        """Take image volumes where the API server has them, and keeps them in a DaemonSet."""
+    async def _find_strategy(self, policy: Policy, example: Wish) -> Strategy | None:
+        """Take image volumes where the API server has them, and keeps them in a DaemonSet.
+
+        None where nobody can tell yet: the right to try it is missing, or a rule of the site
+        forbids it. Then the helper is used until the answer is another.
+        """
         strategy = Strategy.HELPER
         if await self._api.server_minor() >= _IMAGE_VOLUMES_FROM:
             spec = SetSpec(wish=example, hosts=frozenset())
@@ -89,8 +93,9 @@ class Surroundings:
                 if _has_image_volume(await self._api.keeps(trial)):
                     strategy = Strategy.VOLUME
             except ClusterError as error:
-                # Refused: by validation, or by a policy of the site. Anything else is told later.
-                if error.status not in (400, 403, 422):
+                if error.status == 403:
+                    return None
+                if error.status not in (400, 422):
                     raise
         self._log.info("preloading: images are pulled by %s", strategy)
         return strategy

@@ -1,18 +1,19 @@
 """A simulated cluster with GPU nodes, and preloaders on it.
 
 - ``cluster``: two nodes with two H100s each, and one without; a pull of ``torch`` takes a moment.
+- ``faults``: what the cluster's API server does to requests.
 - ``make_preloader``: starts preloaders that look often; all are stopped at the end.
 """
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from preload_model import catalog_of
-from preloading import FLEET, NAMESPACE, MakePreloader, Running
+from preloading import FLEET, NAMESPACE, ApiFaults, MakePreloader, Running
 
 from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.catalog.site_pod import SitePod
@@ -21,30 +22,14 @@ from gpu_spawner.kube.client import ClusterClient
 from gpu_spawner.kube.watcher import ClusterWatcher
 from gpu_spawner.preload.options import PreloadOptions
 from gpu_spawner.preload.service import Preloader
-from gpu_spawner.sim.apiserver.faults import Fault, RequestFacts
 from gpu_spawner.sim.cluster import Cluster, ClusterOptions
 from gpu_spawner.sim.fleet import Fleet, parse_fleet
 from gpu_spawner.sim.node.pod_context import Backoff
 
 
-class Faults:
-    """What the API server does to requests; tests change it while the cluster runs."""
-
-    def __init__(self) -> None:
-        self.rule: Callable[[RequestFacts], Fault | None] = lambda _: None
-        self.seen: list[RequestFacts] = []
-
-    def __call__(self, facts: RequestFacts) -> Fault | None:
-        self.seen.append(facts)
-        return self.rule(facts)
-
-    def count(self, verb: str, resource: str) -> int:
-        return sum(one.verb == verb and one.resource == resource for one in self.seen)
-
-
 @pytest.fixture
-def faults() -> Faults:
-    return Faults()
+def faults() -> ApiFaults:
+    return ApiFaults()
 
 
 @pytest.fixture
@@ -53,7 +38,7 @@ def fleet() -> Fleet:
 
 
 @pytest.fixture
-async def cluster(fleet: Fleet, faults: Faults, tmp_path: Path) -> AsyncIterator[Cluster]:
+async def cluster(fleet: Fleet, faults: ApiFaults, tmp_path: Path) -> AsyncIterator[Cluster]:
     options = ClusterOptions(
         namespaces=(NAMESPACE,),
         backoff=Backoff(first_seconds=0.2, longest_seconds=0.5),
@@ -85,10 +70,13 @@ async def make_preloader(cluster: Cluster) -> AsyncIterator[MakePreloader]:
                 watcher = ClusterWatcher(kubeconfig=str(cluster.kubeconfig_path), log=log)
                 await watcher.start()
                 stack.push_async_callback(watcher.stop)
-            running = Running(catalog or catalog_of())
+            running = Running(catalog or catalog_of(), cluster)
             preloader = Preloader(
                 PreloadOptions(
-                    policy=Policy(namespace=NAMESPACE, **settings), pace_seconds=0.05, **options
+                    policy=Policy(namespace=NAMESPACE, **settings),
+                    pace_seconds=0.05,
+                    forbidden_seconds=0.5,
+                    **options,
                 ),
                 catalog=lambda: running.catalog,
                 site=lambda: site or SitePod(namespace=NAMESPACE),

@@ -8,6 +8,7 @@ from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.preload.readiness import Readiness
 from gpu_spawner.kube.client import ClusterClient
 from gpu_spawner.preload.service import Preloader
+from gpu_spawner.sim.apiserver.faults import Fault, RequestFacts
 from gpu_spawner.sim.cluster import Cluster
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "FLEET",
     "NAMESPACE",
     "TORCH",
+    "ApiFaults",
     "MakePreloader",
     "Running",
     "daemon_sets",
@@ -46,10 +48,26 @@ nodes:
       memory_mib: 81559
     taints: [{key: nvidia.com/gpu, value: present, effect: NoSchedule}]
     pull_bandwidth: 20M
+    image_disk: 1G
   - {name: cpu, cpu: 8, memory: 32Gi, pull_bandwidth: 20M}
 """
 
 Json = dict[str, Any]
+
+
+class ApiFaults:
+    """What the API server does to requests; tests change it while the cluster runs."""
+
+    def __init__(self) -> None:
+        self.rule: Callable[[RequestFacts], Fault | None] = lambda _: None
+        self.seen: list[RequestFacts] = []
+
+    def __call__(self, facts: RequestFacts) -> Fault | None:
+        self.seen.append(facts)
+        return self.rule(facts)
+
+    def count(self, verb: str, resource: str) -> int:
+        return sum(one.verb == verb and one.resource == resource for one in self.seen)
 
 
 class MakePreloader(Protocol):
@@ -63,13 +81,22 @@ class Running:
 
     preloader: Preloader
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, cluster: Cluster) -> None:
         self.catalog = catalog
         self.changes = 0
+        self._is_killed = False
+        self.lies: list[tuple[str, str]] = []
+        self._cluster = cluster
         self._task: asyncio.Task[None] | None = None
 
     def note_change(self) -> None:
+        """Check, whenever readiness changes, that what it promises is there."""
         self.changes += 1
+        for node, images in self.preloader.readiness.pulled.items():
+            machine = self._cluster.kubelet.nodes.get(node)
+            for image in images:
+                if machine is not None and not machine.images.has(image):
+                    self.lies.append((node, image))
 
     def begin(self, preloader: Preloader, client: ClusterClient) -> None:
         self.preloader = preloader
@@ -88,13 +115,17 @@ class Running:
         return self._task is not None and self._task.done()
 
     async def stop(self) -> None:
-        """Stop it as a hub does at its end."""
+        """Stop it as a hub does at its end; it must never have promised what was not there."""
         if self._task is not None:
-            self._task.cancel()
+            if not self._is_killed:
+                self._task.cancel()
             await asyncio.wait([self._task])
+
+        assert self.lies == []
 
     def kill(self) -> None:
         """Stop it at this very moment, wherever it is."""
+        self._is_killed = True
         if self._task is not None:
             self._task.cancel()
 
