@@ -209,7 +209,12 @@ async def test_the_status_is_written_through_its_own_path_only(api: Api) -> None
         ("POST", f"{PODS}/p/exec", 501, "pods/exec"),
         ("GET", "/api/v1/namespaces/default/services/s/proxy", 501, "proxy"),
         ("POST", "/apis/apps/v1/namespaces/default/deployments", 501, "Deployment controller"),
-        ("POST", "/api/v1/namespaces/default/limitranges", 501, "LimitRanger"),
+        (
+            "POST",
+            "/api/v1/namespaces/default/replicationcontrollers",
+            501,
+            "replication controller",
+        ),
     ],
 )
 async def test_what_is_not_there_and_what_is_not_served(

@@ -113,9 +113,11 @@ async def test_a_new_template_replaces_one_pod_after_the_other(sets: DaemonSets)
     await sets.wait_status(numberReady=3)
     # It is never ready, so nothing else may be taken away after the first.
     await sets.set_image("gone:1")
-    after = await sets.wait_pods(lambda pods: images(pods) == {"idle:1", "gone:1"}, "one is new")
+    after = await sets.wait_pods(
+        lambda pods: pods.keys() == set(ALL) and images(pods) == {"idle:1", "gone:1"}, "one is new"
+    )
     await sets.wait_status(updatedNumberScheduled=1, numberUnavailable=1, observedGeneration=2)
-    kept = [node for node in ALL if after[node] and images({node: after[node]}) == {"idle:1"}]
+    kept = [node for node in ALL if images({node: after[node]}) == {"idle:1"}]
     assert len(kept) == 2
     assert all(
         after[node][0]["metadata"]["uid"] == before[node][0]["metadata"]["uid"] for node in kept

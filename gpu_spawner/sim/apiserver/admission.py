@@ -10,6 +10,11 @@ from typing import Any, Final
 from gpu_spawner.sim.apiserver.api_errors import forbidden, not_found
 from gpu_spawner.sim.apiserver.field_errors import FieldError, forbidden_field
 from gpu_spawner.sim.apiserver.kinds import RESOURCES, Resource
+from gpu_spawner.sim.apiserver.limit_ranges import (
+    LIMIT_RANGES,
+    limit_complaint,
+    set_default_resources,
+)
 from gpu_spawner.sim.apiserver.quotas import quota_complaint
 from gpu_spawner.sim.apiserver.rules.pod_defaults import tolerate_by_default
 from gpu_spawner.sim.apiserver.rules.service_rules import allocate_address
@@ -26,6 +31,7 @@ _RUNTIME_CLASSES: Final = _BY_KIND["RuntimeClass"]
 _STORAGE_CLASSES: Final = _BY_KIND["StorageClass"]
 _ADMIN_ACCESS: Final = "resource.kubernetes.io/admin-access"
 _CLAIM_KINDS: Final = ("ResourceClaim", "ResourceClaimTemplate")
+_LIMITED_KINDS: Final = ("Pod", "PersistentVolumeClaim")
 _DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
 
 
@@ -62,6 +68,8 @@ class Admission:
         if resource.kind == "Pod":
             self._set_priority(resource, obj)
             self._apply_runtime_class(resource, obj)
+            for limit_range in self._limit_ranges(obj):
+                set_default_resources(limit_range, obj)
             tolerate_by_default(obj["spec"])
         elif resource.kind == "PersistentVolumeClaim":
             self._choose_storage_class(obj["spec"])
@@ -96,6 +104,14 @@ class Admission:
                 )
                 yield forbidden_field(f"{path}[{index}].adminAccess", detail)
 
+    def check_limits(self, resource: Resource, new: Obj) -> None:
+        """Refuse a pod or a claim that asks for more or less than its namespace lets it."""
+        if resource.kind not in _LIMITED_KINDS:
+            return
+        for limit_range in self._limit_ranges(new):
+            if complaint := limit_complaint(limit_range, new):
+                raise forbidden(resource, new["metadata"]["name"], complaint)
+
     def check_quota(self, resource: Resource, new: Obj, old: Obj | None = None) -> None:
         """Refuse an object that exceeds a quota of its namespace."""
         if not resource.is_namespaced:
@@ -103,6 +119,10 @@ class Admission:
         complaint = quota_complaint(self._store, resource, new, old)
         if complaint:
             raise forbidden(resource, new["metadata"]["name"], complaint)
+
+    def _limit_ranges(self, obj: Obj) -> Iterator[Obj]:
+        namespace = obj["metadata"]["namespace"]
+        return (item.decode() for item in self._store.list_records(LIMIT_RANGES, namespace))
 
     def _set_priority(self, resource: Resource, pod: Obj) -> None:
         spec, name = pod["spec"], pod["metadata"].get("name", "")

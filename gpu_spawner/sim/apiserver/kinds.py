@@ -80,7 +80,6 @@ def _core() -> Iterable[Resource]:
         kind="LimitRange",
         short_names=("limits",),
         creates_on_update=True,
-        missing_controller="LimitRanger admission plugin",
     )
     yield Resource(
         plural="namespaces",

@@ -133,6 +133,7 @@ class Registry:
         present = self.store.get(resource, target.namespace, name)
         if present is not None:
             raise _exists(resource, present, is_generated=is_generated)
+        self._admission.check_limits(resource, obj)
         self._admission.check_quota(resource, obj)
         if not target.is_dry_run:
             self.store.put(resource, obj)

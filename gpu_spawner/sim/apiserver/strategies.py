@@ -19,6 +19,7 @@ from gpu_spawner.sim.apiserver.rules import (
     cluster_rules,
     config_rules,
     device_rules,
+    limit_rules,
     node_rules,
     pod_defaults,
     pod_rules,
@@ -155,6 +156,11 @@ _STRATEGIES: Final[dict[str, Strategy]] = {
     "ingresses.networking.k8s.io": _COUNTING,
     "leases.coordination.k8s.io": Strategy(
         check=cluster_rules.check_lease, check_update=_again(cluster_rules.check_lease)
+    ),
+    "limitranges": Strategy(
+        default=limit_rules.default_limit_range,
+        check=limit_rules.check_limit_range,
+        check_update=_again(limit_rules.check_limit_range),
     ),
     "namespaces": Strategy(
         default=cluster_rules.default_namespace,

@@ -14,7 +14,13 @@ from gpu_spawner.sim.apiserver.field_errors import (
 )
 from gpu_spawner.sim.apiserver.names import dns_label_problems, qualified_name_problems
 
-__all__ = ["check_quantity", "check_requirements", "is_extended", "is_native"]
+__all__ = [
+    "check_quantity",
+    "check_requirements",
+    "check_resource_name",
+    "is_extended",
+    "is_native",
+]
 
 Obj = Mapping[str, Any]
 
@@ -85,11 +91,11 @@ def check_requirements(requirements: Obj, claim_names: set[str], path: str) -> I
     limits, requests = requirements.get("limits", {}), requirements.get("requests", {})
     for name in sorted(limits):
         here = f"{path}.limits[{name}]"
-        yield from _check_name(name, here)
+        yield from check_resource_name(name, here)
         yield from check_quantity(name, limits[name], here)
     for name in sorted(requests):
         here = f"{path}.requests[{name}]"
-        yield from _check_name(name, here)
+        yield from check_resource_name(name, here)
         yield from check_quantity(name, requests[name], here)
         yield from _check_against_limit(name, requests[name], limits.get(name), path)
     named = {*limits, *requests}
@@ -115,7 +121,10 @@ def _check_against_limit(
         yield invalid_value(f"{path}.requests", request, detail)
 
 
-def _check_name(name: str, path: str) -> Iterator[FieldError]:
+def check_resource_name(
+    name: str, path: str, *, is_for_containers: bool = True
+) -> Iterator[FieldError]:
+    """Check the name of a resource that a container, or an object of another kind, may use."""
     problems = qualified_name_problems(name)
     for problem in problems:
         yield invalid_value(path, name, problem)
@@ -124,9 +133,11 @@ def _check_name(name: str, path: str) -> Iterator[FieldError]:
             return
         if name not in _STANDARD_RESOURCES and not name.startswith("hugepages-"):
             yield invalid_value(path, name, "must be a standard resource type or fully qualified")
+        if not is_for_containers:
+            return
         if name not in _CONTAINER_RESOURCES and not name.startswith("hugepages-"):
             yield invalid_value(path, name, "must be a standard resource for containers")
-    elif not is_native(name) and not is_extended(name):
+    elif is_for_containers and not is_native(name) and not is_extended(name):
         yield invalid_value(path, name, "doesn't follow extended resource name standard")
 
 
