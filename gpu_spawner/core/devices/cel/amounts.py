@@ -23,6 +23,7 @@ _WRITTEN = re.compile(
     r"(?:[eE](?P<exponent>[+-]?[0-9]+)|(?P<suffix>[A-Za-z]*))",
     re.ASCII,
 )
+_NUMBERLESS = re.compile(r"[+-]?\.?(?:[eEinumkKMGTP]+[+-]?[0-9]*)?", re.ASCII)
 _LARGEST = 2**63 - 1
 _EXACT_FLOAT = 2**53
 _LONGEST = 60  # characters
@@ -57,9 +58,10 @@ def parse_amount(text: str) -> Amount:
         raise EvaluationError("the empty text is not a quantity")
     if len(text) > _LONGEST:
         raise BeyondUs("it reads a quantity from a very long text")
-    signed = text[0] in "+-"
-    try:  # Kubernetes reads "Gi" and "+" as zero
-        nano = parse_nano(f"{text[0]}0{text[1:]}" if signed else f"0{text}")
+    if _NUMBERLESS.fullmatch(text):  # Kubernetes reads "Gi" as zero and refuses "Ei"
+        raise BeyondUs("it reads a quantity from a text without a number")
+    try:
+        nano = parse_nano(text)
     except ValueError as error:
         raise EvaluationError(str(error)) from None
     _bounded(nano)

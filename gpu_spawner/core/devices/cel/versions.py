@@ -47,7 +47,12 @@ def parse_version(text: str, *, normalize: bool = False) -> Version:
         raise EvaluationError(f"{text[:64]!r} has a number out of range")
     pre = tuple(_identifier(part) for part in match["pre"].split(".")) if match["pre"] else ()
     rank = (major, minor, patch, not pre, pre)
-    return Version(rank=rank, major=major, minor=minor, patch=patch)
+    return Version(rank=rank, major=_signed(major), minor=_signed(minor), patch=_signed(patch))
+
+
+def _signed(number: int) -> int:
+    """Kubernetes hands a number of 64 bits over as a signed one."""
+    return number - 2**64 if number >= 2**63 else number
 
 
 def _identifier(part: str) -> tuple[bool, int, str]:
