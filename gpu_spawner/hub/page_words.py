@@ -8,7 +8,12 @@ from typing import Final
 
 from gpu_spawner.core.catalog.mechanisms import ShareFacts, describe_share
 from gpu_spawner.core.catalog.model import ANY, Amount, Catalog, Choice, Image, Profile
-from gpu_spawner.core.offers.availability import Availability, ChoiceOffer, FlavorCount
+from gpu_spawner.core.offers.availability import (
+    Availability,
+    ChoiceOffer,
+    FlavorCount,
+    ImageReadiness,
+)
 
 __all__ = [
     "age_words",
@@ -60,6 +65,15 @@ def _pull_words(seconds: float | None) -> str:
     if seconds < 90:
         return f"+{max(10, round(seconds / 10) * 10)} s to pull the image"
     return f"+{round(seconds / 60)} min to pull the image"
+
+
+def _warm_words(readiness: ImageReadiness | None) -> str:
+    """Say that it starts now, or on how many of the nodes it does, where the others must pull."""
+    if readiness is None or not readiness.is_known:
+        return "starts now"
+    if readiness.ready_nodes >= readiness.fitting_nodes:
+        return "starts now"
+    return f"image on {readiness.ready_nodes} of {readiness.fitting_nodes} nodes"
 
 
 def image_facts(image: Image) -> str:
@@ -185,4 +199,4 @@ def tile_words(offer: ChoiceOffer, image: str) -> tuple[str, str, str]:
     readiness = offer.images.get(image)
     if readiness is not None and readiness.is_cold:
         return "cold", label, _pull_words(readiness.pull_seconds)
-    return "ready", label, "starts now"
+    return "ready", label, _warm_words(readiness)

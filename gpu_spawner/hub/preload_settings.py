@@ -37,8 +37,8 @@ class PreloadSettings(HasTraits):
 
         Each profile says when (`preload: always`, `on-demand` or `never`). The hub makes
         DaemonSets for that, one for each image and kind of node, whose pods pull an image and hold
-        it, and ask for next to nothing. It needs the right to get, list, watch, create, update,
-        patch and delete DaemonSets in its namespace; without it, it says so once and everything
+        it, and ask for next to nothing. It needs the right to list, watch, create, update, patch
+        and delete DaemonSets in its namespace; without it, it says so once and everything
         else works. False makes none, and removes those that were made.
 
         Switch off zero-to-jupyterhub's `prePuller` for these images, or every node pulls all.

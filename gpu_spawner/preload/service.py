@@ -51,7 +51,7 @@ _LEASE_SECONDS: Final = 30
 _LEASE_ROUND_SECONDS: Final = 10.0
 _MISSING_RIGHT: Final = (
     "preloading: the right to write DaemonSets is missing, so images are not preloaded; "
-    "it begins when a Role in the namespace %s allows get, list, watch, create, update, patch and "
+    "it begins when a Role in the namespace %s allows list, watch, create, update, patch and "
     "delete of daemonsets in the group apps (%s)"
 )
 

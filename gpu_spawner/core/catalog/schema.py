@@ -125,7 +125,14 @@ class ProfileModel(StrictModel):
         default=None, description="Who sees the profile; everyone if absent."
     )
     default: bool = Field(default=False, description="Started when nobody says which.")
-    preload: Literal["always", "on-demand", "never"] = "on-demand"
+    preload: Literal["always", "on-demand", "never"] = Field(
+        default="on-demand",
+        description=(
+            "When the images go to the nodes that fit. always: before anybody comes. on-demand: "
+            "once somebody has started one, and for a while after the last has stopped. never: "
+            "only where a server starts."
+        ),
+    )
     node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     tolerations: list[TolerationModel] = Field(default_factory=list)
     scheduler_name: LongText | None = Field(
