@@ -134,13 +134,12 @@ class ClaimCluster(ClusterThread):
 
 
 def kept(hook_log: list[str]) -> Hook:
-    """Return a hook that notes what hubs ask of pods and templates, and lets all of it pass."""
+    """Return a hook that notes what hubs ask for servers' pods and templates, and refuses none."""
 
     def note(facts: RequestFacts) -> None:
-        if facts.resource in ("pods", "resourceclaimtemplates") and facts.verb in (
-            "create",
-            "get",
-        ):
+        is_server = facts.resource == "pods" and b"singleuser-server" in facts.body
+        is_template = facts.resource == "resourceclaimtemplates"
+        if facts.verb in ("create", "get") and (is_server or is_template):
             hook_log.append(f"{facts.verb} {facts.resource}")
 
     return note
