@@ -86,6 +86,7 @@ class Claims:
         self._seen_at: dict[_Key, float] = {}
         self._used_at: dict[_Key, float] = {}
         self._holders: dict[_Key, set[str]] = {}
+        self._complaint = ""
         self._locks: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
 
     # Before a pod
@@ -230,7 +231,13 @@ class Claims:
         try:
             await self.collect()
         except (ClusterError, ConfigError) as error:
-            self._log.warning("Claim templates that nobody uses were not removed: %s", error)
+            # A hub without the right that has made no templates has none to remove.
+            is_harmless = isinstance(error, ClusterError) and error.is_forbidden
+            if not (is_harmless and not self._used_at) and str(error) != self._complaint:
+                self._log.warning("Claim templates that nobody uses were not removed: %s", error)
+            self._complaint = str(error)
+        else:
+            self._complaint = ""
 
     async def collect(self) -> int:
         """Delete templates of ours that are old and that no pod and no start needs.

@@ -144,6 +144,17 @@ def refused(status: int, reason: str, message: str, seconds: int = 0) -> Fault:
     return Fault(error=ApiError(status, reason, message, details))
 
 
+async def turn(world: World, claims: Claims, verb: str, times: int) -> None:
+    """Let the work in the background go on until it has asked for this so many times."""
+    before = world.asked.count(verb)
+    working = asyncio.ensure_future(claims.run())
+    async with asyncio.timeout(20):
+        while world.asked.count(verb) < before + times:  # noqa: ASYNC110 - the clock runs in there
+            await asyncio.sleep(0)
+    working.cancel()
+    await asyncio.wait({working})
+
+
 class TestMaking:
     async def test_a_template_is_made_labelled_and_not_asked_for_again(self, world: World) -> None:
         claims = world.claims()
@@ -442,15 +453,25 @@ class TestCollection:
             await claims.collect()
         assert await claims.collect() == 1
 
+    async def test_a_hub_without_rights_and_templates_is_quiet(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world.client.api.configuration.api_key["BearerToken"] = "Bearer none"
+        claims = world.claims()
+        await turn(world, claims, "list", 3)
+        assert caplog.messages == []
+
+    async def test_a_failure_is_told_once(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world.hook = lambda _: refused(500, "InternalError", "oops")
+        await turn(world, world.claims(), "list", 3)
+        assert len([text for text in caplog.messages if "were not removed" in text]) == 1
+
     async def test_it_goes_on_in_the_background(self, world: World) -> None:
         claims = world.claims()
         await ensure(claims, WHOLE)
         claims.release("pod")
         world.faults = [refused(500, "InternalError", "oops")]
-        working = asyncio.ensure_future(claims.run())
-        async with asyncio.timeout(20):
-            while world.asked.count("delete") == 0:  # noqa: ASYNC110 - the clock runs in there
-                await asyncio.sleep(0)
-        working.cancel()
-        await asyncio.wait({working})
+        await turn(world, claims, "delete", 1)
         assert world.now >= World.now + HOUR
