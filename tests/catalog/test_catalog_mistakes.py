@@ -353,8 +353,8 @@ OWNED = "may not be set: the profile owns it."
             "flavors.h100.node_labels",
             {},
             "flavors.h100: nothing tells this GPU from others: there are no node_labels, no dra "
-            "and no resource. Add node_labels: {nvidia.com/gpu.product: ...}, or dra for GPUs had by "
-            "claims.",
+            "and no resource. Add node_labels: {nvidia.com/gpu.product: ...}, or dra for GPUs had "
+            "by claims.",
             id="no labels",
         ),
         pytest.param(

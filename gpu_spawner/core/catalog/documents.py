@@ -33,6 +33,7 @@ _SENTENCES: Final[Mapping[str, str]] = MappingProxyType(
         "dict_type": "got {found}; a mapping is expected",
         "model_type": "got {found}; a mapping is expected",
         "too_short": "is empty; at least one entry is expected",
+        "too_long": "has more than {max_length} entries",
         "string_too_short": "is empty; a text is expected",
         "string_too_long": "is longer than {max_length} characters",
         "string_pattern_mismatch": "got {found}, which has not the form {pattern}",

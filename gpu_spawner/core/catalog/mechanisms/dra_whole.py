@@ -24,6 +24,13 @@ def mistake(flavor: Flavor, share: Share, count: int) -> Mistake | None:
         )
     if flavor.dra is None:
         return dra.undeclared(flavor, "dra", "Add dra: {device_class: gpu.nvidia.com} to it.")
+    if flavor.dra.share_capacity:
+        return Mistake(
+            part="share",
+            message=f"got 'whole', but the GPUs of flavor '{flavor.name}' are handed out in shares: "
+            "a claim for a device is given one of them",
+            cure="Use share: {replica: 1}, or take share_capacity out of the flavor.",
+        )
     return dra.too_many(count)
 
 
