@@ -79,6 +79,12 @@ PROFILES: dict[str, Any] = {
         "images": ["torch"],
         "gpu": {"flavors": ["l40s"], "share": {"memory": ["10Gi", "20Gi"]}},
     },
+    "50-queued": {
+        "display_name": "All of them, in turn",
+        "images": ["torch"],
+        "gpu": {"flavors": ["h200"], "share": "whole", "count": 4},
+        "kueue": {"queue": "research"},
+    },
 }
 
 CONFIG = f"""

@@ -81,6 +81,23 @@ class TestLife:
         hub.stop(other)
 
 
+class TestQueues:
+    def test_a_full_cluster_refuses_nobody_who_can_wait(
+        self, hub: RunningHub, claims: ClaimCluster, user: str
+    ) -> None:
+        other = hub.add_user(f"{user}-too")
+        started(hub, other, {"profile": "whole", "flavor": "h200", "count": 2})
+        refusal = hub.start(user, {"profile": "whole", "flavor": "h200", "count": 4})
+        assert refusal.status_code == 400
+        assert hub.start(user, {"profile": "queued"}).status_code in (201, 202)
+        ((pod,),) = [wait_until(lambda: claims.pods(user), "the pod waits")]
+        assert pod["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "research"
+        hub.stop(other)
+        with hub.progress(user) as events:
+            assert list(events)[-1].get("ready")
+        hub.stop(user)
+
+
 class TestFaults:
     def test_a_field_the_cluster_drops(
         self, hub: RunningHub, claims: ClaimCluster, user: str
