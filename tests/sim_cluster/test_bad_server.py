@@ -2,8 +2,8 @@
 
 import asyncio
 import dataclasses
-from collections import Counter
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest

