@@ -63,11 +63,13 @@ class OptionError(GpuSpawnerError):
         field: the option at fault, in the words of the form (``profile``, ``count``, ...).
         message: one sentence for the user; it never repeats more than a bounded, printable piece
             of what was sent.
+        is_denied: whether it exists, and is not for this user.
     """
 
-    def __init__(self, field: str, message: str) -> None:
+    def __init__(self, field: str, message: str, *, is_denied: bool = False) -> None:
         self.field = field
         self.message = message
+        self.is_denied = is_denied
         super().__init__(message)
 
 

@@ -6,8 +6,9 @@ Reasons and diagnoses are not made here: they come with the offers, from ``core.
 from collections.abc import Callable
 from typing import Final
 
+from gpu_spawner.core.catalog.amounts import Amount
 from gpu_spawner.core.catalog.mechanisms import ShareFacts, describe_share
-from gpu_spawner.core.catalog.model import ANY, Amount, Catalog, Choice, Image, Profile
+from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Image, Profile
 from gpu_spawner.core.offers.availability import (
     Availability,
     ChoiceOffer,

@@ -36,31 +36,33 @@ OWNED = "may not be set: the profile owns it."
         pytest.param(
             "10-cpu.image",
             "base",
-            "10-cpu.image: unknown key 'image'; allowed: allowed_groups, default, description, "
-            "display_name, gpu, images, kubespawner_override, kueue, node_selector, preload, "
-            "resources, scheduler_name, service_account, sidecars, start_timeout_seconds, "
-            "tolerations. Did you mean 'images'?",
+            "10-cpu.image: unknown key 'image'; allowed: allowed_groups, allowed_users, category, "
+            "default, description, display_name, gpu, idle_timeout, images, kubespawner_override, "
+            "kueue, max_lifetime, node_selector, own_image, preload, renamed_from, resources, "
+            "restrict, scheduler_name, service_account, sidecars, start_timeout_seconds, "
+            "tolerations, when_denied. Did you mean 'images'?",
             id="unknown key with a near one",
         ),
         pytest.param(
             "20-gpus.gpu.zzz",
             1,
-            "20-gpus.gpu.zzz: unknown key 'zzz'; allowed: allowed_groups, count, flavors, share. "
-            "Remove it.",
+            "20-gpus.gpu.zzz: unknown key 'zzz'; allowed: allowed_groups, allowed_users, count, "
+            "flavors, share, when_denied. Remove it.",
             id="unknown key",
         ),
         pytest.param(
             "20-gpus.resources.cpu.requests",
             1,
-            "20-gpus.resources.cpu.requests: unknown key 'requests'; allowed: limit, request. "
-            "Did you mean 'request'?",
+            "20-gpus.resources.cpu.requests: unknown key 'requests'; allowed: choices, limit, "
+            "request. Did you mean 'request'?",
             id="unknown key inside",
         ),
         pytest.param(
             "30-slices.gpu.1.flavours",
             [],
             "30-slices.gpu[1].flavours: unknown key 'flavours'; "
-            "allowed: allowed_groups, count, flavors, share. Did you mean 'flavors'?",
+            "allowed: allowed_groups, allowed_users, count, flavors, share, when_denied. "
+            "Did you mean 'flavors'?",
             id="unknown key in a list of blocks",
         ),
         pytest.param(

@@ -71,8 +71,8 @@ def test_whichever_is_free_first_knows_its_flavors() -> None:
         pytest.param(
             {"profil": "cpu"},
             "options",
-            "There is no option 'profil'; there are profile, flavor, share, count and image. "
-            "Did you mean 'profile'?",
+            "There is no option 'profil'; there are profile, flavor, share, count, image, "
+            "own_image, cpu and memory. Did you mean 'profile'?",
             id="misspelt key",
         ),
         pytest.param(

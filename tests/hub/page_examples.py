@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from gpu_spawner.core.catalog.amounts import Amount, Resources
 from gpu_spawner.core.catalog.flavors import Flavor, LabelIn, Sharing
 from gpu_spawner.core.catalog.model import (
-    Amount,
     Catalog,
     GpuBlock,
     Image,
     Profile,
-    Resources,
     Selection,
     Share,
 )

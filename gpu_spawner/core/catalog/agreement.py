@@ -6,11 +6,12 @@ Each function yields the problems of one kind; ``building`` gathers them.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
+from gpu_spawner.core.catalog.amounts import Amount, Resources
 from gpu_spawner.core.catalog.candidates import find_objection
 from gpu_spawner.core.catalog.documents import Document, KeyPath
 from gpu_spawner.core.catalog.flavor_schema import TolerationModel
 from gpu_spawner.core.catalog.flavors import Flavor
-from gpu_spawner.core.catalog.model import Amount, GpuBlock, Profile, Resources, Share
+from gpu_spawner.core.catalog.model import GpuBlock, Profile, Share
 from gpu_spawner.core.errors import Problem
 from gpu_spawner.core.wording import did_you_mean, say_bytes
 

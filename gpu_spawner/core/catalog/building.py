@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from gpu_spawner.core.catalog.access_agreement import (
+    EarlierNames,
+    access_mistakes,
+    amount_mistakes,
+)
 from gpu_spawner.core.catalog.agreement import (
     doubled_choices,
     repeated_counts,
@@ -33,6 +38,7 @@ from gpu_spawner.core.errors import ConfigError, Problem
 
 __all__ = ["ProfileDocument", "Sources", "build_catalog"]
 
+_KINDS: Final = ("profile", "flavor", "image")
 _RESERVED_FLAVORS: Final = frozenset({ANY, "cpu"})
 
 
@@ -77,6 +83,7 @@ def build_catalog(sources: Sources) -> Catalog:
         building.add_images(document)
     for source in sorted(sources.profiles, key=lambda source: (source.order, source.slug)):
         building.add_profile(source)
+    building.check_renames()
     if not sources.profiles and not building.problems:
         building.problems.append(
             Problem(
@@ -87,10 +94,14 @@ def build_catalog(sources: Sources) -> Catalog:
         )
     if building.problems:
         raise ConfigError(building.problems)
+    renamed = building.earlier
     return Catalog(
         profiles=tuple(building.profiles),
         flavors=MappingProxyType(building.flavors),
         images=MappingProxyType(building.images),
+        renamed=MappingProxyType(
+            {kind: MappingProxyType(earlier.present_names()) for kind, earlier in renamed.items()}
+        ),
     )
 
 
@@ -110,6 +121,9 @@ class _Building:
     image_names: set[str] = field(default_factory=set)
     places: dict[str, str] = field(default_factory=dict)
     default_place: str = ""
+    earlier: dict[str, EarlierNames] = field(
+        default_factory=lambda: {kind: EarlierNames(kind) for kind in _KINDS}
+    )
 
     def add_flavors(self, document: Document) -> None:
         for name in self._new_names(document, "flavor", self.flavor_names):
@@ -118,6 +132,7 @@ class _Building:
             model, found = read_model(document, FlavorModel, (name,))
             self.problems.extend(found)
             if model is not None:
+                self.earlier["flavor"].add(document, (name,), name, model.renamed_from)
                 mistakes = list(flavor_mistakes(document, name, model))
                 self.problems.extend(mistakes)
                 if not mistakes:
@@ -128,6 +143,7 @@ class _Building:
             model, found = read_model(document, ImageModel, (name,))
             self.problems.extend(found)
             if model is not None:
+                self.earlier["image"].add(document, (name,), name, model.renamed_from)
                 self.images[name] = image_from(name, model)
 
     def _new_names(self, document: Document, kind: str, known: set[str]) -> Iterator[str]:
@@ -167,12 +183,25 @@ class _Building:
             found += repeated_counts(document, index, block.counts)
             found += share_mistakes(document, profile, index, self.flavors)
         found += sidecar_mistakes(document, profile, self._known_images(profile))
+        found += access_mistakes(document, model)
+        found += amount_mistakes(document, model)
+        self.earlier["profile"].add(document, (), source.slug, model.renamed_from)
         for override, cure in find_owned(profile.override):
             key = ("kubespawner_override", *override)
             found.append(document.problem(key, "may not be set: the profile owns it", cure))
         self.problems.extend(without_doubtful(document, found, doubtful))
         if not found and not doubtful:
             self.profiles.append(profile)
+
+    def check_renames(self) -> None:
+        """Tell the earlier names that are somebody's present name."""
+        present = {
+            "profile": set(self.places),
+            "flavor": self.flavor_names,
+            "image": self.image_names,
+        }
+        for kind, earlier in self.earlier.items():
+            self.problems.extend(earlier.mistakes(present[kind]))
 
     def _known_images(self, profile: Profile) -> set[str]:
         """Return the names of images; all that are named where the images could not be read."""

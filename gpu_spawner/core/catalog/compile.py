@@ -21,7 +21,7 @@ from gpu_spawner.core.catalog.claims import (
 from gpu_spawner.core.catalog.flavors import LabelIn
 from gpu_spawner.core.catalog.fragment import PodFragment
 from gpu_spawner.core.catalog.mechanisms import PodSide
-from gpu_spawner.core.catalog.model import Catalog, Profile, Selection
+from gpu_spawner.core.catalog.model import Catalog, Image, Profile, Selection
 from gpu_spawner.core.catalog.node_terms import preferred_terms, required_terms
 from gpu_spawner.core.catalog.sidecar_pods import claim_name_of, compile_sidecar
 
@@ -127,8 +127,9 @@ def compile_selection(catalog: Catalog, selection: Selection) -> PodFragment:
 def _fragment(
     catalog: Catalog, profile: Profile, selection: Selection, members: Sequence[Candidate]
 ) -> PodFragment:
-    image = catalog.images[selection.image]
-    resources = profile.resources.for_count(selection.count)
+    image = _image(catalog, selection)
+    chosen = profile.resources.chosen(selection.cpu_milli, selection.memory_bytes)
+    resources = chosen.for_count(selection.count)
     sides = [member.side for member in members]
     side = sides[0] if sides else None
     min_cuda = image.min_cuda if members else None
@@ -153,8 +154,11 @@ def _fragment(
         preferred_terms=preferred_terms(_distinct(hardware)) if tells_by_labels else (),
         tolerations=tuple(dict.fromkeys(tolerations)),
         shm_bytes=resources.shm_bytes,
-        environment=_environment(selection, side.environment if side is not None else {}),
-        annotations=side.annotations if side is not None else {},
+        environment=_environment(profile, selection, side),
+        annotations={
+            **_annotations(profile, selection),
+            **(side.annotations if side is not None else {}),
+        },
         labels=_labels(profile, selection, side.pod_labels if side is not None else {}),
         sidecars=tuple(
             compile_sidecar(
@@ -250,7 +254,25 @@ def _scheduler(profile: Profile, members: Sequence[Candidate]) -> str | None:
     return profile.scheduler_name if is_free and profile.scheduler_name is not None else needed
 
 
-def _environment(selection: Selection, more: Mapping[str, str]) -> dict[str, str]:
+def _image(catalog: Catalog, selection: Selection) -> Image:
+    """Return the image that is pulled; of a user's own nothing but the reference is known."""
+    own = selection.own_image
+    return (
+        Image(name="", reference=own, display_name=own) if own else catalog.images[selection.image]
+    )
+
+
+def _annotations(profile: Profile, selection: Selection) -> dict[str, str]:
+    """Return for whoever looks at the pod what its labels cannot hold."""
+    rules = {
+        "max-lifetime-seconds": profile.lifetime.max_seconds,
+        "idle-timeout-seconds": profile.lifetime.idle_seconds,
+        "own-image": selection.own_image or None,
+    }
+    return {f"{LABEL_PREFIX}{key}": str(value) for key, value in rules.items() if value is not None}
+
+
+def _environment(profile: Profile, selection: Selection, side: PodSide | None) -> dict[str, str]:
     environment = {"GPU_SPAWNER_PROFILE": selection.profile}
     if selection.share is None:
         # Images for GPUs set NVIDIA_VISIBLE_DEVICES=all: on a GPU node, a server that asked for
@@ -261,11 +283,17 @@ def _environment(selection: Selection, more: Mapping[str, str]) -> dict[str, str
         environment["GPU_SPAWNER_SHARE"] = selection.share.label
         environment["GPU_SPAWNER_COUNT"] = str(selection.count)
         environment["GPU_SPAWNER_MECHANISM"] = selection.mechanism
-    return {**environment, **more}
+    # For whatever in the server wants to warn of its end.
+    if profile.lifetime.max_seconds is not None:
+        environment["GPU_SPAWNER_MAX_LIFETIME_SECONDS"] = str(profile.lifetime.max_seconds)
+    if profile.lifetime.idle_seconds is not None:
+        environment["GPU_SPAWNER_IDLE_TIMEOUT_SECONDS"] = str(profile.lifetime.idle_seconds)
+    return {**environment, **(side.environment if side is not None else {})}
 
 
 def _labels(profile: Profile, selection: Selection, more: Mapping[str, str]) -> dict[str, str]:
     options = selection.as_user_options()
+    options.pop("own_image", None)  # no label can hold a reference
     labels = {f"{LABEL_PREFIX}{key}": str(value) for key, value in options.items()}
     labels |= more
     if profile.queue is not None:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, PlainValidator, StringConstraints, WithJson
 from pydantic_core import PydanticCustomError
 
 from gpu_spawner.core.catalog.model import Share
+from gpu_spawner.core.catalog.own_images import find_pattern_mistake
 from gpu_spawner.core.catalog.shares import parse_share, share_json_schema
 from gpu_spawner.core.quantity import parse_bytes, parse_cpu_milli
 from gpu_spawner.core.wording import quoted
@@ -22,7 +23,9 @@ __all__ = [
     "Count",
     "CpuMilli",
     "CudaVersion",
+    "Duration",
     "GroupName",
+    "ImagePattern",
     "ImageReference",
     "LabelKey",
     "LabelValue",
@@ -45,6 +48,10 @@ _MIN_MEMORY_BYTES: Final = 2**20
 _MAX_COUNT: Final = 128
 _SIZE: Final = re.compile(r"([0-9.]+) ?([kKMGTPE]i?)?B?", re.ASCII)
 _VERSION: Final = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})(\.[0-9]+)*", re.ASCII)
+_DURATION: Final = re.compile(r"(?:([0-9]{1,3})d)?(?:([0-9]{1,4})h)?(?:([0-9]{1,6})m)?", re.ASCII)
+_MIN_DURATION: Final = 600
+"""Servers tell the hub every five minutes that they are used: less cannot be told from idle."""
+_MAX_DURATION: Final = 366 * 86400
 _LABEL_NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 _DNS_SUBDOMAIN: Final = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 
@@ -149,6 +156,27 @@ def _count(value: Any) -> int:
     return value
 
 
+def _duration(value: Any) -> int:
+    found = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
+    if found is None:
+        raise complain(
+            f"got {quoted(value)}; a duration such as 12h, 90m or 7d is expected",
+            "Add the unit: m, h or d." if isinstance(value, int) else "",
+        )
+    days, hours, minutes = (int(number or 0) for number in found.groups())
+    seconds = ((days * 24 + hours) * 60 + minutes) * 60
+    if not _MIN_DURATION <= seconds <= _MAX_DURATION:
+        raise complain(f"got {quoted(value)}; from 10m to 366d is expected")
+    return seconds
+
+
+def _image_pattern(value: Any) -> str:
+    mistake = find_pattern_mistake(value) if isinstance(value, str) else "a text is expected"
+    if mistake:
+        raise complain(mistake)
+    return str(value)
+
+
 def _cuda_version(value: Any) -> tuple[int, int]:
     version = _VERSION.fullmatch(value) if isinstance(value, str) else None
     if version is None:
@@ -244,3 +272,18 @@ CudaVersion = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^[0-9]+\.[0-9]+(\.[0-9]+)*$"}),
 ]
 Shares = Annotated[tuple[Share, ...], _checked(parse_share), WithJsonSchema(share_json_schema())]
+Duration = Annotated[
+    int,
+    PlainValidator(_duration),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": "^([0-9]{1,3}d)?([0-9]{1,4}h)?([0-9]{1,6}m)?$",
+            "description": "A duration from 10m to 366d: 12h, 90m, 7d, 1h30m.",
+        }
+    ),
+]
+"""In seconds."""
+ImagePattern = Annotated[
+    str, PlainValidator(_image_pattern), WithJsonSchema({"type": "string", "maxLength": 500})
+]

@@ -50,6 +50,7 @@ def flavor_from(name: str, model: FlavorModel, document: Document) -> Flavor:
         extra_resources=tuple(model.extra_resources.items()),
         mechanisms=tuple(dict.fromkeys(model.mechanisms)),
         tolerations=tolerations_from(model.tolerations),
+        renamed_from=tuple(model.renamed_from),
         sharing=Sharing(
             strategy=sharing.strategy, replicas=sharing.replicas, is_renamed=sharing.renamed
         )

@@ -24,6 +24,7 @@ from gpu_spawner.core.catalog.fields import (
     LabelKey,
     LabelValue,
     LongText,
+    Name,
     ResourceName,
     Text,
 )
@@ -261,6 +262,9 @@ class FlavorModel(StrictModel):
 
     display_name: Text = Field(description="What users read: NVIDIA H100.")
     description: LongText = ""
+    renamed_from: list[Name] = Field(
+        default_factory=list, max_length=20, description="Earlier keys, which still find it."
+    )
     architecture: LongText = Field(default="", description="For example Hopper; shown only.")
     memory: Bytes | None = Field(default=None, description="Memory of one whole GPU.")
     node_labels: dict[

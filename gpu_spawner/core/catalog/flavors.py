@@ -248,6 +248,7 @@ class Flavor:
         extra_resources: (name, amount) pairs that each GPU needs beside it, such as huge pages.
         mechanisms: the only ways to be used, in this order; empty for all that are declared.
         tolerations: beside the vendor's taint, which is always tolerated.
+        renamed_from: earlier names.
         origin, line: where it was read, for problems found later; line 0 where there are no lines.
     """
 
@@ -269,5 +270,6 @@ class Flavor:
     volcano: VolcanoLayout | None = None
     kai: QueueLayout | None = None
     runai: QueueLayout | None = None
+    renamed_from: tuple[str, ...] = ()
     origin: str = field(default="", compare=False)
     line: int = field(default=0, compare=False)

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gpu_spawner.core.catalog.amounts import Amount
 from gpu_spawner.core.catalog.claims import PodClaim
 from gpu_spawner.core.catalog.flavors import LabelIn, Toleration
-from gpu_spawner.core.catalog.model import Amount, Selection
+from gpu_spawner.core.catalog.model import Selection
 from gpu_spawner.core.devices.fractions.request import FractionRequest
 
 __all__ = ["PodFragment", "Term"]

@@ -14,21 +14,24 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from gpu_spawner.core.catalog.access_rules import EVERYONE, Access, Restriction
+from gpu_spawner.core.catalog.amounts import NO_RESOURCES, UNSET, Amount, Resources
+from gpu_spawner.core.catalog.container_parts import Probe, SecretKey
 from gpu_spawner.core.catalog.flavors import Flavor, Toleration
+from gpu_spawner.core.catalog.lifetime import UNLIMITED, Lifetime
+from gpu_spawner.core.catalog.own_images import OwnImages
+from gpu_spawner.core.quantity import format_bytes
 
 __all__ = [
     "ANY",
-    "Amount",
     "Catalog",
     "Choice",
+    "Denied",
     "GpuBlock",
     "Image",
     "Preload",
-    "Probe",
     "Profile",
     "Queue",
-    "Resources",
-    "SecretKey",
     "Selection",
     "Share",
     "Sidecar",
@@ -58,6 +61,7 @@ class Image:
         min_cuda: the CUDA runtime version the node's driver must support, as (major, minor).
         architectures: ``kubernetes.io/arch`` values the image is built for; empty means any.
         packages: (name, version) pairs worth showing, in the admin's order.
+        renamed_from: earlier names.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Image:
     packages: tuple[tuple[str, str], ...] = ()
     default_url: str = ""
     cmd: tuple[str, ...] = ()
+    renamed_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,56 +108,13 @@ class GpuBlock:
 
     Attributes:
         flavors: names, in the order in which "whichever is free first" tries them.
-        allowed_groups: who may pick these choices; None means everyone who sees the profile.
+        access: who may pick these choices.
     """
 
     flavors: tuple[str, ...]
     shares: tuple[Share, ...]
     counts: tuple[int, ...]
-    allowed_groups: frozenset[str] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Amount:
-    """A request and a limit of cpu (milli-CPU) or memory (bytes); None means not set."""
-
-    request: int | None = None
-    limit: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resources:
-    """What a server gets beside its GPUs: a base, and more for each GPU.
-
-    ``cpu`` is in milli-CPU, ``memory`` and ``shm_bytes`` in bytes. The ``*_per_gpu`` amounts are
-    multiplied by the count of the choice and added.
-    """
-
-    cpu: Amount = Amount()
-    memory: Amount = Amount()
-    shm_bytes: int = 0
-    cpu_per_gpu: Amount = Amount()
-    memory_per_gpu: Amount = Amount()
-    shm_bytes_per_gpu: int = 0
-
-    def for_count(self, count: int) -> "Resources":
-        """Return the same resources with the per-GPU part of ``count`` GPUs added in."""
-        return Resources(
-            cpu=_add(self.cpu, self.cpu_per_gpu, count),
-            memory=_add(self.memory, self.memory_per_gpu, count),
-            shm_bytes=self.shm_bytes + self.shm_bytes_per_gpu * count,
-        )
-
-
-def _add(base: Amount, per_gpu: Amount, count: int) -> Amount:
-    def total(fixed: int | None, each: int | None) -> int | None:
-        if each is None or count == 0:
-            return fixed
-        return (fixed or 0) + each * count
-
-    return Amount(
-        request=total(base.request, per_gpu.request), limit=total(base.limit, per_gpu.limit)
-    )
+    access: Access = EVERYONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,28 +130,6 @@ class SidecarGpu:
     is_shared: bool = False
     share: Share | None = None
     count: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretKey:
-    """Where the value of an environment variable is; the value itself is never known here."""
-
-    variable: str
-    secret: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """How Kubernetes asks a sidecar whether it is ready: HTTP, or a connection without a path.
-
-    ``patience_seconds`` is how long it may take to become ready before it is called failed.
-    """
-
-    path: str = ""
-    port: int
-    period_seconds: int = 10
-    patience_seconds: int = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,8 +155,8 @@ class Sidecar:
     port: int | None = None
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
-    cpu: Amount = Amount()
-    memory: Amount = Amount()
+    cpu: Amount = UNSET
+    memory: Amount = UNSET
     gpu: SidecarGpu | None = None
     readiness: Probe | None = None
 
@@ -256,6 +196,15 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Denied:
+    """A choice or an image that a user may see but not pick, and what the admin says of it."""
+
+    message: str
+    choice: Choice | None = None
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """What a user picks: an environment on some hardware.
 
@@ -264,14 +213,21 @@ class Profile:
         order: the number in the file's name; it orders the page.
         images: names, the first is the default.
         gpu: the blocks; empty for a profile without GPUs.
-        allowed_groups: who sees it; None means everyone.
+        access: who may start it.
+        restrictions: who may pick some of its choices and images.
         scheduler_name: None leaves the site's; empty is the cluster's default.
         service_account: the servers' service account; None leaves the site's.
         start_timeout_seconds: None leaves the site's.
         queue: None where servers are not queued.
+        lifetime: when its servers are stopped.
+        own_image: which images users may bring; None for none.
+        category: what the page groups profiles by; may be empty.
+        renamed_from: earlier slugs.
         override: KubeSpawner settings of the escape hatch ``kubespawner_override``.
         origin: the file (or trait and key) it was read from, for problems found later.
         lines: the line of each key there; empty where the source has no lines.
+        withheld: of a view, the (flavor, share, count) that its user may not pick.
+        denied: of a view, what its user may see but not pick.
         choices: every combination, in page order; the first is the default. "Whichever is free
             first" comes first where a share and count can be had of several flavors.
     """
@@ -282,8 +238,9 @@ class Profile:
     description: str = ""
     images: tuple[str, ...]
     gpu: tuple[GpuBlock, ...] = ()
-    resources: Resources = Resources()
-    allowed_groups: frozenset[str] | None = None
+    resources: Resources = NO_RESOURCES
+    access: Access = EVERYONE
+    restrictions: tuple[Restriction, ...] = ()
     is_default: bool = False
     preload: Preload = Preload.ON_DEMAND
     node_selector: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -293,18 +250,26 @@ class Profile:
     service_account: str | None = None
     start_timeout_seconds: int | None = None
     queue: Queue | None = None
+    lifetime: Lifetime = UNLIMITED
+    own_image: OwnImages | None = None
+    category: str = ""
+    renamed_from: tuple[str, ...] = ()
     override: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     origin: str = field(default="", compare=False)
     lines: Mapping[tuple[str | int, ...], int] = field(
         default_factory=lambda: MappingProxyType({}), compare=False, repr=False
     )
+    withheld: frozenset[tuple[str, Share, int]] = frozenset()
+    denied: tuple[Denied, ...] = ()
     choices: tuple[Choice, ...] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "choices", _choices(self.slug, self.gpu))
+        object.__setattr__(self, "choices", _choices(self.slug, self.gpu, self.withheld))
 
 
-def _choices(slug: str, blocks: Iterable[GpuBlock]) -> tuple[Choice, ...]:
+def _choices(
+    slug: str, blocks: Iterable[GpuBlock], withheld: frozenset[tuple[str, Share, int]]
+) -> tuple[Choice, ...]:
     """List every combination of the blocks, "any" first, then flavor by flavor."""
     # A dict as an ordered set: the same (share, count) may come from several blocks.
     flavors_of: dict[tuple[Share, int], dict[str, None]] = {}
@@ -314,7 +279,8 @@ def _choices(slug: str, blocks: Iterable[GpuBlock]) -> tuple[Choice, ...]:
             flavor_order.setdefault(flavor)
         for share in block.shares:
             for count in block.counts:
-                flavors_of.setdefault((share, count), {}).update(dict.fromkeys(block.flavors))
+                flavors = [name for name in block.flavors if (name, share, count) not in withheld]
+                flavors_of.setdefault((share, count), {}).update(dict.fromkeys(flavors))
     if not flavors_of:
         return (Choice(profile=slug),)
     whichever = [
@@ -333,11 +299,21 @@ def _choices(slug: str, blocks: Iterable[GpuBlock]) -> tuple[Choice, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """Everything a site offers; ``profiles`` is in page order and never empty."""
+    """Everything a site offers, or in a view what one user may see of it.
+
+    Attributes:
+        profiles: in page order; never empty, except in a view.
+        renamed: for each of the options ``profile``, ``flavor`` and ``image``, from earlier to
+            present names.
+        denied: of a view, the profiles that its user may see but not start, with what the admin
+            says of each.
+    """
 
     profiles: tuple[Profile, ...]
     flavors: Mapping[str, Flavor]
     images: Mapping[str, Image]
+    renamed: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
+    denied: tuple[tuple[Profile, str], ...] = ()
 
     @property
     def default_profile(self) -> Profile | None:
@@ -361,6 +337,10 @@ class Selection:
 
     Attributes:
         flavors: where ``flavor`` is ``any``, the flavors *this* user may land on, in order.
+        image: the key of an image; of a user's own image, the one that it stands in for.
+        own_image: the reference of an image that the user brings; empty for none.
+        cpu_milli, memory_bytes: what was chosen of them; None where there is no choice, or for
+            the default.
         mechanism: how the share is to be obtained; empty for the first way there is.
     """
 
@@ -370,6 +350,9 @@ class Selection:
     share: Share | None = None
     count: int = 0
     image: str
+    own_image: str = ""
+    cpu_milli: int | None = None
+    memory_bytes: int | None = None
     mechanism: str = ""
 
     @property
@@ -390,5 +373,12 @@ class Selection:
             options["flavor"] = self.flavor
             options["share"] = self.share.label
             options["count"] = self.count
-        options["image"] = self.image
+        if self.own_image:
+            options["own_image"] = self.own_image
+        else:
+            options["image"] = self.image
+        if self.cpu_milli is not None:
+            options["cpu"] = f"{self.cpu_milli / 1000:g}"
+        if self.memory_bytes is not None:
+            options["memory"] = format_bytes(self.memory_bytes)
         return options

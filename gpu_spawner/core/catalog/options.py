@@ -15,34 +15,49 @@ from typing import Any, Final
 
 from gpu_spawner.core.catalog.access import visible_to
 from gpu_spawner.core.catalog.model import Catalog, Choice, Profile, Selection
+from gpu_spawner.core.catalog.renames import current_names
 from gpu_spawner.core.errors import OptionError
+from gpu_spawner.core.quantity import format_bytes, parse_bytes, parse_cpu_milli
 from gpu_spawner.core.wording import did_you_mean, listed, quoted
 
 __all__ = ["OPTION_KEYS", "parse_form_key", "parse_options"]
 
-OPTION_KEYS: Final = ("profile", "flavor", "share", "count", "image")
+OPTION_KEYS: Final = (
+    "profile",
+    "flavor",
+    "share",
+    "count",
+    "image",
+    "own_image",
+    "cpu",
+    "memory",
+)
 """The keys of ``user_options``, each optional."""
 
 _COUNT: Final = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 _MAX_KEY_LENGTH: Final = 300
+_MAX_AMOUNT_LENGTH: Final = 30
 
 
-def parse_options(catalog: Catalog, raw: Any, *, groups: Collection[str]) -> Selection:
-    """Validate the options a user sent, as one who may see only what these groups may see.
+def parse_options(
+    catalog: Catalog, raw: Any, *, groups: Collection[str], username: str = ""
+) -> Selection:
+    """Validate the options a user sent, as one who may see only what this user may see.
 
     Args:
         catalog: everything on offer.
-        raw: any JSON value; an object with the keys ``profile``, ``flavor``, ``share``, ``count``
-            and ``image``, or null. Values are strings; ``count`` may be a number. A key with null
-            counts as not given.
+        raw: any JSON value; an object with any of ``OPTION_KEYS``, or null. Values are strings;
+            ``count`` and ``cpu`` may be numbers. A key with null counts as not given. Earlier
+            names of profiles, flavors and images are understood.
         groups: the user's groups. An operator's own tools lift the rules with
             ``without_access_rules(catalog)`` first.
+        username: the user's name; empty for nobody in particular.
 
     Raises:
         OptionError: with the field at fault and a sentence for the user.
     """
-    given = _given(raw)
-    view = visible_to(catalog, groups)
+    given = current_names(catalog, _given(raw))
+    view = visible_to(catalog, groups, username)
     profile = _profile(view, given)
     choice = _choice(view, profile, given)
     return Selection(
@@ -52,6 +67,9 @@ def parse_options(catalog: Catalog, raw: Any, *, groups: Collection[str]) -> Sel
         share=choice.share,
         count=choice.count,
         image=_image(profile, given),
+        own_image=_own_image(profile, given),
+        cpu_milli=_amount(profile, given, "cpu"),
+        memory_bytes=_amount(profile, given, "memory"),
     )
 
 
@@ -90,12 +108,15 @@ def _given(raw: Any) -> dict[str, Any]:
             )
     given = {key: raw[key] for key in OPTION_KEYS if raw.get(key) is not None}
     for key, value in given.items():
-        if key != "count" and not isinstance(value, str):
+        if key not in ("count", "cpu") and not isinstance(value, str):
             raise OptionError(key, f"The {key} must be a name, but {quoted(value)} came.")
     return given
 
 
 def _profile(view: Catalog, given: Mapping[str, Any]) -> Profile:
+    for denied, message in view.denied:
+        if denied.slug == given.get("profile"):
+            raise OptionError("profile", message, is_denied=True)
     default = view.default_profile
     if default is None:
         raise OptionError(
@@ -126,6 +147,7 @@ def _choice(view: Catalog, profile: Profile, given: Mapping[str, Any]) -> Choice
         wanted = _count(given[field]) if field == "count" else given[field]
         fitting = tuple(choice for choice in candidates if _value(choice, field) == wanted)
         if not fitting:
+            _refuse_denied(profile, given)
             allowed = list(dict.fromkeys(_value(choice, field) for choice in candidates))
             narrowed = " and ".join(
                 f"{earlier} {quoted(given[earlier])}"
@@ -140,6 +162,17 @@ def _choice(view: Catalog, profile: Profile, given: Mapping[str, Any]) -> Choice
             )
         candidates = fitting
     return candidates[0]
+
+
+def _refuse_denied(profile: Profile, given: Mapping[str, Any]) -> None:
+    """Refuse with the admin's message what is there, and is denied to this user."""
+    wanted = {key: given[key] for key in ("flavor", "share", "count") if key in given}
+    if "count" in wanted:
+        wanted["count"] = _count(wanted["count"])
+    for denied in profile.denied:
+        choice = denied.choice
+        if choice is not None and all(_value(choice, key) == wanted[key] for key in wanted):
+            raise OptionError("choice", denied.message, is_denied=True)
 
 
 def _value(choice: Choice, field: str) -> str | int:
@@ -175,8 +208,55 @@ def _image(profile: Profile, given: Mapping[str, Any]) -> str:
     image = given["image"]
     if image in profile.images:
         return str(image)
+    for denied in profile.denied:
+        if denied.image and denied.image == image:
+            raise OptionError("image", denied.message, is_denied=True)
     raise OptionError(
         "image",
         f"{profile.slug} has no image {quoted(image)}; "
         f"there is {listed(profile.images, word='or')}.{did_you_mean(image, profile.images)}",
     )
+
+
+def _own_image(profile: Profile, given: Mapping[str, Any]) -> str:
+    if "own_image" not in given:
+        return ""
+    if profile.own_image is None:
+        raise OptionError("own_image", f"{profile.slug} takes no image of your own.")
+    if "image" in given:
+        raise OptionError("own_image", "Give an image or an own_image, not both.")
+    reference = given["own_image"].strip()
+    refusal = profile.own_image.refusal(reference)
+    if refusal:
+        raise OptionError("own_image", refusal)
+    return str(reference)
+
+
+def _amount(profile: Profile, given: Mapping[str, Any], field: str) -> int | None:
+    """Return how much of cpu (milli-CPU) or memory (bytes) is chosen; None without a choice."""
+    resources = profile.resources
+    choices = resources.cpu_choices if field == "cpu" else resources.memory_choices
+    if field not in given:
+        return choices[0] if choices else None
+    if not choices:
+        raise OptionError(field, f"{profile.slug} has no {field} to choose.")
+    wanted = _read_amount(given[field], field)
+    if wanted in choices:
+        return wanted
+    allowed = [f"{one / 1000:g}" if field == "cpu" else format_bytes(one) for one in choices]
+    raise OptionError(
+        field,
+        f"{profile.slug} has no {field} {quoted(given[field])}; "
+        f"there is {listed(allowed, word='or')}.",
+    )
+
+
+def _read_amount(raw: Any, field: str) -> int | None:
+    """Read an amount as Kubernetes writes it; None for what is none."""
+    is_short = len(raw) <= _MAX_AMOUNT_LENGTH if isinstance(raw, str) else True
+    if isinstance(raw, bool) or not isinstance(raw, (int, float, str)) or not is_short:
+        return None
+    try:
+        return parse_cpu_milli(raw) if field == "cpu" else parse_bytes(raw)
+    except (ValueError, OverflowError):
+        return None

@@ -2,25 +2,34 @@
 
 from types import MappingProxyType
 
+from gpu_spawner.core.catalog.access_rules import Access, Restriction
+from gpu_spawner.core.catalog.access_schema import AccessModel
+from gpu_spawner.core.catalog.amounts import Amount, Resources
+from gpu_spawner.core.catalog.container_parts import Probe, SecretKey
 from gpu_spawner.core.catalog.documents import Document
 from gpu_spawner.core.catalog.flavor_reading import tolerations_from
+from gpu_spawner.core.catalog.lifetime import Lifetime
 from gpu_spawner.core.catalog.model import (
-    Amount,
     GpuBlock,
     Image,
     Preload,
-    Probe,
     Profile,
     Queue,
-    Resources,
-    SecretKey,
     Sidecar,
     SidecarGpu,
 )
+from gpu_spawner.core.catalog.own_images import OwnImages
 from gpu_spawner.core.catalog.schema import GpuModel, ImageModel, ProfileModel, ResourcesModel
 from gpu_spawner.core.catalog.sidecar_schema import CpuModel, MemoryModel, SidecarModel
 
-__all__ = ["block_from", "image_from", "profile_from", "resources_from", "sidecar_from"]
+__all__ = [
+    "access_from",
+    "block_from",
+    "image_from",
+    "profile_from",
+    "resources_from",
+    "sidecar_from",
+]
 
 
 def image_from(name: str, model: ImageModel) -> Image:
@@ -43,6 +52,7 @@ def image_from(name: str, model: ImageModel) -> Image:
         packages=tuple(model.packages.items()),
         default_url=model.default_url,
         cmd=tuple(model.cmd),
+        renamed_from=tuple(model.renamed_from),
     )
 
 
@@ -52,7 +62,7 @@ def block_from(model: GpuModel) -> GpuBlock:
         flavors=tuple(model.flavors),
         shares=model.share,
         counts=tuple(model.count),
-        allowed_groups=_groups(model.allowed_groups),
+        access=access_from(model),
     )
 
 
@@ -66,7 +76,17 @@ def profile_from(slug: str, order: int, model: ProfileModel, document: Document)
         images=tuple(model.images),
         gpu=tuple(block_from(block) for block in model.gpu),
         resources=resources_from(model.resources),
-        allowed_groups=_groups(model.allowed_groups),
+        access=access_from(model),
+        restrictions=tuple(
+            Restriction(
+                access=access_from(rule),
+                flavors=frozenset(rule.flavors),
+                shares=frozenset(share.label for share in rule.share),
+                counts=frozenset(rule.count),
+                images=frozenset(rule.images),
+            )
+            for rule in model.restrict
+        ),
         is_default=model.default,
         preload=Preload(model.preload),
         node_selector=MappingProxyType(model.node_selector),
@@ -78,6 +98,14 @@ def profile_from(slug: str, order: int, model: ProfileModel, document: Document)
         queue=Queue(name=model.kueue.queue, priority_class=model.kueue.priority_class or "")
         if model.kueue
         else None,
+        lifetime=Lifetime(max_seconds=model.max_lifetime, idle_seconds=model.idle_timeout),
+        own_image=OwnImages(
+            allowed=tuple(model.own_image.allowed), max_bytes=model.own_image.max_size
+        )
+        if model.own_image
+        else None,
+        category=model.category,
+        renamed_from=tuple(model.renamed_from),
         override=MappingProxyType(model.kubespawner_override),
         origin=document.origin,
         lines=document.lines,
@@ -127,6 +155,8 @@ def resources_from(model: ResourcesModel) -> Resources:
         cpu_per_gpu=_amount(each.cpu),
         memory_per_gpu=_amount(each.memory),
         shm_bytes_per_gpu=each.shm or 0,
+        cpu_choices=tuple(model.cpu.choices),
+        memory_choices=tuple(model.memory.choices),
     )
 
 
@@ -134,5 +164,14 @@ def _amount(model: CpuModel | MemoryModel) -> Amount:
     return Amount(request=model.request, limit=model.limit)
 
 
-def _groups(groups: list[str] | None) -> frozenset[str] | None:
-    return None if groups is None else frozenset(groups)
+def access_from(model: AccessModel) -> Access:
+    """Make a rule of access."""
+    return Access(
+        groups=_names(model.allowed_groups),
+        users=_names(model.allowed_users),
+        message=model.when_denied,
+    )
+
+
+def _names(names: list[str] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(names)

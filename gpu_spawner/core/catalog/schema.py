@@ -10,12 +10,15 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
+from gpu_spawner.core.catalog.access_schema import AccessModel, RestrictionModel
 from gpu_spawner.core.catalog.device_fields import SubdomainName
 from gpu_spawner.core.catalog.fields import (
     Bytes,
     Count,
+    CpuMilli,
     CudaVersion,
-    GroupName,
+    Duration,
+    ImagePattern,
     ImageReference,
     LabelKey,
     LabelValue,
@@ -60,9 +63,12 @@ class ImageModel(StrictModel):
     )
     default_url: LongText = Field(default="", description="Where users land, for example /lab.")
     cmd: list[Text] = Field(default_factory=list, description="How the server starts.")
+    renamed_from: list[Name] = Field(
+        default_factory=list, max_length=20, description="Earlier keys, which still find it."
+    )
 
 
-class GpuModel(StrictModel):
+class GpuModel(AccessModel):
     """Every flavor, with every share, in every count."""
 
     flavors: list[Name] = Field(
@@ -74,9 +80,6 @@ class GpuModel(StrictModel):
         Field(min_length=1),
         OneOrMany(),
     ] = Field(default_factory=lambda: [1], description="How many units; the user may choose.")
-    allowed_groups: list[GroupName] | None = Field(
-        default=None, description="Who may pick these; everyone who sees the profile if absent."
-    )
 
 
 class PerGpuModel(StrictModel):
@@ -87,11 +90,33 @@ class PerGpuModel(StrictModel):
     shm: Bytes | None = None
 
 
+class CpuChoicesModel(CpuModel):
+    """CPUs: what every server gets, or what users choose from."""
+
+    choices: list[CpuMilli] = Field(
+        default_factory=list,
+        max_length=10,
+        description="Instead of request and limit: what is chosen is both; the first is the "
+        "default.",
+    )
+
+
+class MemoryChoicesModel(MemoryModel):
+    """Memory: what every server gets, or what users choose from."""
+
+    choices: list[Bytes] = Field(
+        default_factory=list,
+        max_length=10,
+        description="Instead of request and limit: what is chosen is both; the first is the "
+        "default.",
+    )
+
+
 class ResourcesModel(StrictModel):
     """What a server gets beside its GPUs; what is left out is the site's default."""
 
-    cpu: CpuModel = CpuModel()
-    memory: MemoryModel = MemoryModel()
+    cpu: CpuChoicesModel = CpuChoicesModel()
+    memory: MemoryChoicesModel = MemoryChoicesModel()
     shm: Bytes | None = Field(
         default=None, description="Size of /dev/shm; it counts against the memory limit."
     )
@@ -107,7 +132,23 @@ class KueueModel(StrictModel):
     )
 
 
-class ProfileModel(StrictModel):
+class OwnImageModel(StrictModel):
+    """Images that users may bring instead of the profile's."""
+
+    allowed: list[ImagePattern] = Field(
+        min_length=1,
+        max_length=100,
+        description="Patterns for the whole reference, with the registry in full: "
+        "quay.io/jupyter/*. * is anything but a slash, ** anything; without a tag every tag and "
+        "digest is meant.",
+    )
+    max_size: Bytes | None = Field(
+        default=None,
+        description="The largest compressed size, where c.GPUSpawner.own_image_check is on.",
+    )
+
+
+class ProfileModel(AccessModel):
     """What a user picks: an environment on some hardware."""
 
     display_name: Text
@@ -121,8 +162,25 @@ class ProfileModel(StrictModel):
         OneOrMany(),
     ] = Field(default_factory=list, description="Leave out for a profile without GPUs.")
     resources: ResourcesModel = ResourcesModel()
-    allowed_groups: list[GroupName] | None = Field(
-        default=None, description="Who sees the profile; everyone if absent."
+    restrict: list[RestrictionModel] = Field(
+        default_factory=list,
+        max_length=50,
+        description="Who may pick some of the choices or images; each rule narrows further.",
+    )
+    category: LongText = Field(
+        default="", max_length=60, description="What the page groups profiles by: Teaching."
+    )
+    renamed_from: list[Name] = Field(
+        default_factory=list, max_length=20, description="Earlier names, which still find it."
+    )
+    max_lifetime: Duration | None = Field(
+        default=None, description="When a server is stopped, used or not; never if absent."
+    )
+    idle_timeout: Duration | None = Field(
+        default=None, description="How long a server may be unused; for ever if absent."
+    )
+    own_image: OwnImageModel | None = Field(
+        default=None, description="Leave out where users may not bring images."
     )
     default: bool = Field(default=False, description="Started when nobody says which.")
     preload: Literal["always", "on-demand", "never"] = Field(

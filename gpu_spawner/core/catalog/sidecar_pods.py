@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gpu_spawner.core.catalog.amounts import Amount
 from gpu_spawner.core.catalog.claims import CLAIM_NAME
-from gpu_spawner.core.catalog.model import Amount, Image, Sidecar
+from gpu_spawner.core.catalog.model import Image, Sidecar
 from gpu_spawner.core.quantity import format_bytes, format_cpu
 
 __all__ = ["SHM_PATH", "SHM_VOLUME", "claim_name_of", "compile_sidecar"]

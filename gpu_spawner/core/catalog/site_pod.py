@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
+from gpu_spawner.core.catalog.amounts import Amount
 from gpu_spawner.core.catalog.claims import NOTEBOOK, PodClaim
 from gpu_spawner.core.catalog.fragment import PodFragment
-from gpu_spawner.core.catalog.model import Amount
 from gpu_spawner.core.catalog.override import merge_setting
 from gpu_spawner.core.catalog.sidecar_pods import SHM_PATH, SHM_VOLUME
 from gpu_spawner.core.placement.pod_request import PodRequest, request_from_pod

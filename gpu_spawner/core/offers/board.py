@@ -123,28 +123,42 @@ class OfferBoard:
         offers = [offer for profile in self.offers(view) for offer in profile.choices]
         return nearest_alternative(key, offers)
 
-    def _lines_of(self, profile: Profile) -> tuple[_Line, ...]:
-        key = (profile.slug, profile.gpu)
+    def offer_with(
+        self, profile: Profile, cpu_milli: int | None, memory_bytes: int | None
+    ) -> ProfileOffer:
+        """Return the offer of a profile of a view with amounts other than the default ones."""
+        return self._profile_offer(profile, (cpu_milli, memory_bytes))
+
+    def _lines_of(
+        self, profile: Profile, amounts: tuple[int | None, int | None] = (None, None)
+    ) -> tuple[_Line, ...]:
+        key = (profile.slug, profile.gpu, profile.withheld, profile.images, amounts)
         lines = self._lines.get(key)
         if lines is None:
             lines = self._lines[key] = tuple(
-                self._line(_select(choice, profile.images[0]), profile.images)
+                self._line(_select(choice, profile.images[0], *amounts), profile.images)
                 for choice in profile.choices
             )
         return lines
 
     def _line(self, selection: Selection, images: tuple[str, ...]) -> _Line:
         by_image = {image: self._ways.of(replace(selection, image=image)) for image in images}
-        pools = {id(way.pool): way.pool for ways in by_image.values() for way in ways}
+        if selection.own_image:  # where it is, and how long it takes to pull, nobody knows
+            by_image = {}
+        own = self._ways.of(selection)
+        every = (own, *by_image.values())
+        pools = {id(way.pool): way.pool for ways in every for way in ways}
         return _Line(
             selection=selection,
-            ways=self._ways.of(selection),
+            ways=own,
             by_image=by_image,
             pools=tuple(pools.values()),
         )
 
-    def _profile_offer(self, profile: Profile) -> ProfileOffer:
-        lines = self._lines_of(profile)
+    def _profile_offer(
+        self, profile: Profile, amounts: tuple[int | None, int | None] = (None, None)
+    ) -> ProfileOffer:
+        lines = self._lines_of(profile, amounts)
         choices = tuple([self._choice_offer(line) for line in lines])
         known = [offer.state for offer in choices if offer.state is not None]
         state = max(known, default=None)
@@ -283,7 +297,9 @@ class OfferBoard:
         return seats.free, seats.total
 
 
-def _select(choice: Choice, image: str) -> Selection:
+def _select(
+    choice: Choice, image: str, cpu_milli: int | None = None, memory_bytes: int | None = None
+) -> Selection:
     return Selection(
         profile=choice.profile,
         flavor=choice.flavor,
@@ -291,6 +307,8 @@ def _select(choice: Choice, image: str) -> Selection:
         share=choice.share,
         count=choice.count,
         image=image,
+        cpu_milli=cpu_milli,
+        memory_bytes=memory_bytes,
     )
 
 
