@@ -4,7 +4,7 @@
 one after another binds exactly as many as were counted, and no device goes to two. *Monotone*: what
 holds a device never makes seats. *Order does not matter*. *Index*: following slices and claims
 gives what counting anew gives. *Conservation*: who gives back what he took leaves no trace. *Ways*:
-together they count at least as many as the first alone, at most as many as all of them alone.
+together they seat what scheduling the first, then the next beside it, binds.
 """
 
 from collections import Counter
@@ -58,16 +58,15 @@ def test_the_total_is_what_the_cluster_seats_without_claims(items: list[Raw], sp
     assert count(items, spec).total == sum(reference_device_seats(empty, spec).values())
 
 
-@given(items=device_clusters(), spec=claim_specs())
-def test_every_seat_is_real(items: list[Raw], spec: Raw) -> None:
-    """What schedule() writes into the claims is held from then on, by nobody else."""
-    snapshot, request = Snapshot.from_objects(items), request_of(spec)
-    expected = count_seats(snapshot, request)
+def bind_all(
+    snapshot: Snapshot, request: PodRequest, prefix: str
+) -> tuple[Snapshot, Counter[str], Counter[tuple[str, str]]]:
+    """Schedule pods until one is refused: the cluster then, pods by node, devices held alone."""
     bound: Counter[str] = Counter()
     held: Counter[tuple[str, str]] = Counter()
     while isinstance(decision := schedule(snapshot, request), Placed):
         pod = probe_pod()
-        pod["metadata"]["name"] = name = f"probe-{bound.total()}"
+        pod["metadata"]["name"] = name = f"{prefix}-{bound.total()}"
         pod["spec"]["nodeName"] = decision.node
         claim = {
             "metadata": {"name": name, "namespace": "default"},
@@ -80,6 +79,16 @@ def test_every_seat_is_real(items: list[Raw], spec: Raw) -> None:
             for result in decision.claims["gpu"]["devices"]["results"]
             if "shareID" not in result
         )
+    return snapshot, bound, held
+
+
+@given(items=device_clusters(), spec=claim_specs())
+def test_every_seat_is_real(items: list[Raw], spec: Raw) -> None:
+    """What schedule() writes into the claims is held from then on, by nobody else."""
+    snapshot, request = Snapshot.from_objects(items), request_of(spec)
+    expected = count_seats(snapshot, request)
+
+    _, bound, held = bind_all(snapshot, request, "probe")
 
     assert bound == {name: node.free for name, node in expected.nodes.items() if node.free}
     assert all(count == 1 for count in held.values())
@@ -162,13 +171,15 @@ def test_giving_back_leaves_no_trace(items: list[Raw]) -> None:
     assert state.snapshot(None) == snapshot
 
 
-@given(items=device_clusters(), specs=st.lists(claim_specs(), min_size=2, max_size=2))
-def test_ways_never_count_more_than_each_alone(items: list[Raw], specs: list[Raw]) -> None:
-    together = count_seats(Snapshot.from_objects(items), [request_of(spec) for spec in specs])
-    alone = [free(items, spec) for spec in specs]
+@given(items=device_clusters(), specs=st.lists(claim_specs(), min_size=2, max_size=3))
+def test_ways_are_filled_one_after_another(items: list[Raw], specs: list[Raw]) -> None:
+    start = snapshot = Snapshot.from_objects(items)
+    placed = 0
+    for number, spec in enumerate(specs):
+        snapshot, bound, _ = bind_all(snapshot, request_of(spec), f"way-{number}")
+        placed += bound.total()
 
-    assert together.free is not None
-    assert alone[0] <= together.free <= sum(alone)
+    assert count_seats(start, [request_of(spec) for spec in specs]).free == placed
 
 
 @given(items=device_clusters(), spec=claim_specs())

@@ -55,7 +55,7 @@ def bind_in_turn(snapshot: Snapshot, request: PodRequest, most: int = MAX_BOUND)
             bound.refusal = decision.message
             bound.unknown = decision.unknown
             break
-        key = (request.namespace, f"{bound.by_node.total()}{_IN_THOUGHT}")
+        key = (request.namespace, f"{len(bound.snapshot.pods or ())}{_IN_THOUGHT}")
         pod = bound_pod(request, key, decision.node)
         bound.snapshot = with_grant(
             bound.snapshot.with_pod(holding(pod, request, bound.snapshot)),
