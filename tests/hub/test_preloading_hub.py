@@ -1,0 +1,53 @@
+"""A real hub preloads: the images arrive by themselves, the page knows, and a start is steered."""
+
+from typing import Any
+
+import pytest
+from cluster_thread import ClusterThread
+from hub_profiles import PROFILES, MakeHub
+from running_hub import Browser, wait_until
+
+pytestmark = pytest.mark.hosts
+
+# A namespace of its own: another hub of these tests preloads in the servers' own.
+PRELOADING = f"""{PROFILES}
+c.GPUSpawner.profiles["20-gpus"]["preload"] = "always"
+c.GPUSpawner.profiles["10-cpu"]["preload"] = "never"
+c.GPUSpawner.profiles["30-secret"]["preload"] = "never"
+c.GPUSpawner.preload_namespace = "default"
+"""
+SETS = "/apis/apps/v1/namespaces/default/daemonsets"
+
+
+def daemon_sets(cluster: ClusterThread) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = cluster.call(cluster.cluster.client.get(SETS))["items"]
+    return found
+
+
+def test_a_hub_preloads_and_its_page_knows(cluster: ClusterThread, make_hub: MakeHub) -> None:
+    hub = make_hub(PRELOADING)
+    grace = Browser(hub, "grace")
+
+    def readiness() -> Any:
+        offers = grace.get("api/gpu-spawner/offers").json()
+        choices = [choice for one in offers["profiles"] for choice in one["choices"]]
+        return next(one["images"] for one in choices if one["key"] == "gpus/h100/whole/1")
+
+    def is_everywhere() -> bool:
+        return all(
+            (one["ready_nodes"], one["fitting_nodes"]) == (2, 2) for one in readiness().values()
+        )
+
+    wait_until(is_everywhere, "both images are on both nodes", 60)
+    images = {
+        one["metadata"]["annotations"]["gpu-spawner.jupyter.org/preload-image"]
+        for one in daemon_sets(cluster)
+    }
+
+    assert images == {"example.org/torch:1", "example.org/torch:0"}
+    assert "Traceback" not in hub.log()
+
+
+def test_switched_off_the_next_hub_tidies_up(cluster: ClusterThread, make_hub: MakeHub) -> None:
+    make_hub(f"{PRELOADING}\nc.GPUSpawner.preload = False\n")
+    wait_until(lambda: not daemon_sets(cluster), "the DaemonSets are gone", 60)
