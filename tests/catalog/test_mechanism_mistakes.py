@@ -233,7 +233,8 @@ def test_a_profile(profile: dict[str, Any], problem: str | None) -> None:
                     }
                 }
             },
-            "flavors.x.dra.claims.it.spec.devices.requests[0].firstAvailable: has more than 8 entries.",
+            "flavors.x.dra.claims.it.spec.devices.requests[0].firstAvailable: has more than 8 "
+            "entries.",
             id="nine alternatives",
         ),
         pytest.param(

@@ -27,8 +27,8 @@ def mistake(flavor: Flavor, share: Share, count: int) -> Mistake | None:
     if flavor.dra.share_capacity:
         return Mistake(
             part="share",
-            message=f"got 'whole', but the GPUs of flavor '{flavor.name}' are handed out in shares: "
-            "a claim for a device is given one of them",
+            message=f"got 'whole', but the GPUs of flavor '{flavor.name}' are handed out in "
+            "shares: a claim for a device is given one of them",
             cure="Use share: {replica: 1}, or take share_capacity out of the flavor.",
         )
     return dra.too_many(count)
