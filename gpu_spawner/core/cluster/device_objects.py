@@ -7,6 +7,7 @@ Source of the shapes: k8s.io/api ``resource/v1/types.go`` (1.36).
 
 import sys
 from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -60,6 +61,8 @@ __all__ = [
 PoolKey = tuple[str, str]
 """Driver and pool name."""
 
+_decode_capacities = msgspec.json.Decoder(dict[str, WireDeviceCapacity] | None).decode
+_decode_consumptions = msgspec.json.Decoder(list[WireConsumption] | None).decode
 _SHARE_LIMIT: Final = 50_000
 _shared: dict[Any, Any] = {}
 _T = TypeVar("_T", bound=Hashable)
@@ -358,8 +361,8 @@ def _device(wire: WireDevice) -> Device:
                 if value is not None
             ]
         ),
-        capacity=_capacities(wire.capacity),
-        consumes=tuple([_consumption(entry) for entry in wire.consumes_counters or ()]),
+        capacity=_capacities(bytes(wire.capacity)),
+        consumes=_consumptions(bytes(wire.consumes_counters)),
         taints=share(tuple([_taint(taint) for taint in wire.taints or ()])),
         reach=_reach(wire.node_name, wire.node_selector, all_nodes=bool(wire.all_nodes)),
         is_shareable=bool(wire.allow_multiple_allocations),
@@ -384,10 +387,16 @@ def _value(wire: WireAttribute) -> AttributeValue | None:
     return SemanticVersion(wire.version) if wire.version is not None else None
 
 
-def _capacities(wire: Mapping[str, WireDeviceCapacity] | None) -> tuple[Capacity, ...]:
-    if not wire:
-        return ()
-    return share(tuple([_capacity(name, wire[name]) for name in sorted(wire)]))
+@lru_cache(maxsize=8192)
+def _capacities(raw: bytes) -> tuple[Capacity, ...]:
+    found = (_decode_capacities(raw) if raw else None) or {}
+    return tuple([_capacity(name, found[name]) for name in sorted(found)])
+
+
+@lru_cache(maxsize=8192)
+def _consumptions(raw: bytes) -> tuple[CounterUse, ...]:
+    found = (_decode_consumptions(raw) if raw else None) or []
+    return tuple([_counter_use(entry.counter_set, entry.counters) for entry in found])
 
 
 def _capacity(name: str, wire: WireDeviceCapacity) -> Capacity:
@@ -406,10 +415,6 @@ def _capacity(name: str, wire: WireDeviceCapacity) -> Capacity:
         if policy is not None
         else None,
     )
-
-
-def _consumption(wire: WireConsumption) -> CounterUse:
-    return _counter_use(wire.counter_set, wire.counters)
 
 
 def _counter_use(name: str | None, counters: Mapping[str, WireCounter] | None) -> CounterUse:

@@ -19,6 +19,8 @@ __all__ = [
     "WireClass",
     "WireClassSpec",
     "WireConfig",
+    "WireConsumption",
+    "WireCounter",
     "WireDevice",
     "WireDeviceCapacity",
     "WireResult",
@@ -122,12 +124,12 @@ class WireCounterSet(_Wire):
 
 
 class WireDevice(_Wire):
-    """A device of a slice."""
+    """A device of a slice; what repeats from device to device stays raw, to be parsed once."""
 
     name: str | None = None
     attributes: dict[str, WireAttribute] | None = None
-    capacity: dict[str, WireDeviceCapacity] | None = None
-    consumes_counters: list[WireConsumption] | None = None
+    capacity: msgspec.Raw = ABSENT
+    consumes_counters: msgspec.Raw = ABSENT
     node_name: str | None = None
     node_selector: WireNodeSelector | None = None
     all_nodes: bool | None = None
