@@ -94,6 +94,8 @@ class Preloader:
         self._following: Final = Following(on_pull=self._learn)
         self._judge: Final = NodeJudge()
         self._wake: Final = asyncio.Event()
+        self._wanted: tuple[Catalog, frozenset[tuple[str, str]]] | None = None
+        self._wished: tuple[Wish, ...] = ()
         self._is_leader = True
         self._is_told = False
         self._told = ""
@@ -194,7 +196,7 @@ class Preloader:
             self._publish(())
             return None
         snapshot = snapshot or Snapshot()
-        wishes = self._wishes(snapshot)
+        wishes = await asyncio.to_thread(self._wishes, snapshot)
         policy = await surroundings.policy(wishes[0] if wishes else None)
         world = World(
             snapshot=snapshot,
@@ -228,12 +230,13 @@ class Preloader:
     def _wishes(self, snapshot: Snapshot) -> tuple[Wish, ...]:
         if not self._options.policy.is_on:
             return ()
-        return wishes_of(
-            self._catalog(),
-            self._site(),
-            used=used_on_demand(snapshot),
-            extra=self._options.extra_images,
-        )
+        wanted = (self._catalog(), used_on_demand(snapshot))
+        if self._wanted is None or self._wanted[0] is not wanted[0] or self._wanted[1] != wanted[1]:
+            self._wanted = wanted
+            self._wished = wishes_of(
+                wanted[0], self._site(), used=wanted[1], extra=self._options.extra_images
+            )
+        return self._wished
 
     def _snapshot(self) -> Snapshot | None:
         """Return the cluster; None while its nodes are out of reach for now.
@@ -258,7 +261,8 @@ class Preloader:
         while self._watcher is not None:
             serial = await self._watcher.wait_for_change(serial, self._options.resync_seconds)
             now = self._watcher.snapshot()
-            if _differs(before, now):
+            # Off the loop: it may have to look at every pod of the cluster.
+            if await asyncio.to_thread(_differs, before, now):
                 before = now
                 self._wake.set()
             await self._clocks.sleep(self._options.pace_seconds)

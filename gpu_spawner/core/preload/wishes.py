@@ -24,6 +24,7 @@ from gpu_spawner.core.resources import EMPTY
 
 __all__ = ["Pool", "Wish", "pull_secrets_of", "used_on_demand", "wishes_of"]
 
+_ALIVE: Final = frozenset({"Pending", "Running"})
 _NOT_READY: Final = frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
 
 
@@ -129,12 +130,22 @@ def wishes_of(
 
 
 def used_on_demand(snapshot: Snapshot) -> frozenset[tuple[str, str]]:
-    """Return (profile, image) of every server that runs or is starting, from its pod's labels."""
+    """Return (profile, image) of every server that runs or is starting, from its pod's labels.
+
+    It looks at every pod, once for each snapshot.
+    """
+    return snapshot.derive("used on demand", _used)
+
+
+def _used(snapshot: Snapshot) -> frozenset[tuple[str, str]]:
     found = set()
     for pod in (snapshot.pods or {}).values():
+        # Most pods of a cluster are nobody's server, and have no labels that are kept.
+        if not pod.labels or pod.phase not in _ALIVE or pod.is_terminating:
+            continue
         profile = pod.labels.get(f"{LABEL_PREFIX}profile")
         image = pod.labels.get(f"{LABEL_PREFIX}image")
-        if profile and image and pod.phase in ("Pending", "Running") and not pod.is_terminating:
+        if profile and image:
             found.add((profile, image))
     return frozenset(found)
 
