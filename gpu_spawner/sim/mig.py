@@ -35,6 +35,8 @@ _STARTS: Final = {
 _PROFILE_IDS: Final = {(1, 1): 19, (1, 2): 15, (2, 2): 14, (3, 4): 9, (4, 4): 5, (7, 8): 0}
 # A compute slice has 14 to 18 multiprocessors, depending on the GPU (A100: 14).
 MULTIPROCESSORS_PER_SLICE: Final = 14
+# The number in a profile's name is rounded.
+_ROUNDING: Final = 0.1
 _PROFILE: Final = re.compile(r"([1-7])g\.(\d+)gb")
 
 
@@ -64,7 +66,10 @@ def placements(profile: str, gpu_memory_mib: int) -> tuple[MigPlacement, ...]:
     """
     compute, nominal_gb = _parts(profile)
     memory_slice_gb = gpu_memory_mib / 1024 / MEMORY_SLICES
-    kind = (compute, round(nominal_gb / memory_slice_gb))
+    size = round(nominal_gb / memory_slice_gb)
+    if abs(nominal_gb - size * memory_slice_gb) > nominal_gb * _ROUNDING:
+        return ()
+    kind = (compute, size)
     return tuple(
         MigPlacement(
             profile=profile,
