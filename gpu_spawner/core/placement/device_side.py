@@ -6,12 +6,12 @@ Source: pkg/scheduler/framework/plugins/dynamicresources/dynamicresources.go (1.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from gpu_spawner.core.cluster.claim_objects import Allocation
-from gpu_spawner.core.cluster.device_objects import DeviceClass
+from gpu_spawner.core.cluster.device_objects import DeviceClass, DeviceTaintRule
 from gpu_spawner.core.cluster.device_pools import PoolState
 from gpu_spawner.core.cluster.objects import Node
 from gpu_spawner.core.cluster.snapshot import NodeState, Snapshot
@@ -203,24 +203,50 @@ class DeviceSide:
         claims = self.claims
         delegated = claims.delegated(node)
         plan = claims.plan_with(delegated)
-        states = self._snapshot.pools.at(node.name)
-        pools = node_pools(node, states, claims.rules)
-        looks = (
-            delegated,
-            tuple([plan.kind_of(pool) for pool in pools]),
-            tuple([pool.key for pool in pools if pool.trouble]),
-            _same_names(pools),
-        )
+        seen = _see(self._snapshot, node, claims.rules)
+        looks = (delegated, tuple([plan.kind_of(pool) for pool in seen.pools]), seen.pattern)
         runs = []
-        for held in (states, ()):
-            key = (looks, _holds(pools, held))
+        for held, occupied in ((seen.held, seen.states), ((), ())):
+            key = (looks, held)
             run = claims.runs.get(key)
             if run is None:
                 if len(claims.runs) >= _RUN_LIMIT:
                     claims.runs.clear()
-                run = claims.runs[key] = DeviceRun(plan, pools, Occupancy.of(held))
+                run = claims.runs[key] = DeviceRun(plan, seen.pools, Occupancy.of(occupied))
             runs.append(run)
-        return _Place(plan, pools, states, runs[0], runs[1])
+        return _Place(plan, seen.pools, seen.states, runs[0], runs[1])
+
+
+class _Seen(NamedTuple):
+    """A node's pools, the same for every request.
+
+    Attributes:
+        states: the pools that may concern it.
+        pools: those that do, in order.
+        pattern: what else makes a difference: which pools are in trouble, which have one name.
+        held: what is held of them, told apart by the places of devices and not by their names.
+    """
+
+    states: tuple[PoolState, ...]
+    pools: tuple[NodePool, ...]
+    pattern: tuple[object, ...]
+    held: tuple[object, ...]
+
+
+def _see(snapshot: Snapshot, node: Node, rules: tuple[DeviceTaintRule, ...]) -> _Seen:
+    known = snapshot.derive("node pools", _nothing_seen)
+    found = known.get(node.name)
+    if found is None:
+        states = snapshot.pools.at(node.name)
+        pools = node_pools(node, states, rules)
+        trouble = tuple([pool.key for pool in pools if pool.trouble])
+        pattern = (trouble, _same_names(pools)) if len(pools) > 1 or trouble else ()
+        found = known[node.name] = _Seen(states, pools, pattern, _holds(pools, states))
+    return found
+
+
+def _nothing_seen(_snapshot: Snapshot) -> dict[str, _Seen]:
+    return {}
 
 
 class _Place:

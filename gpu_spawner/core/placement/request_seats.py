@@ -24,6 +24,7 @@ from gpu_spawner.core.placement.fitting import (
     load_against,
     looks_at_names,
     room_beside,
+    static_keys,
     static_rejections,
 )
 from gpu_spawner.core.placement.node_table import table_of
@@ -113,6 +114,9 @@ class RequestSeats:
         self._fits_columns: Final = not (
             request.host_ports or request.fraction or looks_at_names(request)
         )
+        # What nodes can be told apart by, but for their names; None where those count too.
+        self._static_keys: Final = None if looks_at_names(request) else sorted(static_keys(request))
+        self._verdicts: dict[tuple[object, ...], bool] = {}
         self._snapshot: Snapshot | None = None
         self._barriers = NO_BARRIERS
         self._open: dict[str, tuple[Node, bool]] = {}
@@ -216,6 +220,7 @@ class RequestSeats:
         """Count all nodes; return why that cannot be done, or nothing."""
         states = snapshot.nodes or _NO_NODES
         self._open.clear()
+        self._verdicts.clear()
         self._unsure.clear()
         self._tied.clear()
         self._barriers = find_barriers(self.request, snapshot)
@@ -306,7 +311,7 @@ class RequestSeats:
         """Tell whether nothing in the node itself refuses; note whether its cards are unknown."""
         known = self._open.get(node.name)
         if known is None or known[0] is not node:
-            known = node, not static_rejections(self.request, node)
+            known = node, self._is_let_in(node)
             self._open[node.name] = known
             parts = fraction_asked(self.request.fraction, self.request.requests, node)
             reason = why_unknown(parts, node) if parts is not None and known[1] else ""
@@ -314,6 +319,22 @@ class RequestSeats:
             if reason:
                 self._unsure[node.name] = reason
         return known[1]
+
+    def _is_let_in(self, node: Node) -> bool:
+        """Tell whether nothing in the node itself refuses, judging nodes that look alike once."""
+        if self._static_keys is None:
+            return not static_rejections(self.request, node)
+        labels = node.labels
+        looks = (
+            node.taints,
+            node.is_cordoned,
+            node.architecture,
+            tuple([labels.get(key) for key in self._static_keys]),
+        )
+        verdict = self._verdicts.get(looks)
+        if verdict is None:
+            verdict = self._verdicts[looks] = not static_rejections(self.request, node)
+        return verdict
 
 
 def _why_unknown(snapshot: Snapshot, request: PodRequest) -> str:
