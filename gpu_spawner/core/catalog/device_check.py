@@ -193,11 +193,11 @@ def _unknown_attributes(
         found = {dict(device.attributes).get(full) for device in devices} - {None}
         key = f"attributes.{attribute}"
         if not found:
-            names = sorted({name for device in devices for name, _ in device.attributes})
+            names = _names((name for one in devices for name, _ in one.attributes), layout)
             yield tell(
                 key,
                 f"no device of the class has this attribute; they have {listed(names)}",
-                did_you_mean(full, names).strip() or "Use one of these.",
+                did_you_mean(attribute, names).strip() or "Use one of these.",
             )
         elif not found.intersection(values):
             texts = sorted({_shown(value) for value in found})
@@ -208,6 +208,11 @@ def _unknown_attributes(
                 did_you_mean(str(values[0]), [text.strip("'") for text in texts]).strip()
                 or "Use one of these.",
             )
+
+
+def _names(found: Iterable[str], layout: DraLayout) -> list[str]:
+    """Write names as an admin does: without the domain where it is the driver's."""
+    return sorted({name.removeprefix(f"{layout.driver}/") for name in found})
 
 
 def _shown(value: Any) -> str:
@@ -225,13 +230,12 @@ def _unknown_capacity(
     ):
         if not name:
             continue
-        full = "/".join(split_attribute(name, layout.driver))
-        names = sorted({known for device in devices for known, _ in device.capacity})
-        if full not in names:
+        names = _names((known for one in devices for known, _ in one.capacity), layout)
+        if name.removeprefix(f"{layout.driver}/") not in names:
             yield tell(
                 key,
                 f"got '{name}'; the devices of the class have {listed(names) or 'no capacity'}",
-                did_you_mean(full, names).strip() or "Use one of these.",
+                did_you_mean(name, names).strip() or "Use one of these.",
             )
         elif not any(device.allow_multiple_allocations for device in devices):
             yield tell(
