@@ -25,8 +25,8 @@ def add_to(commands: Commands) -> None:
         description=(
             "Keep the images of a catalog on the nodes that can run them. A hub does this by "
             "itself; run this command instead where it should be a Deployment of its own, with "
-            "c.GPUSpawner.preload = False in the hub. With --plan, print what would be done and "
-            "why, and do nothing."
+            "c.GPUSpawner.preload_elsewhere = True in the hub. With --plan, print what would be "
+            "done and why, and do nothing."
         ),
     )
     add_catalog_arguments(preload)
@@ -101,9 +101,9 @@ def _gather(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:
     with idle_spawner(config, "nobody") as spawner:
         options, site = preload_options(spawner), site_of_spawner(spawner)
     namespace = arguments.namespace or options.policy.namespace
-    # By itself, this command preloads: what is switched off is the hub's part.
-    policy = replace(options.policy, is_on=True, namespace=namespace)
-    return catalog, replace(options, policy=policy), site
+    policy = replace(options.policy, namespace=namespace)
+    # What is done elsewhere, from the hub's point of view, is done here.
+    return catalog, replace(options, policy=policy, is_observer=False), site
 
 
 def _read_dump(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:

@@ -44,6 +44,14 @@ class PreloadSettings(HasTraits):
         Switch off zero-to-jupyterhub's `prePuller` for these images, or every node pulls all.
         """,
     )
+    preload_elsewhere = Bool(
+        False,
+        config=True,
+        help="""
+        Whether a Deployment of its own runs `gpu-spawner preload`: the hub then writes nothing, and
+        only watches which images are where.
+        """,
+    )
     preload_strategy = CaselessStrEnum(
         [AUTO, *(strategy.value for strategy in Strategy)],
         default_value=AUTO,

@@ -102,6 +102,7 @@ def preload_options(settings: Any) -> PreloadOptions:
         strategy=settings.preload_strategy,
         owner=settings.preload_owner,
         is_dry_run=settings.preload_dry_run,
+        is_observer=settings.preload_elsewhere,
         extra_images={
             reference: tuple(slugs) for reference, slugs in settings.preload_extra_images.items()
         },

@@ -21,6 +21,7 @@ class PreloadOptions:
         owner: kind and name of the object whose end is the end of our DaemonSets, such as
             ``secret/hub``; empty for none.
         is_dry_run: plan and tell, and write nothing.
+        is_observer: only watch, because another process carries the plans out.
         extra_images: further references, with the profiles to whose nodes they go; none for all.
         pace_seconds: between two plans at least.
         resync_seconds: between two plans at most.
@@ -31,6 +32,7 @@ class PreloadOptions:
     strategy: str = AUTO
     owner: str = "secret/hub"
     is_dry_run: bool = False
+    is_observer: bool = False
     extra_images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pull_bytes_per_second: float = 100_000_000.0
     pace_seconds: float = 2.0

@@ -137,7 +137,9 @@ class Preloader:
                 beside: list[asyncio.Task[Any]] = [
                     group.create_task(each.run()) for each in reflectors
                 ]
-                if not self._options.is_dry_run and self._options.policy.is_on:
+                if self._options.is_observer:
+                    self._is_leader = False
+                elif not self._options.is_dry_run and self._options.policy.is_on:
                     self._is_leader = False
                     beside.append(group.create_task(self._lead(lease)))
                 beside.append(group.create_task(self._follow_cluster()))

@@ -191,6 +191,18 @@ async def test_two_at_once_do_the_work_of_one(
     assert await attempts(cluster, TORCH) == len(GPU_NODES)
 
 
+async def test_one_that_only_watches_knows_what_another_does(
+    cluster: Cluster, make_preloader: MakePreloader
+) -> None:
+    observer = await make_preloader(is_observer=True)
+    await look_again(observer)
+
+    assert await daemon_sets(cluster) == []
+
+    await make_preloader()
+    await observer.until_pulled(TORCH, *GPU_NODES)
+
+
 async def test_two_at_once_without_leases_do_no_harm(
     cluster: Cluster, faults: ApiFaults, make_preloader: MakePreloader
 ) -> None:
