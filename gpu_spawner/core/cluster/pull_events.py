@@ -96,4 +96,4 @@ def _go_seconds(text: str) -> float:
     (112.33, 0.245, 0.0)
     """
     parts = _GO_DURATION.findall(text.replace("µ", "u").replace("μ", "u"))
-    return round(sum(float(number) * _GO_SECONDS[unit] for number, unit in parts), 3)
+    return round(sum((float(number) * _GO_SECONDS[unit] for number, unit in parts), 0.0), 3)
