@@ -59,7 +59,11 @@ class ClusterThread:
 
     def pods(self, username: str = "") -> list[dict[str, Any]]:
         """List the pods of servers, of one user or of all."""
-        listing = self.call(self.cluster.client.get(f"/api/v1/namespaces/{NAMESPACE}/pods"))
+        listing = self.call(
+            self.cluster.client.get(
+                f"/api/v1/namespaces/{NAMESPACE}/pods", labelSelector="component=singleuser-server"
+            )
+        )
         return [
             pod
             for pod in listing["items"]
