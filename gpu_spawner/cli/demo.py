@@ -33,7 +33,7 @@ def add_to(commands: Commands) -> None:
         "--cluster",
         type=file,
         metavar="FILE",
-        help="the fleet to simulate, as YAML (default: a mixed fleet of 12 nodes)",
+        help="the fleet to simulate, as YAML (default: a mixed fleet of 14 nodes)",
     )
     demo.add_argument(
         "--kubeconfig",
