@@ -25,7 +25,10 @@ def add_to(commands: Commands) -> None:
         type=file,
         required=True,
         metavar="FILE",
-        help="the cluster, as kubectl get nodes,pods -A -o json prints it; YAML too",
+        help=(
+            "the cluster, as kubectl get nodes,pods -A -o json prints it; YAML too; for device "
+            "claims with resourceslices,deviceclasses,resourceclaims,resourceclaimtemplates"
+        ),
     )
     whatif.add_argument(
         "--pod", type=file, required=True, metavar="FILE", help="the pod's manifest"

@@ -51,7 +51,7 @@ def _shortage(wish: WishPlan, pools: Sequence[NodePool], occupancy: Occupancy) -
         if not matching:
             return f"no device matches class {wish.cls.name} and its selectors"
         return f"{_devices(len(matching))} of class {wish.cls.name} match, {wanted} are wanted"
-    left = matching
+    left, lost = matching, []
     for reason, is_in_the_way in (
         ("tainted", _is_tainted),
         ("in use", _is_in_use),
@@ -61,12 +61,13 @@ def _shortage(wish: WishPlan, pools: Sequence[NodePool], occupancy: Occupancy) -
         kept = [
             (pool, found) for pool, found in left if not is_in_the_way(wish, pool, found, occupancy)
         ]
-        if len(kept) < wanted:
-            lost = len(left) - len(kept)
-            verb = "is" if lost == 1 else "are"
-            return f"of {_devices(len(matching))} that match, {lost} {verb} {reason}"
+        if len(kept) < len(left):
+            count = len(left) - len(kept)
+            lost.append(f"{count} {'is' if count == 1 else 'are'} {reason}")
         left = kept
-    return ""
+    if len(left) >= wanted:
+        return ""
+    return f"of {_devices(len(matching))} that match, {', '.join(lost)}"
 
 
 def _devices(count: int) -> str:
