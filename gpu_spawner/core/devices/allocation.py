@@ -138,6 +138,7 @@ class _Search:
             raise FatalError(
                 f"claim {name}, request {wish.name}: unsupported count mode {wish.mode[:60]}"
             )
+        found = self._all[plan] = []
         for pool in self._pools:
             if pool.trouble:
                 what = "currently being updated" if pool.is_incomplete else "currently invalid"
@@ -145,13 +146,17 @@ class _Search:
                     f"claim {name}, request {wish.name}: asks for all devices,"
                     f" but resource pool {'/'.join(pool.key)} is {what}"
                 )
-        self._all[plan] = [
-            (pool, found)
-            for pool, found in self._candidates
-            if plan.selects(found)
-            and has_room(found.device, plan.capacity, self._held.consumed.get(found.key, _NOTHING))
-        ]
-        return len(self._all[plan])
+            found += [
+                (pool, candidate)
+                for candidate in pool.candidates
+                if plan.selects(candidate)
+                and has_room(
+                    candidate.device,
+                    plan.capacity,
+                    self._held.consumed.get(candidate.key, _NOTHING),
+                )
+            ]
+        return len(found)
 
     def _claim(self, position: int) -> _Outcome:
         """Allocate a claim and all after it."""
