@@ -118,7 +118,7 @@ class Seats:
 
     def _refusal(self, spawner: Any, selection: Selection) -> SpawnRefused:
         """Say why there is no seat, and what would start instead."""
-        view = self._live.view_for(spawner)
+        view = self._live.view_for(spawner).with_amounts(selection)
         key = selection.choice.key
         offer = view.offer(key)
         profile = view.catalog.profile(selection.profile)
