@@ -15,13 +15,15 @@ from gpu_spawner.core.wording import quoted
 __all__ = ["check_tile", "options_from_fields", "options_from_link"]
 
 OFFER_FIELD: Final = "offer"
+WAIT_FIELD: Final = "wait"
 LINK_PREFIX: Final = "opt-"
 
 
 def options_from_fields(fields: Mapping[str, Any]) -> dict[str, str]:
     """Return the options in a posted form.
 
-    Our form sends ``offer`` (the key of a choice) and ``profile-option-SLUG--image``. A form in
+    Our form sends ``offer`` (the key of a choice), ``profile-option-SLUG--image`` and, where its
+    box is ticked, ``wait``. A form in
     KubeSpawner's shape, ``profile`` and ``profile-option-SLUG--OPTION``, is read as well, for
     scripts and for templates of a site.
 
@@ -40,7 +42,8 @@ def options_from_fields(fields: Mapping[str, Any]) -> dict[str, str]:
         value = _single(fields, f"profile-option-{options['profile']}--{name}")
         if value is not None and name not in options:
             options[name] = value
-    return options
+    wait = _single(fields, WAIT_FIELD)
+    return options if wait is None else {"wait": wait, **options}
 
 
 def options_from_link(query: Mapping[str, Any]) -> dict[str, str]:

@@ -83,7 +83,12 @@ class ImageView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """One profile; ``isolation`` is said here where it is the same for every row."""
+    """One profile.
+
+    Attributes:
+        isolation: said here where it is the same for every row.
+        max_wait: how long a place may be waited for, in words; empty where it may not.
+    """
 
     slug: str
     title: str
@@ -92,6 +97,7 @@ class Card:
     images: tuple[ImageView, ...]
     rows: tuple[Row, ...]
     isolation: str
+    max_wait: str = ""
 
     @property
     def image(self) -> ImageView:
@@ -126,6 +132,7 @@ class Page:
         age: the age of the numbers in words, ``age_seconds`` the same for the script.
         unknown: one sentence when nothing is known of the cluster; empty otherwise.
         holding: how much of the user's limits is used, in a sentence; empty without limits.
+        is_waiting: whether the box to wait for what is full is ticked.
     """
 
     cards: tuple[Card, ...]
@@ -134,6 +141,18 @@ class Page:
     unknown: str
     notice: Notice | None
     holding: str = ""
+    is_waiting: bool = False
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether there is anything that one may wait for."""
+        return any(card.max_wait for card in self.cards)
+
+    @property
+    def longest_wait(self) -> str:
+        """How long one may wait, where that is the same wherever one may; else empty."""
+        waits = {card.max_wait for card in self.cards if card.max_wait}
+        return waits.pop() if len(waits) == 1 else ""
 
     def tiles(self) -> dict[str, Tile]:
         """Every tile by its key."""
