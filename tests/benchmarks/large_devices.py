@@ -8,7 +8,8 @@ from typing import Any
 
 from gpu_spawner.core.cluster.claim_objects import ResourceClaim, claim_from_api
 from gpu_spawner.core.cluster.decoding import decode_list
-from gpu_spawner.core.cluster.device_objects import DeviceClass, ResourceSlice
+from gpu_spawner.core.cluster.device_classes import DeviceClass
+from gpu_spawner.core.cluster.device_objects import ResourceSlice
 from gpu_spawner.core.cluster.objects import to_json
 from gpu_spawner.core.placement.pod_request import PodRequest, request_from_pod
 

@@ -134,7 +134,7 @@ class TestAvailability:
         finished = run("availability", "--cluster", cluster, "--json")
 
         document = json.loads(finished.stdout)
-        assert set(document) == {"as_of", "age_seconds", "profiles"}
+        assert {"as_of", "age_seconds", "profiles"} <= set(document)
         choices = [choice for one in document["profiles"] for choice in one["choices"]]
         one = next(each for each in choices if each["key"] == "pytorch-gpus/h100-80gb/whole/1")
         assert (one["free"], one["total"]) == (3, 3)

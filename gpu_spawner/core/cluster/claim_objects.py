@@ -10,14 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from gpu_spawner.core.cluster.device_objects import (
-    DeviceConfig,
-    configs,
-    expressions,
-    node_terms,
-    required_name,
-    share,
-)
+from gpu_spawner.core.cluster.device_classes import DeviceConfig, configs, expressions
+from gpu_spawner.core.cluster.device_objects import node_terms, required_name, share
 from gpu_spawner.core.cluster.device_wire import (
     WireClaim,
     WireClaimDevices,

@@ -1,4 +1,4 @@
-"""Slices of devices, device classes and taint rules with only the fields decisions need.
+"""Slices of devices with only the fields decisions need.
 
 What repeats from device to device (attributes, counters, capacities) is shared, so that the slices
 of a thousand nodes stay small. Which devices a claim gets is for :mod:`gpu_spawner.core.devices`.
@@ -6,7 +6,7 @@ Source of the shapes: k8s.io/api ``resource/v1/types.go`` (1.36).
 """
 
 import sys
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
@@ -15,20 +15,13 @@ import msgspec
 from gpu_spawner.core.cluster.device_wire import (
     WireAttribute,
     WireClaimMeta,
-    WireClass,
-    WireClassSpec,
-    WireConfig,
     WireConsumption,
     WireCounter,
     WireDevice,
     WireDeviceCapacity,
     WirePool,
-    WireSelector,
     WireSlice,
     WireSliceSpec,
-    WireTaintRule,
-    WireTaintRuleSpec,
-    WireTaintSelector,
 )
 from gpu_spawner.core.cluster.pod_affinity import requirements
 from gpu_spawner.core.cluster.selectors import NodeSelectorTerm, Taint
@@ -40,19 +33,13 @@ __all__ = [
     "Capacity",
     "CounterUse",
     "Device",
-    "DeviceClass",
-    "DeviceConfig",
-    "DeviceTaintRule",
     "NodeReach",
     "PoolKey",
     "RequestPolicy",
     "ResourceSlice",
     "SemanticVersion",
-    "build_class",
     "build_slice",
-    "build_taint_rule",
-    "configs",
-    "expressions",
+    "build_taint",
     "node_terms",
     "required_name",
     "share",
@@ -180,50 +167,6 @@ class ResourceSlice(msgspec.Struct, frozen=True, kw_only=True):
         return self.driver, self.pool
 
 
-class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Configuration for a driver: which requests it is for, and its parameters as JSON."""
-
-    requests: tuple[str, ...] = ()
-    driver: str = ""
-    parameters: bytes = b"null"
-
-
-class DeviceClass(msgspec.Struct, frozen=True, kw_only=True):
-    """A class of devices.
-
-    Attributes:
-        selectors: CEL expressions, all of which a device must satisfy.
-        extended_resource: the extended resource it stands behind; empty for none.
-        created: unix seconds, 0 where unknown; of two classes behind one resource the newer wins.
-    """
-
-    name: str
-    selectors: tuple[str, ...] = ()
-    config: tuple[DeviceConfig, ...] = ()
-    extended_resource: str = ""
-    created: float = 0.0
-
-    @property
-    def key(self) -> str:
-        """The name."""
-        return self.name
-
-
-class DeviceTaintRule(msgspec.Struct, frozen=True, kw_only=True):
-    """A taint that an admin puts on devices; an empty driver, pool or device means any."""
-
-    name: str
-    driver: str = ""
-    pool: str = ""
-    device: str = ""
-    taint: Taint
-
-    @property
-    def key(self) -> str:
-        """The name."""
-        return self.name
-
-
 def build_slice(wire: WireSlice) -> ResourceSlice:
     """Build a slice from its wire form.
 
@@ -246,62 +189,6 @@ def build_slice(wire: WireSlice) -> ResourceSlice:
         counters=tuple(
             [_counter_use(entry.name, entry.counters) for entry in spec.shared_counters or ()]
         ),
-    )
-
-
-def build_class(wire: WireClass) -> DeviceClass:
-    """Build a device class from its wire form.
-
-    Raises:
-        ValueError: the name is missing.
-    """
-    spec = wire.spec or WireClassSpec()
-    created = wire.metadata.creation_timestamp if wire.metadata else None
-    return DeviceClass(
-        name=required_name(wire.metadata),
-        selectors=expressions(spec.selectors),
-        config=configs(spec.config),
-        extended_resource=spec.extended_resource_name or "",
-        created=created.timestamp() if created else 0.0,
-    )
-
-
-def build_taint_rule(wire: WireTaintRule) -> DeviceTaintRule:
-    """Build a taint rule from its wire form.
-
-    Raises:
-        ValueError: the name is missing.
-    """
-    spec = wire.spec or WireTaintRuleSpec()
-    selector = spec.device_selector or WireTaintSelector()
-    return DeviceTaintRule(
-        name=required_name(wire.metadata),
-        driver=selector.driver or "",
-        pool=selector.pool or "",
-        device=selector.device or "",
-        taint=_taint(spec.taint or WireTaint()),
-    )
-
-
-def expressions(selectors: Sequence[WireSelector] | None) -> tuple[str, ...]:
-    """Return the CEL expressions of selectors; one of another kind is an empty expression."""
-    return share(
-        tuple([(entry.cel.expression if entry.cel else "") or "" for entry in selectors or ()])
-    )
-
-
-def configs(entries: Sequence[WireConfig] | None) -> tuple[DeviceConfig, ...]:
-    """Return the configuration entries of a class or a claim."""
-    return tuple(
-        [
-            DeviceConfig(
-                requests=tuple(entry.requests or ()),
-                driver=entry.opaque.driver or "",
-                parameters=bytes(entry.opaque.parameters) or b"null",
-            )
-            for entry in entries or ()
-            if entry.opaque is not None
-        ]
     )
 
 
@@ -363,7 +250,7 @@ def _device(wire: WireDevice) -> Device:
         ),
         capacity=_capacities(bytes(wire.capacity)),
         consumes=_consumptions(bytes(wire.consumes_counters)),
-        taints=share(tuple([_taint(taint) for taint in wire.taints or ()])),
+        taints=share(tuple([build_taint(taint) for taint in wire.taints or ()])),
         reach=_reach(wire.node_name, wire.node_selector, all_nodes=bool(wire.all_nodes)),
         is_shareable=bool(wire.allow_multiple_allocations),
         binds_to_node=bool(wire.binds_to_node),
@@ -425,7 +312,8 @@ def _counter_use(name: str | None, counters: Mapping[str, WireCounter] | None) -
     )
 
 
-def _taint(wire: WireTaint) -> Taint:
+def build_taint(wire: WireTaint) -> Taint:
+    """Build a taint from its wire form."""
     return Taint(key=wire.key or "", value=wire.value or "", effect=wire.effect or "")
 
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from gpu_spawner.core.cluster.claim_objects import build_claim, build_template
-from gpu_spawner.core.cluster.device_objects import build_class, build_slice, build_taint_rule
+from gpu_spawner.core.cluster.device_classes import build_class, build_taint_rule
+from gpu_spawner.core.cluster.device_objects import build_slice
 from gpu_spawner.core.cluster.device_wire import (
     WireClaim,
     WireClass,

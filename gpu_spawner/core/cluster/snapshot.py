@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from gpu_spawner.core.cluster.claim_objects import ClaimTemplate, DeviceResult, ResourceClaim
-from gpu_spawner.core.cluster.device_objects import DeviceClass, DeviceTaintRule, ResourceSlice
+from gpu_spawner.core.cluster.device_classes import DeviceClass, DeviceTaintRule
+from gpu_spawner.core.cluster.device_objects import ResourceSlice
 from gpu_spawner.core.cluster.device_pools import NO_POOLS, PoolIndex, PoolLedger
 from gpu_spawner.core.cluster.listed import sort_by_kind
 from gpu_spawner.core.cluster.node_load import (

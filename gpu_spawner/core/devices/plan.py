@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from gpu_spawner.core.cluster.claim_objects import ClaimSpec, Constraint, DeviceWish
-from gpu_spawner.core.cluster.device_objects import DeviceClass
+from gpu_spawner.core.cluster.device_classes import DeviceClass
 from gpu_spawner.core.devices.cel import (
     Selector,
     SelectorError,

@@ -13,12 +13,8 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from gpu_spawner.core.cluster.device_objects import (
-    Device,
-    DeviceTaintRule,
-    PoolKey,
-    ResourceSlice,
-)
+from gpu_spawner.core.cluster.device_classes import DeviceTaintRule
+from gpu_spawner.core.cluster.device_objects import Device, PoolKey, ResourceSlice
 from gpu_spawner.core.cluster.device_pools import PoolSlices, PoolState, invalidity
 from gpu_spawner.core.cluster.objects import Node
 from gpu_spawner.core.devices.facts import DeviceFacts, qualified

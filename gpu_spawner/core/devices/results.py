@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from gpu_spawner.core.cluster.claim_objects import Allocation, DeviceResult
-from gpu_spawner.core.cluster.device_objects import DeviceConfig, NodeReach
+from gpu_spawner.core.cluster.device_classes import DeviceConfig
+from gpu_spawner.core.cluster.device_objects import NodeReach
 from gpu_spawner.core.cluster.selectors import NodeSelectorTerm, Requirement
 from gpu_spawner.core.devices.allocation import Granted
 from gpu_spawner.core.devices.occupancy import DeviceKey, Occupancy

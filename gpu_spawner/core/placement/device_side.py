@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from gpu_spawner.core.cluster.claim_objects import Allocation
-from gpu_spawner.core.cluster.device_objects import DeviceClass, DeviceTaintRule
+from gpu_spawner.core.cluster.device_classes import DeviceClass, DeviceTaintRule
 from gpu_spawner.core.cluster.device_pools import PoolState
 from gpu_spawner.core.cluster.objects import Node
 from gpu_spawner.core.cluster.snapshot import NodeState, Snapshot

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from gpu_spawner.core.cluster.claim_objects import ClaimSpec, DeviceRequest, DeviceWish
-from gpu_spawner.core.cluster.device_objects import DeviceClass
+from gpu_spawner.core.cluster.device_classes import DeviceClass
 from gpu_spawner.core.cluster.wire import WireContainer, WirePodSpec
 from gpu_spawner.core.quantity import Quantity, parse_count
 from gpu_spawner.core.resources import ResourceVector

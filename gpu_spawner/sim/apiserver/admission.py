@@ -88,9 +88,10 @@ class Admission:
             return
         if old is not None:
             path = "status.allocation.devices.results"
-            if "allocation" in old["status"]:
+            if "allocation" in old.get("status", {}):
                 return
-            wishes = new["status"].get("allocation", {}).get("devices", {}).get("results", ())
+            allocation = new.get("status", {}).get("allocation", {})
+            wishes = allocation.get("devices", {}).get("results", ())
         else:
             path = "spec.devices.requests"
             spec = new["spec"]["spec"] if resource.kind == _CLAIM_KINDS[1] else new["spec"]
