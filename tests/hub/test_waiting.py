@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cluster_thread import ClusterThread
-from hub_profiles import PROFILES, MakeHub
+from hub_profiles import PROFILES
 from other_process import wait_until
 from running_hub import Browser, RunningHub, running_hub
 
