@@ -11,7 +11,8 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gpu_spawner.core.catalog.access import visible_to
+from gpu_spawner.core.catalog.access import standing_in, visible_to
+from gpu_spawner.core.catalog.access_rules import Person
 from gpu_spawner.core.catalog.limits import read_limits
 from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.catalog.site_pod import SitePod
@@ -106,7 +107,7 @@ class Live:
         self._first_reading = asyncio.Event()
         self._reading: _Reading | None = None
         self._boards: list[tuple[Catalog, SitePod, tuple[OfferBoard, bool]]] = []
-        self._views: dict[tuple[int, frozenset[str]], View] = {}
+        self._views: dict[tuple[int, Person], View] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -140,14 +141,15 @@ class Live:
         JupyterHub ends what this begins by cancelling every task at its end. (No task group: it
         would cancel a second time, in the middle of the first one's tidying up.)
         """
-        self._begin(self._follow_cluster(), "gpu_spawner cluster")
-        self._begin(self.claims.run(), "gpu_spawner claims")
-        self._begin(self.preloading.run(self), "gpu_spawner preloading")
+        self.begin(self._follow_cluster(), "gpu_spawner cluster")
+        self.begin(self.claims.run(), "gpu_spawner claims")
+        self.begin(self.preloading.run(self), "gpu_spawner preloading")
         period_seconds = self.settings.profiles_reload_seconds
         if period_seconds:
-            self._begin(self._watch.run(period_seconds), "gpu_spawner catalog")
+            self.begin(self._watch.run(period_seconds), "gpu_spawner catalog")
 
-    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run something until the hub ends; its failure is logged."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
@@ -208,15 +210,16 @@ class Live:
 
     def view_for(self, spawner: Any) -> View:
         """Return what the owner of a spawner may pick, and what is known about it."""
-        groups = spawner.group_names
         board = self.board_for(spawner)
-        key = (id(board), groups)
+        person = standing_in(self.catalog, Person.of(spawner.user.name, spawner.group_names))
+        key = (id(board), person)
         if key not in self._views:
-            catalog = visible_to(self.catalog, groups)
+            catalog = visible_to(self.catalog, person.groups, person.username)
             self._views[key] = View(
                 catalog=catalog,
                 offers=board.offers(catalog),
                 alternative=lambda choice: board.alternative_for(choice, catalog),
+                offer_with=board.offer_with,
             )
         return self._views[key]
 

@@ -19,6 +19,7 @@ from gpu_spawner.core.offers.availability import (
 __all__ = [
     "age_words",
     "choice_phrase",
+    "cores_words",
     "count_words",
     "gigabytes",
     "image_facts",
@@ -94,16 +95,22 @@ def image_facts(image: Image) -> str:
 
 
 def resource_facts(profile: Profile) -> tuple[str, ...]:
-    """Return what a server gets beside its GPUs: CPU, memory, shared memory."""
+    """Return what a server gets beside its GPUs, and when it is stopped."""
     resources = profile.resources
     return tuple(
         fact
         for fact in (
             _cpu_words(resources.cpu, resources.cpu_per_gpu),
             _memory_words(resources.memory, resources.memory_per_gpu),
+            profile.lifetime.words,
         )
         if fact
     )
+
+
+def cores_words(cpu_milli: int) -> str:
+    """Write a number of CPUs: 1 core, 0.5 cores."""
+    return f"{_cores(cpu_milli)} {'core' if cpu_milli == 1000 else 'cores'}"
 
 
 def _cpu_words(base: Amount, per_gpu: Amount) -> str:

@@ -121,7 +121,7 @@ class Seats:
 
     def _refusal(self, spawner: Any, selection: Selection, *, is_possible: bool) -> SpawnRefused:
         """Say why there is no seat, what would start instead, and whether one may wait."""
-        view = self._live.view_for(spawner)
+        view = self._live.view_for(spawner).with_amounts(selection)
         key = selection.choice.key
         offer = view.offer(key)
         profile = view.catalog.profile(selection.profile)

@@ -14,8 +14,10 @@ from traitlets import default
 
 from gpu_spawner.core.catalog.claims import PodClaim
 from gpu_spawner.core.catalog.compile import PodFragment
+from gpu_spawner.core.catalog.lifetime import Lifetime
 from gpu_spawner.core.catalog.model import Selection
 from gpu_spawner.core.catalog.options import parse_options
+from gpu_spawner.core.catalog.own_images import read_reference
 from gpu_spawner.core.catalog.site_pod import claims_of, settings_of
 from gpu_spawner.core.errors import OptionError
 from gpu_spawner.hub.applied import AppliedSettings
@@ -28,6 +30,7 @@ from gpu_spawner.hub.measure import measured_start
 from gpu_spawner.hub.outcome import failure_of, line_message, progress_message, too_late
 from gpu_spawner.hub.patience import StartPatience, full_timeout
 from gpu_spawner.hub.refusal import refuse_option
+from gpu_spawner.hub.registries import Registries
 from gpu_spawner.hub.registry import live_of
 from gpu_spawner.hub.seats import Place
 from gpu_spawner.hub.settings import Settings
@@ -39,6 +42,7 @@ __all__ = ["GPUSpawner"]
 _LOOK_SECONDS: Final = 0.5
 _NEWS_SECONDS: Final = 1.0
 """How long nothing may happen on the progress page before the place in the line is looked at."""
+_LIFETIME: Final = "gpu_spawner_lifetime"
 
 
 class ShowForm(Exception):  # noqa: N818 - no error: it is how JupyterHub is asked for the form
@@ -55,6 +59,7 @@ class GPUSpawner(Settings, ClaimedPods):
         self._applied = AppliedSettings(self)
         self._place: Place | None = None
         self._fragment: PodFragment | None = None
+        self.lifetime: Lifetime | None = None
         self._accepted: Mapping[str, Any] = dict(self.user_options)
 
     @property
@@ -100,7 +105,7 @@ class GPUSpawner(Settings, ClaimedPods):
             options = read(sent)
             remember_asked(options)
             selection = self._parse(options)
-            check_tile(sent, selection.choice.key)
+            check_tile(sent, self.live.catalog, selection.choice.key)
         except OptionError as error:
             raise refuse_option(error) from None
         self.live.seats.find(self, selection)
@@ -108,7 +113,9 @@ class GPUSpawner(Settings, ClaimedPods):
 
     def _parse(self, options: Any) -> Selection:
         """Validate options: one way for form, link and REST."""
-        return parse_options(self.live.catalog, options, groups=self.group_names)
+        return parse_options(
+            self.live.catalog, options, groups=self.group_names, username=self.user.name
+        )
 
     # The start, in the order in which JupyterHub calls these
 
@@ -119,10 +126,31 @@ class GPUSpawner(Settings, ClaimedPods):
         raised there is logged with a traceback as if it were a mistake in a hook.
         """
         if self.has_profiles:
+            await self._check_own_image(user_options)
             self._hold_place(user_options)
             if not self.apply_user_options:
                 return
         await super()._run_apply_user_options(self.user_options)
+
+    async def _check_own_image(self, user_options: Any) -> None:
+        """Ask the registry for an image that the user brings, where the admin wants that.
+
+        Before a place is held: nothing may be awaited between looking for one and holding it.
+        """
+        if not self.own_image_check:
+            return
+        try:
+            selection = self._parse(user_options)
+        except OptionError:  # refused in a moment, like any other
+            return
+        name = read_reference(selection.own_image)
+        profile = self.live.catalog.profile(selection.profile)
+        if name is None or profile is None or profile.own_image is None:
+            return
+        answer = await Registries().ask(selection.own_image, name, profile.own_image.max_bytes)
+        if answer.problem and (answer.is_known or self.own_image_check_required):
+            self._save(self._accepted if user_options != self._accepted else {})
+            raise refuse_option(OptionError("own_image", answer.problem))
 
     def _hold_place(self, user_options: Any) -> Place:
         try:
@@ -135,6 +163,8 @@ class GPUSpawner(Settings, ClaimedPods):
         place = self.live.seats.find(self, selection)
         place.hold()
         self._place = place
+        profile = self.live.catalog.profile(selection.profile)
+        self.lifetime = profile.lifetime if profile is not None else None
         self._accepted = dict(self.user_options)
         # JupyterHub reads this one before it lets the start begin.
         self._applied.apply(self._timeout_for(place.fragment))
@@ -233,9 +263,22 @@ class GPUSpawner(Settings, ClaimedPods):
             starting.cancel()
             await asyncio.wait({starting})
 
+    def get_state(self) -> dict[str, Any]:
+        """Return what outlives a restart of the hub, the rule the server was started under too."""
+        state: dict[str, Any] = super().get_state()
+        if self.lifetime is not None:
+            state[_LIFETIME] = self.lifetime.as_state()
+        return state
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take over what ``get_state`` returned."""
+        super().load_state(state)
+        self.lifetime = Lifetime.from_state(state.get(_LIFETIME))
+
     def clear_state(self) -> None:
         """Forget the last start: JupyterHub calls this before each one and after each stop."""
         super().clear_state()
+        self.lifetime = None
         self._applied.undo()
         self._fragment = None
         if self._place is not None:
@@ -243,7 +286,10 @@ class GPUSpawner(Settings, ClaimedPods):
             self._place = None
 
     async def progress(self) -> AsyncGenerator[dict[str, Any], None]:
-        """Report the start in sentences."""
+        """Report the start in sentences; the first of them is when the server will be stopped."""
+        words = self.lifetime.words if self.lifetime is not None else ""
+        if words:
+            yield {"progress": 1, "message": f"This server {words}."}
         async with aclosing(super().progress()) as steps:
             if not self.has_profiles:
                 async for step in steps:
