@@ -41,11 +41,15 @@ _NOTHING_READ: Final = Snapshot()
 
 @dataclass(slots=True, kw_only=True)
 class _Line:
-    """A choice with the images it may be started with, and what was last said of it."""
+    """A choice with the images it may be started with, and what was last said of it.
+
+    ``beside`` are the images of the sidecars, by their names in the catalog, or references.
+    """
 
     selection: Selection
     ways: tuple[Way, ...]
     by_image: dict[str, tuple[Way, ...]]
+    beside: tuple[str, ...]
     pools: tuple[Pool, ...]
     state: object = None
     seats: WaySeats | None = None
@@ -85,9 +89,15 @@ class OfferBoard:
         self._times = PullTimes(pull_bytes_per_second)
         self._times_serial = 0
         self._snapshot = _NOTHING_READ
-        self._places = ImagePlaces(
-            {name: image.reference for name, image in catalog.images.items()}
-        )
+        self._beside = {
+            profile.slug: tuple(dict.fromkeys(sidecar.image for sidecar in profile.sidecars))
+            for profile in catalog.profiles
+        }
+        self._references = {name: image.reference for name, image in catalog.images.items()}
+        for beside in self._beside.values():
+            for name in beside:  # a reference has no other name
+                self._references.setdefault(name, name)
+        self._places = ImagePlaces(self._references)
         self._pools = Pools(self._places)
         self._ways = Ways(catalog, self._site, self._pools)
         self._nodes = WayNodes(self._ways)
@@ -167,6 +177,7 @@ class OfferBoard:
             selection=selection,
             ways=own,
             by_image=by_image,
+            beside=self._beside.get(selection.profile, ()),
             pools=tuple(pools.values()),
         )
 
@@ -203,7 +214,7 @@ class OfferBoard:
 
     def _choice_offer(self, line: _Line) -> ChoiceOffer:
         """Return what was said before where nothing it depends on has changed."""
-        told = [self._places.is_told(image) for image in line.by_image]
+        told = [self._places.is_told(image) for image in (*line.by_image, *line.beside)]
         versions = [self._ways.version(line.ways), *[pool.version for pool in line.pools]]
         state = (versions, self._places.is_reported, told, self._times_serial)
         as_of = self._snapshot.as_of
@@ -223,7 +234,7 @@ class OfferBoard:
         images: dict[str, ImageReadiness] = {}
         if seats.free is not None:
             images = {
-                image: self._readiness(image, ways, selection.flavors)
+                image: self._readiness((image, *line.beside), ways, selection.flavors)
                 for image, ways in line.by_image.items()
             }
         return ChoiceOffer(
@@ -241,16 +252,27 @@ class OfferBoard:
         )
 
     def _readiness(
-        self, name: str, ways: tuple[Way, ...], flavors: tuple[str, ...]
+        self, names: tuple[str, ...], ways: tuple[Way, ...], flavors: tuple[str, ...]
     ) -> ImageReadiness:
-        image = self._catalog.images[name]
-        places = self._nodes.places(name, ways)
+        """Judge the images that one server pulls: the one that was chosen, and its sidecars'."""
+        # What goes by two names is pulled once.
+        images = tuple({self._references[name]: name for name in reversed(names)}.values())
+        places = self._nodes.places(images, ways)
+        are_told = all(map(self._places.is_told, images))
+        expected = [self._pull_seconds(name, flavors) for name in places.lacking or names[:1]]
+        known = [seconds for seconds in expected if seconds is not None]
         return ImageReadiness(
             ready_nodes=places.holding,
             fitting_nodes=places.fitting,
-            is_known=self._places.is_told(name) or (self._places.is_reported and not places.unsure),
-            pull_seconds=self._times.expect(image.reference, flavors, image.size_bytes),
+            is_known=are_told or (self._places.is_reported and not places.unsure),
+            pull_seconds=sum(known) if known else None,
+            is_least=0 < len(known) < len(expected),
         )
+
+    def _pull_seconds(self, name: str, flavors: tuple[str, ...]) -> float | None:
+        image = self._catalog.images.get(name)
+        size_bytes = image.size_bytes if image is not None else None
+        return self._times.expect(self._references[name], flavors, size_bytes)
 
     def _situation(self, line: _Line, seats: WaySeats) -> Situation:
         """Gather what the sentence is made from; the nodes are looked at only where it says no."""
