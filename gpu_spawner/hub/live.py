@@ -26,6 +26,7 @@ from gpu_spawner.hub.catalog_watch import CatalogWatch
 from gpu_spawner.hub.claims import Claims
 from gpu_spawner.hub.connection import load_as_kubespawner
 from gpu_spawner.hub.holders import Holders
+from gpu_spawner.hub.last_failures import LastFailures
 from gpu_spawner.hub.preloading import Preloading
 from gpu_spawner.hub.seats import Seats
 from gpu_spawner.hub.settings import HubSettings
@@ -73,6 +74,7 @@ class Live:
         serial: grows whenever a view may say something new.
         seats: who gets a place.
         line: who waits for one.
+        failures: why the last start of a server failed.
         limits: how much users may hold at once.
         holders: which servers hold something.
         claims: the templates that claims are made from.
@@ -95,6 +97,7 @@ class Live:
         self.book = ReservationBook()
         self.seats = Seats(self)
         self.line = WaitingLine(self)
+        self.failures = LastFailures()
         self.limits = read_limits(settings.limits, source="c.GPUSpawner.limits")
         self.holders = Holders(db)
         self.claims = Claims(settings)

@@ -1,6 +1,7 @@
 """The line of those who wait for a place, as each of them is told about it."""
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gpu_spawner.core.diagnosis.line_words import InUse, say_line
@@ -54,9 +55,14 @@ class WaitingLine:
             self._in_use(place, spawner),
         )
 
-    def is_hopeless(self, place: "Place") -> bool:
+    def is_hopeless(self, place: "Place", spawner: Any) -> bool:
         """Tell whether no node could ever take a server, busy or not."""
-        return place.request is not None and can_never_fit(self._live.snapshot(), place.request)
+        if place.request is None:
+            return False
+        selection = replace(place.fragment.selection, wait=False)
+        offer = self._live.board_for(spawner).offer_of(selection)
+        # Every node is looked at only where the count says that there is none.
+        return offer.total == 0 and can_never_fit(self._live.cluster(), place.request)
 
     def _in_use(self, place: "Place", spawner: Any) -> InUse | None:
         selection = place.fragment.selection
