@@ -111,9 +111,7 @@ def test_every_layer_parses_as_a_catalog(path: Path) -> None:
 
 def python_blocks() -> Iterator[Any]:
     for path in PAGES:
-        for number, text in enumerate(
-            re.findall(r"^```python\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
-        ):
+        for number, text in enumerate(PYTHON.findall(path.read_text(encoding="utf-8"))):
             yield pytest.param(text, id=f"{name_of(path)}-{number}")
 
 
