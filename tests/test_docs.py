@@ -32,9 +32,10 @@ TEXTS = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
 LAYERS = sorted((ROOT / "helm-values").glob("*.yaml"))
 CHARTS = ROOT.parent / "shared" / "data" / "z2jh"
 
-CAPTIONED = re.compile(
-    r"^```\{code-block\} yaml\n:caption: (\S+)\n\n(.*?)^```", re.MULTILINE | re.DOTALL
-)
+BLOCK = re.MULTILINE | re.DOTALL
+CAPTIONED = re.compile(r"^```\{code-block\} yaml\n:caption: (\S+)\n\n(.*?)^```", BLOCK)
+PYTHON = re.compile(r"^```python\n(.*?)^```", BLOCK)
+CONSOLE = re.compile(r"^```(?:console|shell|sh|bash)\n(.*?)^```", BLOCK)
 CATALOG_FILE = re.compile(r"(?:profiles/)?(flavors|images|[0-9]+-[a-z0-9-]+)\.yaml")
 
 
