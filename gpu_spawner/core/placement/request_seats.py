@@ -234,6 +234,8 @@ class RequestSeats:
                 self._free -= count_on_node(self.request, states[name])[0]
             if devices is not None and devices.refusal is None:
                 self._count_delegated(devices, snapshot)
+        elif self.request.fraction is not None and self.request.fraction.has_register:
+            self._count_some(table_of(snapshot).with_cards)
         else:
             self._count_some(states.values())
         return ""

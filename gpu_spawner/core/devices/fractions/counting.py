@@ -15,11 +15,11 @@ from typing import Final
 from gpu_spawner.core.cluster.card_shares import HAMI, KAI, VOLCANO, CardRegister, HeldShare
 from gpu_spawner.core.cluster.objects import Node
 from gpu_spawner.core.cluster.snapshot import NO_LOAD, NodeLoad
+from gpu_spawner.core.devices.fractions.card_seats import seats_beside
 from gpu_spawner.core.devices.fractions.cards import (
     CardState,
     cards_beside,
     choose_parts,
-    seats_on,
 )
 from gpu_spawner.core.devices.fractions.groups import (
     choose_groups,
@@ -98,7 +98,8 @@ def count_parts(request: FractionRequest, node: Node, load: NodeLoad, most: int 
         return 0
     if not request.has_register:
         return seats_in_groups(grouped_cards(request, node, load), request, most)
-    return seats_on(states_of(request, node, load), request, most)
+    register = register_for(request, node)
+    return seats_beside(register, _held(load), request, most) if register is not None else 0
 
 
 def share_for(
@@ -142,5 +143,8 @@ def states_of(request: FractionRequest, node: Node, load: NodeLoad) -> list[Card
     register = register_for(request, node)
     if register is None:
         return []
-    held = [pod.held_share for pod in load.holders if pod.held_share is not None]
-    return cards_beside(register, held)
+    return cards_beside(register, _held(load))
+
+
+def _held(load: NodeLoad) -> list[HeldShare]:
+    return [pod.held_share for pod in load.holders if pod.held_share is not None]
