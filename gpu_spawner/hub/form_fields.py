@@ -17,6 +17,7 @@ from gpu_spawner.core.wording import quoted
 __all__ = ["check_tile", "options_from_fields", "options_from_link"]
 
 OFFER_FIELD: Final = "offer"
+WAIT_FIELD: Final = "wait"
 LINK_PREFIX: Final = "opt-"
 
 
@@ -25,7 +26,7 @@ def options_from_fields(fields: Mapping[str, Any]) -> dict[str, str]:
 
     Our form sends ``offer`` (the key of a choice) and ``profile-option-SLUG--image``, in which SLUG
     is the profile's; so are ``--cpu``, ``--memory`` and ``--own_image``, which stands instead of
-    the image where it is filled in. A form in
+    the image where it is filled in; and ``wait``, where its box is ticked. A form in
     KubeSpawner's shape, ``profile`` and ``profile-option-SLUG--OPTION``, is read as well, for
     scripts and for templates of a site.
 
@@ -46,7 +47,8 @@ def options_from_fields(fields: Mapping[str, Any]) -> dict[str, str]:
             options[name] = value
     if "own_image" in options:
         options.pop("image", None)
-    return options
+    wait = _single(fields, WAIT_FIELD)
+    return options if wait is None else {"wait": wait, **options}
 
 
 def options_from_link(query: Mapping[str, Any]) -> dict[str, str]:

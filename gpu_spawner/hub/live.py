@@ -26,11 +26,13 @@ from gpu_spawner.hub.catalog_watch import CatalogWatch
 from gpu_spawner.hub.claims import Claims
 from gpu_spawner.hub.connection import load_as_kubespawner
 from gpu_spawner.hub.holders import Holders
+from gpu_spawner.hub.last_failures import LastFailures
 from gpu_spawner.hub.preloading import Preloading
 from gpu_spawner.hub.seats import Seats
 from gpu_spawner.hub.settings import HubSettings
 from gpu_spawner.hub.site import placement_site
 from gpu_spawner.hub.view import View
+from gpu_spawner.hub.waiting import WaitingLine
 from gpu_spawner.kube.conditions import ReflectorStatus
 from gpu_spawner.kube.watcher import ClusterWatcher
 
@@ -71,6 +73,8 @@ class Live:
         settings: of the whole hub.
         serial: grows whenever a view may say something new.
         seats: who gets a place.
+        line: who waits for one.
+        failures: why the last start of a server failed.
         limits: how much users may hold at once.
         holders: which servers hold something.
         claims: the templates that claims are made from.
@@ -92,6 +96,8 @@ class Live:
         self.serial = 0
         self.book = ReservationBook()
         self.seats = Seats(self)
+        self.line = WaitingLine(self)
+        self.failures = LastFailures()
         self.limits = read_limits(settings.limits, source="c.GPUSpawner.limits")
         self.holders = Holders(db)
         self.claims = Claims(settings)
@@ -190,6 +196,10 @@ class Live:
     def as_of(self) -> float | None:
         """Unix time of the last proof that the numbers are right; None when nothing is known."""
         return self.snapshot().as_of
+
+    def cluster(self) -> Snapshot:
+        """Return the cluster as it is, promises or not."""
+        return self._watcher.snapshot() if self._watcher is not None else _UNREAD
 
     def snapshot(self) -> Snapshot:
         """Return the cluster as it will be once everybody who was promised a seat has it."""

@@ -121,6 +121,7 @@ def _choice(offer: ChoiceOffer, beyond: str) -> dict[str, Any]:
                 "ready_nodes": readiness.ready_nodes if readiness.is_known else None,
                 "fitting_nodes": readiness.fitting_nodes,
                 "pull_seconds": readiness.pull_seconds,
+                "pull_seconds_is_least": readiness.is_least,
             }
             for name, readiness in offer.images.items()
         },

@@ -16,8 +16,8 @@ _MANY: Final = 6
 
 
 def filters_of(cards: Sequence[Card], catalog: Catalog) -> Filters | None:
-    """Return what the cards differ in; None where there are few of them."""
-    if len(cards) <= _MANY:
+    """Return what the cards can be found by; None where there are few, or nothing to go by."""
+    if len(cards) <= _MANY or not any(card.category or card.flavors for card in cards):
         return None
     flavors = dict.fromkeys(name for card in cards for name in card.flavors)
     return Filters(

@@ -7,6 +7,7 @@ and every reason comes from the catalog and the offers; the short words from ``p
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from gpu_spawner.core.catalog.lifetime import say_exactly
 from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection, Share
 from gpu_spawner.core.offers.availability import ChoiceOffer, FlavorCount, ProfileOffer
 from gpu_spawner.core.wording import gigabytes, listed
@@ -64,6 +65,7 @@ def build_page(
         unknown=by_slug[shown[0].slug].because if nothing_known else "",
         notice=None,
         holding=allowance.summary if allowance is not None else "",
+        is_waiting=selected is not None and selected.wait,
         filters=filters_of(cards, view.catalog),
     )
     tiles = page.tiles()
@@ -168,6 +170,7 @@ def _card(card: _Card) -> Card:
         images=images,
         rows=tuple(replace(row, isolation="") for row in rows) if common else rows,
         isolation=common,
+        max_wait=say_exactly(card.profile.max_wait_seconds),
         amounts=amount_views(card.profile, selection),
         own_images=own.allowed if own is not None else (),
         own_image=selection.own_image if selection is not None else "",

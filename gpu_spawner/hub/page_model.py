@@ -100,6 +100,7 @@ class Card:
     """One profile; ``isolation`` is said here where it is the same for every row.
 
     Attributes:
+        max_wait: how long a place may be waited for, in words; empty where it may not.
         amounts: what may be chosen of CPU and memory.
         own_images: the patterns of images that may be brought; empty where none may.
         own_image: what was brought last.
@@ -115,6 +116,7 @@ class Card:
     images: tuple[ImageView, ...]
     rows: tuple[Row, ...]
     isolation: str
+    max_wait: str = ""
     amounts: tuple[AmountView, ...] = ()
     own_images: tuple[str, ...] = ()
     own_image: str = ""
@@ -165,6 +167,8 @@ class Page:
         age: the age of the numbers in words, ``age_seconds`` the same for the script.
         unknown: one sentence when nothing is known of the cluster; empty otherwise.
         holding: how much of the user's limits is used, in a sentence; empty without limits.
+        failure: how the last start of this server ended, where that was badly; else empty.
+        is_waiting: whether the box to wait for what is full is ticked.
         notes: what else is to be said on top, such as names that have changed.
         filters: None where there are few cards.
         link_url: of this page, for links to pass on.
@@ -177,10 +181,23 @@ class Page:
     unknown: str
     notice: Notice | None
     holding: str = ""
+    is_waiting: bool = False
+    failure: str = ""
     notes: tuple[str, ...] = ()
     filters: Filters | None = None
     link_url: str = ""
     renamed: str = "{}"
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether there is anything that one may wait for."""
+        return any(card.max_wait for card in self.cards)
+
+    @property
+    def longest_wait(self) -> str:
+        """How long one may wait, where that is the same wherever one may; else empty."""
+        waits = {card.max_wait for card in self.cards if card.max_wait}
+        return waits.pop() if len(waits) == 1 else ""
 
     def tiles(self) -> dict[str, Tile]:
         """Every tile by its key."""

@@ -50,13 +50,15 @@ def age_words(age_seconds: int | None) -> str:
     return f"Numbers as of {age_seconds // 60} min ago"
 
 
-def _pull_words(seconds: float | None) -> str:
+def _pull_words(readiness: ImageReadiness) -> str:
     """Say that the image must come first, and how long that takes where it is known."""
+    seconds = readiness.pull_seconds
     if seconds is None:
         return "image is pulled first"
+    more = " or more" if readiness.is_least else ""
     if seconds < 90:
-        return f"+{max(10, round(seconds / 10) * 10)} s to pull the image"
-    return f"+{round(seconds / 60)} min to pull the image"
+        return f"+{max(10, round(seconds / 10) * 10)} s{more} to pull the image"
+    return f"+{round(seconds / 60)} min{more} to pull the image"
 
 
 def _warm_words(readiness: ImageReadiness | None) -> str:
@@ -196,5 +198,5 @@ def tile_words(offer: ChoiceOffer, image: str) -> tuple[str, str, str]:
     label = "free" if offer.free is None else f"{offer.free} free"
     readiness = offer.images.get(image)
     if readiness is not None and readiness.is_cold:
-        return "cold", label, _pull_words(readiness.pull_seconds)
+        return "cold", label, _pull_words(readiness)
     return "ready", label, _warm_words(readiness)

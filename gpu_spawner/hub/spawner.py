@@ -6,8 +6,8 @@ profiles of ours configured each of them is KubeSpawner's own.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from typing import Any, Final
 
 from traitlets import default
@@ -24,10 +24,12 @@ from gpu_spawner.hub.applied import AppliedSettings
 from gpu_spawner.hub.asked import remember_asked
 from gpu_spawner.hub.claimed_pods import ClaimedPods
 from gpu_spawner.hub.form_fields import check_tile, options_from_fields, options_from_link
+from gpu_spawner.hub.interleaving import with_news
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.measure import measured_start
-from gpu_spawner.hub.outcome import failure_of, progress_message, too_late
-from gpu_spawner.hub.refusal import refuse_option
+from gpu_spawner.hub.outcome import failure_of, line_message, progress_message, too_late
+from gpu_spawner.hub.patience import StartPatience, full_timeout
+from gpu_spawner.hub.refusal import SpawnRefused, refuse_option
 from gpu_spawner.hub.registries import Registries
 from gpu_spawner.hub.registry import live_of
 from gpu_spawner.hub.seats import Place
@@ -37,9 +39,9 @@ from gpu_spawner.hub.spawn_page import spawn_page
 
 __all__ = ["GPUSpawner"]
 
-_MARGIN_SECONDS: Final = 2.0
-"""How long before the hub's own timeout a start is given up, so that the reason can be told."""
 _LOOK_SECONDS: Final = 0.5
+_NEWS_SECONDS: Final = 1.0
+"""How long nothing may happen on the progress page before the place in the line is looked at."""
 _LIFETIME: Final = "gpu_spawner_lifetime"
 
 
@@ -164,10 +166,17 @@ class GPUSpawner(Settings, ClaimedPods):
         profile = self.live.catalog.profile(selection.profile)
         self.lifetime = profile.lifetime if profile is not None else None
         self._accepted = dict(self.user_options)
-        if (seconds := place.fragment.start_timeout_seconds) is not None:
-            # JupyterHub reads this one before it lets the start begin.
-            self._applied.apply({"start_timeout": seconds})
+        # JupyterHub reads this one before it lets the start begin.
+        self._applied.apply(self._timeout_for(place.fragment))
         return place
+
+    def _timeout_for(self, fragment: PodFragment) -> dict[str, int]:
+        """Return the setting of how long a start may take; nothing where the site's holds."""
+        seconds, wait_seconds = fragment.start_timeout_seconds, fragment.max_wait_seconds
+        if seconds is None and not wait_seconds:
+            return {}
+        base = seconds if seconds is not None else self.site_setting("start_timeout")
+        return {"start_timeout": full_timeout(base, wait_seconds)}
 
     def _save(self, options: Mapping[str, Any]) -> None:
         """Set the options that are shown, and that a start without options repeats."""
@@ -193,13 +202,14 @@ class GPUSpawner(Settings, ClaimedPods):
         return claims_of(self._fragment) if self._fragment is not None else ()
 
     def _settings_for(self, fragment: PodFragment) -> dict[str, Any]:
-        return settings_of(fragment, site_pod(self, self.site_setting, fragment.override))
+        site = site_pod(self, self.site_setting, fragment.override)
+        return settings_of(fragment, site) | self._timeout_for(fragment)
 
     async def _start(self) -> Any:
         if not self.has_profiles:
             return await super()._start()
         starting = asyncio.ensure_future(super()._start())
-        with measured_start(self._place) as measure:
+        with measured_start(self._place) as measure, self._remembering():
             try:
                 await self._watch_start(starting)
                 address = await starting
@@ -213,14 +223,33 @@ class GPUSpawner(Settings, ClaimedPods):
             measure.succeeded(self._pod())
         return address
 
+    def _is_hopeless(self) -> bool:
+        return self._place is not None and self.live.line.is_hopeless(self._place, self)
+
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        """Keep the reason of a failed start for the page that is seen next."""
+        server = (self.user.name, self.name)
+        self.live.failures.forget(server)
+        try:
+            yield
+        except SpawnRefused as failure:
+            self.live.failures.remember(server, failure.jupyterhub_message)
+            raise
+
     async def _watch_start(self, starting: "asyncio.Future[Any]") -> None:
         """Return when KubeSpawner is done; raise when what it waits for cannot come in time.
 
         KubeSpawner looks at the pod every few seconds, and takes one that failed for one that may
         still run.
         """
-        began = time.monotonic()
-        patience = max(1.0, self.start_timeout - _MARGIN_SECONDS)
+        patience = StartPatience(
+            timeout_seconds=self.start_timeout,
+            max_wait_seconds=self._place.fragment.max_wait_seconds if self._place else 0,
+            stuck_seconds=self.stuck_seconds,
+            is_hopeless=self._is_hopeless,
+            began=time.monotonic(),
+        )
         seen = None
         while not starting.done():
             await asyncio.wait({starting}, timeout=_LOOK_SECONDS)
@@ -233,9 +262,8 @@ class GPUSpawner(Settings, ClaimedPods):
                 await self._remove_pod()
                 raise failure
             seen = pod
-            waited = time.monotonic() - began
-            if waited >= patience:
-                raise too_late(pod, self.events, waited)
+            if (failure := patience.check(pod, lambda: self.events, time.monotonic())) is not None:
+                raise failure
 
     async def _remove_pod(self) -> None:
         """Remove a pod that failed: without containers KubeSpawner takes it for gone already."""
@@ -279,8 +307,20 @@ class GPUSpawner(Settings, ClaimedPods):
         if words:
             yield {"progress": 1, "message": f"This server {words}."}
         async with aclosing(super().progress()) as steps:
-            async for step in steps:
-                yield self._in_words(step) if self.has_profiles else step
+            if not self.has_profiles:
+                async for step in steps:
+                    yield step
+                return
+            async with aclosing(with_news(steps, self._place_in_line, _NEWS_SECONDS)) as told:
+                async for step in told:
+                    yield self._in_words(step)
+
+    def _place_in_line(self) -> dict[str, Any] | None:
+        """Return where the server stands while it waits, as a step of its start."""
+        if self._place is None:
+            return None
+        sentence = self.live.line.sentence(self._place, self)
+        return line_message(sentence) if sentence else None
 
     def _in_words(self, step: dict[str, Any]) -> dict[str, Any]:
         try:

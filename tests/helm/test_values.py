@@ -26,6 +26,7 @@ from kubespawner.clients import load_config as forget_cluster
 from traitlets.config import Config
 
 from gpu_spawner import GPUSpawner
+from gpu_spawner.catalog_files import read_directory
 from gpu_spawner.core.catalog.access import visible_to, without_access_rules
 from gpu_spawner.core.catalog.compile import compile_ways
 from gpu_spawner.core.catalog.limits import read_limits
@@ -60,6 +61,8 @@ WITH_PROFILES = {
 }
 """What each layer that brings profiles brings, on top of ``common``."""
 FROM_FILES = {"profiles-from-files"}
+FROM_CONFIGMAP = {"profiles-from-configmap"}
+"""Its profiles are in no value: ``kubectl create configmap`` puts the folder there."""
 ON_TOP = {"limits-and-groups", "preload"}
 """Layers that go on top of ``whole-gpu``."""
 WITHOUT_PROFILES = {"common", "install-init-container"}
@@ -69,6 +72,7 @@ COMBINATIONS: tuple[tuple[str, ...], ...] = (
     *(("common", layer) for layer in WITH_PROFILES),
     *(("common", "whole-gpu", layer) for layer in sorted(ON_TOP)),
     ("common", "profiles-from-files"),
+    ("common", "profiles-from-configmap"),
     ("common", "install-init-container", "whole-gpu"),
     ("common", *WITH_PROFILES, *sorted(ON_TOP)),
 )
@@ -116,7 +120,7 @@ def test_every_layer_is_tested() -> None:
     # Manifests for kubectl stand beside the layers.
     files = [path for path in LAYERS.glob("*.yaml") if "\napiVersion:" not in path.read_text()]
     found = {path.stem for path in files}
-    assert found == set(WITH_PROFILES) | FROM_FILES | ON_TOP | WITHOUT_PROFILES
+    assert found == set(WITH_PROFILES) | FROM_FILES | FROM_CONFIGMAP | ON_TOP | WITHOUT_PROFILES
 
 
 def test_the_rights_are_those_that_the_command_prints() -> None:
@@ -234,6 +238,25 @@ class TestPods:
                 bool({"gpu-fraction", "gpu-memory"} & set(pod["metadata"].get("annotations", ()))),
             ]
             assert sum(ways) == (0 if name == "cpu-only" else 1), key
+
+
+def test_a_folder_of_profiles_is_read_as_a_configmap_is_mounted(tmp_path: Path) -> None:
+    """Every file is a link into a folder that a change swaps as a whole."""
+    shipped = sorted((HERE / "profiles").iterdir())
+    assert sum(len(path.read_bytes()) for path in shipped) < 1_000_000
+    hidden = tmp_path / "..2026_11_23"
+    hidden.mkdir()
+    (tmp_path / "..data").symlink_to(hidden.name)
+    for path in shipped:
+        assert re.fullmatch(r"[-._a-zA-Z0-9]+", path.name), "a key of a ConfigMap"
+        (hidden / path.name).write_bytes(path.read_bytes())
+        (tmp_path / path.name).symlink_to(f"..data/{path.name}")
+    config = hub_config(CHARTS[0], ("common", "profiles-from-configmap"))
+    config["GPUSpawner"]["profiles_dir"] = str(tmp_path)
+    expected = read_directory(HERE / "profiles")
+    assert [one.slug for one in read_configured(config).profiles] == [
+        one.slug for one in expected.profiles
+    ]
 
 
 def test_the_layer_about_preloading_has_the_defaults() -> None:
@@ -371,7 +394,12 @@ def test_helm_renders_them(packaged_chart: str, names: tuple[str, ...]) -> None:
     assert "DaemonSet" not in kinds, "the chart's image pullers are off"
 
 
-@pytest.mark.parametrize("names", COMBINATIONS[1:], ids="+".join)
+WITH_PROFILES_IN_VALUES = [
+    names for names in COMBINATIONS if names != ("common",) and not FROM_CONFIGMAP & set(names)
+]
+
+
+@pytest.mark.parametrize("names", WITH_PROFILES_IN_VALUES, ids="+".join)
 def test_the_charts_own_hub_loads_them(
     packaged_chart: str, names: tuple[str, ...], tmp_path: Path
 ) -> None:

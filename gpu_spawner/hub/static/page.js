@@ -25,8 +25,11 @@
   const dock = find("dock");
   const feedback = form.querySelector(".feedback-container");
   const button = form.querySelector('button[type="submit"], input[type="submit"]');
+  const wait = find("wait");
+  const waitBox = wait && wait.querySelector("input");
   if (feedback && button) {
     find("picked").after(feedback);
+    if (wait) feedback.before(wait);
     dock.hidden = false;
     // The dock says it, wherever one has scrolled to.
     const notice = find("notice");
@@ -61,6 +64,18 @@
     return instead;
   }
 
+  // One may wait for what is busy, where the profile allows it; returns whether one does.
+  function offerWait(card, busy) {
+    if (!wait) return false;
+    const time = card.dataset.maxWait || "";
+    const offered = busy && time !== "";
+    wait.hidden = !offered;
+    // What cannot be seen is not sent.
+    waitBox.disabled = !offered;
+    find("wait-time", wait).textContent = ", for up to " + time;
+    return offered && waitBox.checked;
+  }
+
   let spoken = "";
   function describe() {
     const radio = picked();
@@ -84,10 +99,11 @@
     const instead = closed && insteadButton(tile.dataset.instead);
     if (instead) line.append(instead);
     const image = imageTitle(card);
-    const what = "Start: " + tile.dataset.phrase + (image ? ", " + image : "");
+    const waits = offerWait(card, state === "busy");
+    const what = (waits ? "Wait for: " : "Start: ") + tile.dataset.phrase + (image ? ", " + image : "");
     if (button.tagName === "INPUT") button.value = what; else button.textContent = what;
     // Still a button: what is busy here may be free by the time the hub is asked.
-    button.classList.toggle("gs-closed", closed);
+    button.classList.toggle("gs-closed", closed && !waits);
     const news = tile.dataset.phrase + ": " + (closed && because ? because : label + ", " + detail);
     if (spoken && news !== spoken) find("live").textContent = news;
     spoken = news;
@@ -394,7 +410,7 @@
     field.addEventListener("input", () => { onImage(card); pickIn(card); describe(); });
   });
   root.addEventListener("change", (event) => {
-    if (event.target.name === "offer") describe();
+    if (event.target.name === "offer" || event.target === waitBox) describe();
     if (event.target.dataset.amount) {
       pickIn(event.target.closest(".gs-card"));
       describe();

@@ -15,13 +15,13 @@ from typing import Final, NamedTuple
 from gpu_spawner.core.cluster.card_shares import HAMI, KAI, VOLCANO, CardRegister, HeldShare
 from gpu_spawner.core.cluster.objects import Node
 from gpu_spawner.core.cluster.snapshot import NO_LOAD, NodeLoad
+from gpu_spawner.core.devices.fractions.card_seats import seats_beside
 from gpu_spawner.core.devices.fractions.cards import (
     CardState,
     Lack,
     cards_beside,
     choose_parts,
     find_lack,
-    seats_on,
 )
 from gpu_spawner.core.devices.fractions.groups import (
     choose_groups,
@@ -102,7 +102,8 @@ def count_parts(request: FractionRequest, node: Node, load: NodeLoad, most: int 
         return 0
     if not request.has_register:
         return seats_in_groups(grouped_cards(request, node, load), request, most)
-    return seats_on(states_of(request, node, load), request, most)
+    register = register_for(request, node)
+    return seats_beside(register, _held(load), request, most) if register is not None else 0
 
 
 class CardsLeft(NamedTuple):
@@ -180,5 +181,8 @@ def states_of(request: FractionRequest, node: Node, load: NodeLoad) -> list[Card
     register = register_for(request, node)
     if register is None:
         return []
-    held = [pod.held_share for pod in load.holders if pod.held_share is not None]
-    return cards_beside(register, held)
+    return cards_beside(register, _held(load))
+
+
+def _held(load: NodeLoad) -> list[HeldShare]:
+    return [pod.held_share for pod in load.holders if pod.held_share is not None]
