@@ -151,17 +151,23 @@ def _busy(situation: Situation) -> str:
 
 def _too_few(situation: Situation, spread: Spread) -> str:
     """Say that there are some, and fewer than one server wants."""
-    if situation.look is not None and situation.look.is_cut:
+    if _is_cut(situation):
         return f"Only {spread.free:,} of this size can still be cut"
     return f"Only {spread.free:,} of {spread.total:,} {_are(spread.free)} free"
+
+
+def _is_cut(situation: Situation) -> bool:
+    """Tell whether it is about slices that are cut when somebody asks for one."""
+    return situation.look is not None and situation.look.is_cut and situation.unit == "slice"
 
 
 def _none_left(situation: Situation, total: int) -> str:
     """Say why not even a single share is left."""
     look = situation.look
-    if look is None or not (look.is_cut or look.is_shared):
+    is_cut = _is_cut(situation)
+    if look is None or not (is_cut or look.is_shared):
         return _all_in_use(total)
-    if look.is_cut:
+    if is_cut:
         return "No slice of this size can still be cut"
     if look.most_left is None:
         return "No GPU can be shared by one more server"
