@@ -88,9 +88,10 @@ def stuck_on(
     return None
 
 
-def line_message(sentence: str) -> dict[str, Any]:
-    """Tell a place in the line as a step of the start."""
-    return {"message": sentence, "html_message": _live(sentence)}
+def line_message(sentence: str, detail: str = "") -> dict[str, Any]:
+    """Tell a place in the line as a step of the start, with the cluster's own words beneath."""
+    beneath = f"<br><small>{escape(detail)}</small>" if detail else ""
+    return {"message": sentence, "html_message": _live(sentence) + beneath}
 
 
 def _live(sentence: str) -> str:

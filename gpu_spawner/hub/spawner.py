@@ -319,8 +319,8 @@ class GPUSpawner(Settings, ClaimedPods):
         """Return where the server stands while it waits, as a step of its start."""
         if self._place is None:
             return None
-        sentence = self.live.line.sentence(self._place, self)
-        return line_message(sentence) if sentence else None
+        sentence, detail = self.live.line.words(self._place, self)
+        return line_message(sentence, detail) if sentence else None
 
     def _in_words(self, step: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -29,8 +29,9 @@ from gpu_spawner.core.diagnosis.pod_events import (
 )
 from gpu_spawner.core.diagnosis.unschedulable import explain_unschedulable
 
-__all__ = ["Category", "Diagnosis", "diagnose"]
+__all__ = ["IN_QUEUE", "Category", "Diagnosis", "diagnose"]
 
+IN_QUEUE: Final = "In the queue: the server starts when its turn comes."
 NOTEBOOK: Final = "notebook"
 """KubeSpawner's name of the container that is the server."""
 
@@ -146,7 +147,7 @@ def _unplaced(
         is_queued = not gates or any(name.startswith(_KUEUE) for name in gates)
         return Diagnosis(
             category=Category.QUEUED,
-            summary="In the queue: the server starts when its turn comes."
+            summary=IN_QUEUE
             if is_queued
             else "Waiting: the cluster holds the server back until all is ready for it.",
             detail=as_text(placed.get("message")),
