@@ -6,7 +6,7 @@ from typing import Any
 from gpu_spawner.cli.arguments import directory, file, shipped
 from gpu_spawner.core.catalog.model import Catalog
 
-__all__ = ["add_catalog_arguments", "read_catalog", "read_config"]
+__all__ = ["add_catalog_arguments", "hub_settings", "read_catalog", "read_config"]
 
 
 def add_catalog_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,3 +49,15 @@ def read_catalog(arguments: argparse.Namespace, config: Any) -> Catalog:
     from gpu_spawner.catalog_files import read_directory
 
     return read_directory(arguments.profiles or shipped("profiles"))
+
+
+def hub_settings(arguments: argparse.Namespace, config: Any) -> Any:
+    """Return the settings of a hub that has this catalog, ``HubSettings``: to follow its edits."""
+    from gpu_spawner.hub.settings import read_settings
+    from gpu_spawner.hub.spawner import GPUSpawner
+
+    settings = read_settings(GPUSpawner, config)
+    if arguments.profiles is not None or arguments.config is None:
+        settings.profiles_dir = str(arguments.profiles or shipped("profiles"))
+        settings.profiles = settings.flavors = settings.images = {}
+    return settings

@@ -10,7 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpu_spawner.cli.arguments import Commands
-from gpu_spawner.cli.catalogs import add_catalog_arguments, read_catalog, read_config
+from gpu_spawner.cli.catalogs import (
+    add_catalog_arguments,
+    hub_settings,
+    read_catalog,
+    read_config,
+)
 from gpu_spawner.cli.clusters import add_cluster_arguments
 from gpu_spawner.core.errors import ClusterError, ConfigError, Problem
 
@@ -50,7 +55,9 @@ async def _plan(arguments: argparse.Namespace) -> int:
     from gpu_spawner.core.preload.report import describe_plan
     from gpu_spawner.core.preload.wishes import used_on_demand, wishes_of
 
-    catalog, options, site = _gather(arguments)
+    config = read_config(arguments)
+    catalog = read_catalog(arguments, config)
+    options, site = _options_and_site(arguments, config)
     if arguments.cluster:
         snapshot, sets, pods = _read_dump(arguments)
     else:
@@ -62,26 +69,45 @@ async def _plan(arguments: argparse.Namespace) -> int:
 
 
 async def _preload(arguments: argparse.Namespace) -> int:
+    from gpu_spawner.hub.catalog_source import CatalogSource
+    from gpu_spawner.hub.catalog_watch import CatalogWatch
     from gpu_spawner.kube.client import ClusterClient
     from gpu_spawner.kube.watcher import ClusterWatcher
     from gpu_spawner.preload.service import Preloader
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname).1s %(asctime)s %(message)s")
+    logging.basicConfig(format="%(levelname).1s %(asctime)s %(message)s")
     log = logging.getLogger("gpu_spawner.preload")
-    catalog, options, site = _gather(arguments)
+    log.setLevel(logging.INFO)
+    config = read_config(arguments)
+    settings = hub_settings(arguments, config)
+    options, site = _options_and_site(arguments, config)
+
+    def plan_again() -> None:
+        preloader.poke()  # which is made below: it asks for the profiles that are read here
+
+    profiles = CatalogWatch(CatalogSource(settings), on_change=plan_again, log=log)
     watcher = ClusterWatcher(kubeconfig=str(arguments.kubeconfig or ""), log=log)
     async with await ClusterClient.connect(arguments.kubeconfig) as client:
         await watcher.start()
         try:
             preloader = Preloader(
-                options, catalog=lambda: catalog, site=lambda: site, watcher=watcher, log=log
+                options,
+                catalog=lambda: profiles.catalog,
+                site=lambda: site,
+                watcher=watcher,
+                log=log,
             )
+            tasks = []
+            if settings.profiles_reload_seconds:
+                tasks.append(asyncio.create_task(profiles.run(settings.profiles_reload_seconds)))
             running = asyncio.create_task(preloader.run(client))
             loop = asyncio.get_running_loop()
             # A Deployment ends its pods this way; the lease goes to the next one at once.
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, running.cancel)
             await asyncio.gather(running, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
             if not running.cancelled() and (error := running.exception()) is not None:
                 raise error
         finally:
@@ -89,21 +115,19 @@ async def _preload(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _gather(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:
-    """Return the catalog, the options and the site, as a hub with this configuration has them."""
+def _options_and_site(arguments: argparse.Namespace, config: Any) -> tuple[Any, Any]:
+    """Return the options and the site, as a hub with this configuration has them."""
     from dataclasses import replace
 
     from gpu_spawner.hub.preloading import preload_options, site_of_spawner
     from gpu_spawner.hub.rendering import idle_spawner
 
-    config = read_config(arguments)
-    catalog = read_catalog(arguments, config)
     with idle_spawner(config, "nobody") as spawner:
         options, site = preload_options(spawner), site_of_spawner(spawner)
     namespace = arguments.namespace or options.policy.namespace
     policy = replace(options.policy, namespace=namespace)
     # What is done elsewhere, from the hub's point of view, is done here.
-    return catalog, replace(options, policy=policy, is_observer=False), site
+    return replace(options, policy=policy, is_observer=False), site
 
 
 def _read_dump(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:

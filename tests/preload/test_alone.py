@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from preload_model import DOCUMENTS
-from preloading import NAMESPACE, daemon_sets, eventually
+from preloading import NAMESPACE, TORCH, daemon_sets, eventually
 from traitlets import TraitError
 from traitlets.config import Config
 
@@ -52,6 +52,51 @@ async def test_the_command_preloads_until_it_is_ended(cluster: Cluster, profiles
     assert process.returncode == 0, log.decode()
     # What was made stays: the next one goes on with it.
     assert await daemon_sets(cluster)
+
+
+async def test_the_command_follows_edits_and_outlives_broken_ones(
+    cluster: Cluster, profiles: Path
+) -> None:
+    """As the hub: the last good profiles stay in use, and the next good ones take their place."""
+    config = profiles.parent / "jupyterhub_config.py"
+    config.write_text(
+        "c = get_config()\n"
+        f"c.GPUSpawner.profiles_dir = {str(profiles)!r}\n"
+        "c.GPUSpawner.profiles_reload_seconds = 0.1\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        COMMAND,
+        "preload",
+        *("--config", config, "--kubeconfig", cluster.kubeconfig_path),
+        *("--namespace", NAMESPACE),
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+    async def images() -> set[str]:
+        return {
+            one["metadata"]["annotations"]["gpu-spawner.jupyter.org/preload-image"]
+            for one in await daemon_sets(cluster)
+        }
+
+    async def has(*wanted: str) -> bool:
+        return set(wanted) <= await images()
+
+    await eventually(lambda: has(TORCH), "it preloads what the profiles name")
+    good = (profiles / "images.yaml").read_text()
+    (profiles / "images.yaml").write_text(good.replace(TORCH, "quay.io/site/torch:2") + "\nx: [")
+    assert process.stderr is not None
+    log = b""
+    while b"the last good ones stay in use" not in log:
+        log += await process.stderr.readline()
+    assert "quay.io/site/torch:2" not in await images()
+
+    (profiles / "images.yaml").write_text(good.replace(TORCH, "quay.io/site/torch:2"))
+    await eventually(lambda: has("quay.io/site/torch:2"), "it preloads what they name now")
+    process.send_signal(signal.SIGTERM)
+    rest = await process.stderr.read()
+    await process.wait()
+
+    assert process.returncode == 0, (log + rest).decode()
 
 
 class TestLease:
