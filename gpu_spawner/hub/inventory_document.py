@@ -11,6 +11,8 @@ from typing import Any
 
 from gpu_spawner.core.errors import Problem
 from gpu_spawner.core.offers.inventory import Holder, Inventory, NodeInventory, WaitingPod
+from gpu_spawner.core.preload.readiness import Readiness
+from gpu_spawner.hub.preload_document import preload_document
 from gpu_spawner.kube.conditions import ReflectorStatus
 
 __all__ = ["LastActivity", "inventory_document"]
@@ -19,12 +21,13 @@ LastActivity = Mapping[tuple[str, str], float]
 """Unix time of the last activity of each running server, by its user's name and its own."""
 
 
-def inventory_document(
+def inventory_document(  # noqa: PLR0913 - everything that is told comes in here
     inventory: Inventory,
     *,
     last_activity: LastActivity,
     problems: Iterable[Problem],
     watch: Iterable[ReflectorStatus],
+    preload: Readiness,
     now: float,
 ) -> tuple[dict[str, Any], str]:
     """Return the answer of ``/hub/api/gpu-spawner/inventory``, and a tag of what it tells.
@@ -38,6 +41,7 @@ def inventory_document(
         last_activity: of this hub's servers; pods of others have none.
         problems: mistakes in the profiles as they are on disk.
         watch: how the following of the cluster goes.
+        preload: how preloading goes.
         now: Unix time.
     """
     nodes = inventory.nodes
@@ -47,6 +51,7 @@ def inventory_document(
         "unknown": dict(inventory.unknown),
         "nodes": None if nodes is None else [_node(node, last_activity) for node in nodes],
         "waiting": None if waiting is None else [_waiting(pod) for pod in waiting],
+        "preload": preload_document(preload),
         "problems": [str(problem) for problem in problems],
         "watch": [
             {"kind": each.kind, "condition": each.condition.value, "reason": each.reason}

@@ -33,6 +33,7 @@ def _document(live: Live, db: Any) -> tuple[dict[str, Any], str]:
         last_activity=_last_activity(db),
         problems=live.catalog_problems,
         watch=live.watch_status(),
+        preload=live.preloading.readiness,
         now=time.time(),
     )
 
@@ -96,6 +97,7 @@ class AdminPageHandler(BaseHandler):
             summary=_summary(document),
             age=age_words(document["age_seconds"]),
             ago=lambda at: say_duration(max(0.0, now - at)) if at else "",
+            ahead=lambda at: say_duration(max(0.0, at - now)),
             css_url=static_url(self.hub.base_url, "admin.css"),
         )
         self.finish(html)

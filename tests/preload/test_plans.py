@@ -215,6 +215,27 @@ def test_a_full_disk_takes_a_node_out_until_it_has_room() -> None:
     assert {pod.node for pod in cluster.pods.values()} == {"gpu-1", "gpu-2"}
 
 
+def test_an_outlook_tells_since_when_and_when_next() -> None:
+    """What an admin wants to know of a pull that goes on, and of one that failed."""
+    cluster = ModelCluster([make_node("gpu-1")], Policy(first_retry_seconds=60))
+    wishes = only(wishes_of(catalog_of()), TORCH)
+    cluster.carry_out(cluster.plan(wishes))
+    began = cluster.now
+    cluster.run_daemons()
+    cluster.now += 30
+    gpu, *_ = cluster.plan(wishes).outlooks
+
+    assert (gpu.pulling, gpu.pulling_since, gpu.next_try) == (("gpu-1",), began, 0)
+
+    cluster.finish(failing=[TORCH])
+    cluster.carry_out(cluster.plan(wishes))
+    cluster.run_daemons()
+    gpu, *_ = cluster.plan(wishes).outlooks
+
+    assert list(gpu.blocked.values()) == [("gpu-1",)]
+    assert (gpu.pulling_since, gpu.next_try) == (0, cluster.now + 60)
+
+
 def test_a_registry_that_throttles_is_left_alone_by_all_of_its_images() -> None:
     cluster = ModelCluster([make_node(f"gpu-{n}") for n in range(4)], Policy(pulls_in_cluster=1))
     wishes = wishes_of(catalog_of())

@@ -70,7 +70,8 @@ class Draft:
         kept: nodes that were admitted and stay so. ``added``: those whose turn it is.
         notes: what is to be remembered.
         waiting, blocked: of the others, as in an outlook.
-        moments: unix seconds at which time alone changes something.
+        moments: unix seconds at which time alone changes something; ``retries`` are those of them
+            at which a node tries again.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Draft:
         self.waiting: list[str] = []
         self.blocked: dict[str, list[str]] = {}
         self.moments: list[int] = []
+        self.retries: list[int] = []
         self.versions = Versions()
         self.hosts: Final = {
             name: host
@@ -114,6 +116,12 @@ class Draft:
     def nodes(self) -> set[str]:
         """Everything that is admitted now."""
         return self.kept | self.added
+
+    @property
+    def pulling_since(self) -> int:
+        """When the first pull under way began, in unix seconds; 0 for none."""
+        began = [pod.created for pod in self._pods if pod.state is PullState.PULLING]
+        return min(began, default=0)
 
     def occupy(self, slots: Slots) -> None:
         """Count the pulls that may be under way, also those on nodes that were taken out."""
@@ -180,6 +188,7 @@ class Draft:
             self._block(NO_DISK, name)
         elif (retry_at := self._pause_of(name)) > self._now:
             self.moments.append(retry_at)
+            self.retries.append(retry_at)
             self._block(self._why(name), name)
         elif any(pod.node == name for pod in self._pods):
             self.waiting.append(name)  # its last puller has not gone yet

@@ -84,6 +84,8 @@ class Outlook:
         ready: nodes that have the image. ``pulling``: nodes admitted that have not yet.
         waiting: nodes whose turn has not come. ``paused``: cordoned, not ready, short of disk.
         blocked: why the image cannot be had on some nodes, and on which.
+        pulling_since: when the first of the pulls under way began, in unix seconds; 0 for none.
+        next_try: when a node that failed tries again, likewise.
         versions: how many different images the nodes hold under this reference, where more than 1.
     """
 
@@ -93,6 +95,8 @@ class Outlook:
     waiting: tuple[str, ...] = ()
     paused: tuple[str, ...] = ()
     blocked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pulling_since: int = 0
+    next_try: int = 0
     versions: int = 0
 
 
@@ -337,6 +341,8 @@ def _outlook(draft: Draft) -> Outlook:
         waiting=tuple(sorted(draft.waiting)),
         paused=tuple(sorted(paused - draft.nodes)),
         blocked={why: tuple(sorted(nodes)) for why, nodes in sorted(draft.blocked.items())},
+        pulling_since=draft.pulling_since,
+        next_try=min(draft.retries, default=0),
         versions=draft.versions.count if draft.versions.count > 1 else 0,
     )
 

@@ -1,12 +1,12 @@
 """A plan in words, for the admin who asks what preloading would do and why."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gpu_spawner.core.preload.plan import Outlook, Plan
 from gpu_spawner.core.preload.wishes import Pool
 from gpu_spawner.core.wording import as_sentence, counted, listed, say_bytes
 
-__all__ = ["describe_plan"]
+__all__ = ["describe_plan", "pool_words", "worth_telling"]
 
 
 def describe_plan(plan: Plan) -> str:
@@ -14,15 +14,7 @@ def describe_plan(plan: Plan) -> str:
 
     Nodes are named, at most twelve at a time.
     """
-    # A choice may be obtained in several ways, of which a cluster has one: the pools of the others
-    # are empty, and say nothing where the image has a place.
-    placed = {outlook.wish.image for outlook in plan.outlooks if _has_nodes(outlook)}
-    lines = [
-        line
-        for outlook in plan.outlooks
-        if _has_nodes(outlook) or outlook.wish.image not in placed
-        for line in _image(outlook)
-    ]
+    lines = [line for outlook in worth_telling(plan.outlooks) for line in _image(outlook)]
     if not plan.outlooks:
         lines.append("No image is to be preloaded.")
     lines += ["", "To do:" if not plan.is_empty else "Nothing to do."]
@@ -37,11 +29,23 @@ def describe_plan(plan: Plan) -> str:
     return "\n".join(lines)
 
 
+def worth_telling(outlooks: Iterable[Outlook]) -> list[Outlook]:
+    """Leave out pools without nodes where the image has a place elsewhere.
+
+    A choice may be obtained in several ways, of which a cluster has one.
+    """
+    outlooks = list(outlooks)
+    placed = {outlook.wish.image for outlook in outlooks if _has_nodes(outlook)}
+    return [one for one in outlooks if _has_nodes(one) or one.wish.image not in placed]
+
+
 def _image(outlook: Outlook) -> Iterator[str]:
     wish = outlook.wish
     size = f", {say_bytes(wish.size_bytes)}" if wish.size_bytes else ""
     when = ", on demand" if wish.on_demand else ""
-    yield f"{wish.image}{size}{when}, for {listed(wish.profiles)}{_where(wish.pool)}"
+    words = pool_words(wish.pool)
+    where = f", where {words}" if words else ""
+    yield f"{wish.image}{size}{when}, for {listed(wish.profiles)}{where}"
     places = (
         ("ready", outlook.ready),
         ("pulling", outlook.pulling),
@@ -66,13 +70,16 @@ def _has_nodes(outlook: Outlook) -> bool:
     return any((outlook.ready, outlook.pulling, outlook.waiting, outlook.paused, outlook.blocked))
 
 
-def _where(pool: Pool) -> str:
-    """Name the labels that the first kind of its nodes has; the others differ in details."""
+def pool_words(pool: Pool) -> str:
+    """Name the labels that the first kind of its nodes has; the others differ in details.
+
+    Empty where every node belongs to it.
+    """
     labels = [f"{key} {value}" for key, value in pool.rules.node_selector]
     for term in (pool.rules.affinity or ())[:1]:
         wanted = (one for one in term.match_expressions if one.operator == "In")
         labels.extend(f"{one.key} {listed(one.values, word='or')}" for one in wanted)
-    return f", where {listed(dict.fromkeys(labels))}" if labels else ""
+    return listed(dict.fromkeys(labels))
 
 
 def _nodes(names: tuple[str, ...]) -> str:
