@@ -118,6 +118,10 @@ def _choice(offer: ChoiceOffer, beyond: str) -> dict[str, Any]:
         "over_limit": beyond or None,
         "images": {
             name: {
+                "state": readiness.state.word if readiness.state is not None else None,
+                "free": readiness.free,
+                "total": readiness.total,
+                "because": readiness.because or offer.because,
                 "ready_nodes": readiness.ready_nodes if readiness.is_known else None,
                 "fitting_nodes": readiness.fitting_nodes,
                 "pull_seconds": readiness.pull_seconds,

@@ -3,6 +3,7 @@
 ``page_layout`` makes them from the catalog and the offers; nothing here decides anything.
 """
 
+import json
 from dataclasses import dataclass
 
 __all__ = ["AmountView", "Card", "Filters", "ImageView", "Note", "Notice", "Page", "Row", "Tile"]
@@ -20,7 +21,8 @@ class Tile:
         label: state and number in words; ``detail`` one more short line, may be empty.
         because: the sentence why it cannot start now; empty when it can, or when nobody knows.
         instead: the key of the nearest choice that would start; empty when none.
-        images: state and detail with each *other* image of the profile, where they differ.
+        images: name, state, label, detail and reason with each *other* image of the profile, where
+            they differ.
     """
 
     id: str
@@ -36,7 +38,7 @@ class Tile:
     because: str
     instead: str
     is_selected: bool
-    images: tuple[tuple[str, str, str], ...]
+    images: tuple[tuple[str, str, str, str, str], ...]
 
     @property
     def is_disabled(self) -> bool:
@@ -45,8 +47,9 @@ class Tile:
 
     @property
     def other_images(self) -> str:
-        """``images`` as one attribute: ``name=state=detail`` parts separated by ``|``."""
-        return "|".join("=".join(part) for part in self.images)
+        """``images`` as one attribute: JSON, from an image's name to what differs with it."""
+        found = {name: words for name, *words in self.images}
+        return json.dumps(found, ensure_ascii=False, separators=(",", ":")) if found else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

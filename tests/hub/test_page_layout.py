@@ -86,13 +86,13 @@ class TestTiles:
         shown = page(cold_images=("torch",))
         one = tile(shown, "whole/h100/whole/1")
         assert one.state == "cold"
-        assert one.images == (("old", "ready", "starts now"),)
+        assert one.images == (("old", "ready", "3 free", "starts now", ""),)
         other = tile(
             page(cold_images=("torch",), selected=pick("whole/h100/whole/1", "old")),
             "whole/h100/whole/1",
         )
         assert other.state == "ready"
-        assert other.images == (("torch", "cold", "+3 min to pull the image"),)
+        assert other.images == (("torch", "cold", "3 free", "+3 min to pull the image", ""),)
 
     def test_only_the_impossible_is_closed(self):
         shown = page(

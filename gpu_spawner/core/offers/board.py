@@ -235,7 +235,7 @@ class OfferBoard:
         images: dict[str, ImageReadiness] = {}
         if seats.free is not None:
             images = {
-                image: self._readiness((image, *line.beside), ways, selection.flavors)
+                image: self._with_seats(line, seats, ways, (image, *line.beside))
                 for image, ways in line.by_image.items()
             }
         return ChoiceOffer(
@@ -251,6 +251,21 @@ class OfferBoard:
             images=MappingProxyType(images),
             as_of=self._snapshot.as_of,
         )
+
+    def _with_seats(
+        self, line: _Line, own: WaySeats, ways: tuple[Way, ...], names: tuple[str, ...]
+    ) -> ImageReadiness:
+        """Judge one image of a choice, whose seats with its first image are known."""
+        seats = self._ways.together(ways)
+        readiness = replace(
+            self._readiness(names, ways, line.selection.flavors),
+            free=0 if seats.total == 0 else seats.free,
+            total=seats.total,
+        )
+        if (seats.free, seats.total) == (own.free, own.total):
+            return readiness
+        situation = self._situation(replace(line, ways=ways), seats)
+        return replace(readiness, because=explain(situation))
 
     def _readiness(
         self, names: tuple[str, ...], ways: tuple[Way, ...], flavors: tuple[str, ...]
