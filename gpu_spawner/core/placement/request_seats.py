@@ -63,6 +63,11 @@ class JudgedNodes(Mapping[str, NodeSeats]):
         self._devices: Final = devices
         self._bound: Final = bound
 
+    @property
+    def devices(self) -> DeviceSide | None:
+        """What the request asks of devices; None where it asks for none."""
+        return self._devices
+
     def __getitem__(self, name: str) -> NodeSeats:
         judged = check_node(
             self._request,
