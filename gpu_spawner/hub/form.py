@@ -19,7 +19,9 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 
-_INDENTATION: Final = re.compile(r"\s*\n\s*")  # a quarter of the page, and nothing is preformatted
+_INDENTATION: Final = re.compile(
+    r"\s*\n\s*|\s{2,}"
+)  # a quarter of the page, and nothing is preformatted
 
 
 def render_form(page: Page, *, css_url: str, js_url: str, stream_url: str) -> str:

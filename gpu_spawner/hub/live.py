@@ -224,7 +224,6 @@ class Live:
             self._views[key] = View(
                 catalog=catalog,
                 offers=board.offers(catalog),
-                alternative=lambda choice: board.alternative_for(choice, catalog),
                 offer_with=board.offer_with,
             )
         return self._views[key]

@@ -63,6 +63,7 @@ def _profile(
 ) -> dict[str, Any]:
     choices = {choice.key: choice for choice in profile.choices}
     default = view.catalog.default_profile
+    beyond = allowance.beyond if allowance is not None and allowance.is_limited else None
     return {
         "profile": profile.slug,
         "display_name": profile.display_name,
@@ -100,7 +101,7 @@ def _profile(
             {
                 **_choice(one, allowance.beyond(choices[one.key]) if allowance else ""),
                 "name": choice_phrase(view.catalog, profile, choices[one.key]),
-                "alternative": view.instead(one.key) or None,
+                "alternative": view.instead(one.key, beyond=beyond) or None,
             }
             for one in offer.choices
         ],

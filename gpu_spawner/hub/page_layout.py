@@ -110,8 +110,8 @@ class _Card:
 
     def alternative(self, key: str) -> str:
         """Return the key of the nearest choice that would start and that the user may hold."""
-        nearest = self.view.choice(self.view.instead(key))
-        return "" if nearest is None or self.beyond(nearest[1]) else nearest[1].key
+        is_limited = self.allowance is not None and self.allowance.is_limited
+        return self.view.instead(key, self.image, self.beyond if is_limited else None)
 
     @property
     def image(self) -> str:

@@ -3,7 +3,6 @@
 ``page_layout`` makes them from the catalog and the offers; nothing here decides anything.
 """
 
-import json
 from dataclasses import dataclass
 
 __all__ = ["AmountView", "Card", "Filters", "ImageView", "Note", "Notice", "Page", "Row", "Tile"]
@@ -47,9 +46,8 @@ class Tile:
 
     @property
     def other_images(self) -> str:
-        """``images`` as one attribute: JSON, from an image's name to what differs with it."""
-        found = {name: words for name, *words in self.images}
-        return json.dumps(found, ensure_ascii=False, separators=(",", ":")) if found else ""
+        """``images`` as one attribute: parts separated by ``|``, what is in them by ``=``."""
+        return "|".join("=".join(part) for part in self.images)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,6 +92,8 @@ class ChoiceOffer:
         because: one sentence, never empty: "8 of 16 free", "All 16 are in use", ...
         images: readiness of each image of the profile, by name; empty when unknown.
         as_of: Unix time of the knowledge; None when nothing is known.
+        gpu_bytes: memory on the GPUs of one server, at least; None without GPUs, or where nobody
+            said.
     """
 
     key: str
@@ -105,6 +107,7 @@ class ChoiceOffer:
     because: str
     images: Mapping[str, ImageReadiness]
     as_of: float | None
+    gpu_bytes: int | None = None
 
     def with_image(self, name: str) -> "ChoiceOffer":
         """Return the same offer as it is with another image of the profile."""

@@ -135,10 +135,10 @@ class OfferBoard:
         """Return what to expect of every image that such a server pulls, by reference."""
         return self._images.pulls(selection)
 
-    def alternative_for(self, key: str, view: Catalog) -> ChoiceOffer | None:
+    def alternative_for(self, key: str, view: Catalog, image: str = "") -> ChoiceOffer | None:
         """Return the nearest choice of the view that would start now, if any would."""
         offers = [offer for profile in self.offers(view) for offer in profile.choices]
-        return nearest_alternative(key, offers)
+        return nearest_alternative(key, offers, image=image)
 
     def offer_with(
         self, profile: Profile, cpu_milli: int | None, memory_bytes: int | None
@@ -244,7 +244,17 @@ class OfferBoard:
             because=explain(self._situation(line, seats)),
             images=MappingProxyType(images),
             as_of=self._snapshot.as_of,
+            gpu_bytes=self._gpu_bytes(selection),
         )
+
+    def _gpu_bytes(self, selection: Selection) -> int | None:
+        """Return the least memory on the GPUs of one server, over the flavors it may land on."""
+        if selection.share is None:
+            return None
+        flavors = [self._catalog.flavors[name] for name in selection.flavors]
+        each = [describe_share(flavor, selection.share).memory_bytes for flavor in flavors]
+        known = [size for size in each if size is not None]
+        return min(known) * selection.count if len(known) == len(each) and known else None
 
     def _with_seats(
         self, line: _Line, own: WaySeats, image: str, ways: tuple[Way, ...]

@@ -131,8 +131,9 @@
     let detail = tile.dataset.serverDetail;
     let label = tile.dataset.serverLabel;
     let because = tile.dataset.serverBecause;
-    const other = select && tile.dataset.images && JSON.parse(tile.dataset.images)[select.value];
-    if (other) [state, label, detail, because] = other;
+    const images = select && tile.dataset.images ? tile.dataset.images.split("|") : [];
+    const other = images.map((part) => part.split("=")).find(([name]) => name === select.value);
+    if (other) [, state, label, detail, because] = other;
     if (own && own.value.trim() && (state === "ready" || state === "cold")) {
       state = "cold";
       detail = "image may have to be pulled";
