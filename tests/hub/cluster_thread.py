@@ -42,16 +42,21 @@ nodes:
 
 
 class ClusterThread:
-    """A running cluster; ``call`` runs coroutines where it runs."""
+    """A running cluster; ``call`` runs coroutines where it runs.
 
-    def __init__(self, state_dir: Path, fleet: str = FLEET) -> None:
+    ``options`` are more of ``ClusterOptions``.
+    """
+
+    def __init__(self, state_dir: Path, fleet: str = FLEET, **options: Any) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.cluster = Cluster(
             parse_fleet(fleet, source="tests"),
             state_dir=state_dir,
-            options=ClusterOptions(kubeconfig=KUBECONFIG, namespaces=(NAMESPACE, PRELOADING)),
+            options=ClusterOptions(
+                kubeconfig=KUBECONFIG, namespaces=(NAMESPACE, PRELOADING), **options
+            ),
         )
         self.call(self.cluster.__aenter__())
 

@@ -30,8 +30,8 @@ from gpu_spawner.kube.rights import FEATURES, manifests
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "preload"
 ACCOUNTS = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts"
-ACCOUNT = "notebooks"
-"""Named by a profile; the API server admits no pod of an account that is not there."""
+ACCOUNTS_NAMED = ("notebooks", "gpu-experiments")
+"""By profiles; an API server admits no pod of an account that is not there."""
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +45,13 @@ def no_shared_state() -> Iterator[None]:
 
 
 @pytest.fixture
-def account(cluster: ClusterThread) -> Iterator[None]:
+def accounts(cluster: ClusterThread) -> Iterator[None]:
     client = cluster.cluster.client
-    cluster.call(client.create(ACCOUNTS, {"metadata": {"name": ACCOUNT}}))
+    for name in ACCOUNTS_NAMED:
+        cluster.call(client.create(ACCOUNTS, {"metadata": {"name": name}}))
     yield
-    cluster.call(client.delete(f"{ACCOUNTS}/{ACCOUNT}"))
+    for name in ACCOUNTS_NAMED:
+        cluster.call(client.delete(f"{ACCOUNTS}/{name}"))
 
 
 def dry_run(cluster: ClusterThread, documents: list[dict[str, Any]]) -> list[str]:
@@ -95,7 +97,7 @@ async def rendered(catalog: Catalog, config: Config) -> AsyncIterator[dict[str, 
             spawner.clear_state()
 
 
-@pytest.mark.usefixtures("account")
+@pytest.mark.usefixtures("accounts")
 @pytest.mark.parametrize("which", ["the shipped profiles", "every way there is"])
 async def test_every_choice_is_admitted(cluster: ClusterThread, which: str) -> None:
     shipped = which.startswith("the shipped")

@@ -46,9 +46,7 @@ def fleet() -> Fleet:
 
 
 @pytest.fixture
-async def cluster(
-    fleet: Fleet, requests_seen: ApiFaults, tmp_path: Path
-) -> AsyncIterator[Cluster]:
+async def cluster(fleet: Fleet, requests_seen: ApiFaults, tmp_path: Path) -> AsyncIterator[Cluster]:
     options = ClusterOptions(
         kubeconfig=KUBECONFIG,
         namespaces=(NAMESPACE,),
