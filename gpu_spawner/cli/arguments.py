@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TypeAlias
 
-__all__ = ["Commands", "directory", "file", "port", "shipped_profiles"]
+__all__ = ["Commands", "directory", "file", "port", "shipped"]
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse has no public name for it
 """Where subcommands are added. Only type checkers know that it is generic."""
@@ -34,8 +34,8 @@ def directory(text: str) -> Path:
     return path
 
 
-def shipped_profiles() -> Path:
-    """Find the example catalog: beside the package in a checkout, under share/ when installed."""
-    checkout = Path(__file__).resolve().parents[2] / "profiles"
-    installed = Path(sys.prefix) / "share" / "gpu-spawner" / "profiles"
+def shipped(folder: str) -> Path:
+    """Find a shipped folder: beside the package in a checkout, under share/ when installed."""
+    checkout = Path(__file__).resolve().parents[2] / folder
+    installed = Path(sys.prefix) / "share" / "gpu-spawner" / folder
     return checkout if checkout.is_dir() else installed

@@ -103,5 +103,6 @@ def _image(choice: ChoiceOffer) -> str:
         return "-"
     if readiness.is_cold:
         pull = readiness.pull_seconds
-        return f"to pull, {say_duration(pull)}" if pull is not None else "to pull"
+        more = " or more" if readiness.is_least else ""
+        return f"to pull, {say_duration(pull)}{more}" if pull is not None else "to pull"
     return f"on {readiness.ready_nodes} of {readiness.fitting_nodes}"

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from gpu_spawner.cli.arguments import directory, file, shipped_profiles
+from gpu_spawner.cli.arguments import directory, file, shipped
 from gpu_spawner.core.catalog.model import Catalog
 
 __all__ = ["add_catalog_arguments", "read_catalog", "read_config"]
@@ -48,4 +48,4 @@ def read_catalog(arguments: argparse.Namespace, config: Any) -> Catalog:
         return read_configured(config)
     from gpu_spawner.catalog_files import read_directory
 
-    return read_directory(arguments.profiles or shipped_profiles())
+    return read_directory(arguments.profiles or shipped("profiles"))

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from gpu_spawner.cli.arguments import Commands, directory, file, port, shipped_profiles
+from gpu_spawner.cli.arguments import Commands, directory, file, port, shipped
 
 __all__ = ["add_to"]
 
@@ -64,13 +64,14 @@ def _run(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    profiles_dir = arguments.profiles or shipped_profiles()
+    profiles_dir = arguments.profiles or shipped("profiles")
     kubeconfig = arguments.kubeconfig
     if kubeconfig is None and (from_environment := os.environ.get("GPU_SPAWNER_KUBECONFIG")):
         kubeconfig = Path(from_environment)
     options = DemoOptions(
         port=arguments.port,
         profiles_dir=profiles_dir,
+        helm_values_dir=shipped("helm-values"),
         cluster_file=arguments.cluster,
         kubeconfig=kubeconfig,
         state_dir=arguments.state,

@@ -13,6 +13,7 @@ __all__ = [
     "did_you_mean",
     "listed",
     "nearest",
+    "ordinal",
     "quoted",
     "say_bytes",
     "say_duration",
@@ -21,6 +22,7 @@ __all__ = [
 _MAX_QUOTED: Final = 60
 _MAX_LISTED: Final = 12
 _UNPRINTABLE: Final = "\N{REPLACEMENT CHARACTER}"
+_ENDINGS: Final = {1: "st", 2: "nd", 3: "rd"}
 _SMALL_NUMBERS: Final = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 
 
@@ -94,6 +96,16 @@ def counted(number: int, one: str, many: str | None = None, *, in_words: bool = 
     noun = one if number == 1 else many or f"{one}s"
     spelled = in_words and 0 <= number < len(_SMALL_NUMBERS)
     return f"{_SMALL_NUMBERS[number] if spelled else f'{number:,}'} {noun}"
+
+
+def ordinal(number: int) -> str:
+    """Write a place in an order.
+
+    >>> [ordinal(number) for number in (1, 2, 3, 4, 11, 12, 13, 21, 102, 111)]
+    ['1st', '2nd', '3rd', '4th', '11th', '12th', '13th', '21st', '102nd', '111th']
+    """
+    is_teen = number % 100 in (11, 12, 13)
+    return f"{number}{'th' if is_teen else _ENDINGS.get(number % 10, 'th')}"
 
 
 def say_bytes(amount: int) -> str:

@@ -21,6 +21,7 @@ from gpu_spawner.hub.claim_refusal import (
     unstable,
 )
 from gpu_spawner.hub.connection import connect
+from gpu_spawner.hub.metrics import CLAIM_TEMPLATES_COLLECTED, CLAIM_TEMPLATES_MADE
 from gpu_spawner.hub.settings import HubSettings
 from gpu_spawner.kube.claim_templates import ClaimTemplates, StoredTemplate
 from gpu_spawner.kube.client import ClusterClient
@@ -169,6 +170,7 @@ class Claims:
                 stored = await templates.create(
                     namespace, name, template.spec, timeout_seconds=seconds
                 )
+                CLAIM_TEMPLATES_MADE.inc()
             except ClusterError as error:
                 if error.status != 409:
                     raise
@@ -306,6 +308,7 @@ class Claims:
             self._seen_at.pop(stored.key, None)
             is_gone = await templates.delete(stored, timeout_seconds=_COLLECT_SECONDS)
         if is_gone:
+            CLAIM_TEMPLATES_COLLECTED.inc()
             self._log.info("Removed the claim template %s/%s, which nobody uses", *stored.key)
         return is_gone
 

@@ -8,20 +8,25 @@ and REST.
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.catalog.options import OPTION_KEYS, parse_form_key
+from gpu_spawner.core.catalog.renames import current_names
 from gpu_spawner.core.errors import OptionError
 from gpu_spawner.core.wording import quoted
 
 __all__ = ["check_tile", "options_from_fields", "options_from_link"]
 
 OFFER_FIELD: Final = "offer"
+WAIT_FIELD: Final = "wait"
 LINK_PREFIX: Final = "opt-"
 
 
 def options_from_fields(fields: Mapping[str, Any]) -> dict[str, str]:
     """Return the options in a posted form.
 
-    Our form sends ``offer`` (the key of a choice) and ``profile-option-SLUG--image``. A form in
+    Our form sends ``offer`` (the key of a choice) and ``profile-option-SLUG--image``, in which SLUG
+    is the profile's; so are ``--cpu``, ``--memory`` and ``--own_image``, which stands instead of
+    the image where it is filled in; and ``wait``, where its box is ticked. A form in
     KubeSpawner's shape, ``profile`` and ``profile-option-SLUG--OPTION``, is read as well, for
     scripts and for templates of a site.
 
@@ -40,7 +45,10 @@ def options_from_fields(fields: Mapping[str, Any]) -> dict[str, str]:
         value = _single(fields, f"profile-option-{options['profile']}--{name}")
         if value is not None and name not in options:
             options[name] = value
-    return options
+    if "own_image" in options:
+        options.pop("image", None)
+    wait = _single(fields, WAIT_FIELD)
+    return options if wait is None else {"wait": wait, **options}
 
 
 def options_from_link(query: Mapping[str, Any]) -> dict[str, str]:
@@ -61,14 +69,19 @@ def options_from_link(query: Mapping[str, Any]) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def check_tile(fields: Mapping[str, Any], key: str) -> None:
+def check_tile(fields: Mapping[str, Any], catalog: Catalog, key: str) -> None:
     """Refuse a form whose tile is not the choice it was read as; only a forged one has that.
+
+    A page may have been open since before something was renamed.
 
     Raises:
         OptionError: there is no such tile.
     """
     tile = fields.get(OFFER_FIELD)
-    if tile is not None and key not in tile:
+    if tile is None:
+        return
+    now = current_names(catalog, parse_form_key(tile[0]))
+    if parse_form_key(key) != now:
         raise OptionError("profile", f"There is no choice {quoted(tile[0])}.")
 
 

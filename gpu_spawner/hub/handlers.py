@@ -8,15 +8,19 @@ import asyncio
 import json
 import time
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from jupyterhub.apihandlers.base import APIHandler
 from jupyterhub.scopes import needs_scope, scope_definitions
 from tornado import web
 from tornado.iostream import StreamClosedError
 
+from gpu_spawner.core.catalog.options import parse_options
+from gpu_spawner.core.errors import OptionError
 from gpu_spawner.hub.allowance import Allowance
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.offers_document import age_of, offers_document, page_news, page_shape
+from gpu_spawner.hub.view import View
 
 __all__ = ["OffersHandler", "OffersStreamHandler"]
 
@@ -27,6 +31,7 @@ KEEP_ALIVE_SECONDS: Final = 8.0
 LIFETIME_SECONDS: Final = 600.0
 """After this the browser connects anew, and with that its session and its rights are checked."""
 
+_MOST_AMOUNTS: Final = 50
 _START: Final = "start:servers" if "start:servers" in scope_definitions else "servers"
 """The least right that allows to start a server; JupyterHub 5 has only the second."""
 
@@ -118,7 +123,7 @@ class OffersStreamHandler(_OffersHandler):
         ends = time.monotonic() + LIFETIME_SECONDS
         while not self._closed.is_set() and time.monotonic() < ends:
             serial = self.live.serial
-            view = self.live.view_for(spawner)
+            view = self._with_amounts(self.live.view_for(spawner), spawner)
             if shown_shape and page_shape(view) != shown_shape:
                 await self._send("catalog", None)
                 return
@@ -130,6 +135,22 @@ class OffersStreamHandler(_OffersHandler):
             else:
                 await self._send("offers", news)
             await self._until_change(serial)
+
+    def _with_amounts(self, view: View, spawner: Any) -> View:
+        """Count with the amounts that the page shows as chosen; pass over what is no choice."""
+        for text in self.get_query_arguments("amounts")[:_MOST_AMOUNTS]:
+            try:
+                view = view.with_amounts(
+                    parse_options(
+                        self.live.catalog,
+                        dict(parse_qsl(text, max_num_fields=3)),
+                        groups=spawner.group_names,
+                        username=spawner.user.name,
+                    )
+                )
+            except (OptionError, ValueError):
+                continue
+        return view
 
     async def _send(self, event: str, data: Any) -> None:
         self.write(f"event: {event}\ndata: {json.dumps(data)}\n\n")

@@ -11,7 +11,8 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gpu_spawner.core.catalog.access import visible_to
+from gpu_spawner.core.catalog.access import standing_in, visible_to
+from gpu_spawner.core.catalog.access_rules import Person
 from gpu_spawner.core.catalog.limits import read_limits
 from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.catalog.site_pod import SitePod
@@ -30,6 +31,7 @@ from gpu_spawner.hub.seats import Seats
 from gpu_spawner.hub.settings import HubSettings
 from gpu_spawner.hub.site import placement_site
 from gpu_spawner.hub.view import View
+from gpu_spawner.hub.waiting import WaitingLine
 from gpu_spawner.kube.conditions import ReflectorStatus
 from gpu_spawner.kube.watcher import ClusterWatcher
 
@@ -70,6 +72,7 @@ class Live:
         settings: of the whole hub.
         serial: grows whenever a view may say something new.
         seats: who gets a place.
+        line: who waits for one.
         limits: how much users may hold at once.
         holders: which servers hold something.
         claims: the templates that claims are made from.
@@ -91,6 +94,7 @@ class Live:
         self.serial = 0
         self.book = ReservationBook()
         self.seats = Seats(self)
+        self.line = WaitingLine(self)
         self.limits = read_limits(settings.limits, source="c.GPUSpawner.limits")
         self.holders = Holders(db)
         self.claims = Claims(settings)
@@ -103,7 +107,7 @@ class Live:
         self._first_reading = asyncio.Event()
         self._reading: _Reading | None = None
         self._boards: list[tuple[Catalog, SitePod, tuple[OfferBoard, bool]]] = []
-        self._views: dict[tuple[int, frozenset[str]], View] = {}
+        self._views: dict[tuple[int, Person], View] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -137,14 +141,15 @@ class Live:
         JupyterHub ends what this begins by cancelling every task at its end. (No task group: it
         would cancel a second time, in the middle of the first one's tidying up.)
         """
-        self._begin(self._follow_cluster(), "gpu_spawner cluster")
-        self._begin(self.claims.run(), "gpu_spawner claims")
-        self._begin(self.preloading.run(self), "gpu_spawner preloading")
+        self.begin(self._follow_cluster(), "gpu_spawner cluster")
+        self.begin(self.claims.run(), "gpu_spawner claims")
+        self.begin(self.preloading.run(self), "gpu_spawner preloading")
         period_seconds = self.settings.profiles_reload_seconds
         if period_seconds:
-            self._begin(self._watch.run(period_seconds), "gpu_spawner catalog")
+            self.begin(self._watch.run(period_seconds), "gpu_spawner catalog")
 
-    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run something until the hub ends; its failure is logged."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
@@ -189,6 +194,10 @@ class Live:
         """Unix time of the last proof that the numbers are right; None when nothing is known."""
         return self.snapshot().as_of
 
+    def cluster(self) -> Snapshot:
+        """Return the cluster as it is, promises or not."""
+        return self._watcher.snapshot() if self._watcher is not None else _UNREAD
+
     def snapshot(self) -> Snapshot:
         """Return the cluster as it will be once everybody who was promised a seat has it."""
         if self._watcher is None:
@@ -201,15 +210,16 @@ class Live:
 
     def view_for(self, spawner: Any) -> View:
         """Return what the owner of a spawner may pick, and what is known about it."""
-        groups = spawner.group_names
         board = self.board_for(spawner)
-        key = (id(board), groups)
+        person = standing_in(self.catalog, Person.of(spawner.user.name, spawner.group_names))
+        key = (id(board), person)
         if key not in self._views:
-            catalog = visible_to(self.catalog, groups)
+            catalog = visible_to(self.catalog, person.groups, person.username)
             self._views[key] = View(
                 catalog=catalog,
                 offers=board.offers(catalog),
                 alternative=lambda choice: board.alternative_for(choice, catalog),
+                offer_with=board.offer_with,
             )
         return self._views[key]
 

@@ -5,7 +5,7 @@ as starts go by. Labels come from the catalog, never from what a user sent, so t
 bounded. What is unknown has no sample: a gap in a graph is honest, a zero would not be.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import Counter, Histogram
@@ -13,13 +13,19 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from gpu_spawner.core.catalog.claims import is_template_name
+from gpu_spawner.core.catalog.holdings import WHOLE_GPU_MILLI, Holding
+from gpu_spawner.core.catalog.limits import Held, Limit
 from gpu_spawner.core.offers.availability import Availability, ProfileOffer
+from gpu_spawner.hub.preload_metrics import preload_families
 from gpu_spawner.kube.conditions import Condition, ReflectorStatus
 
 if TYPE_CHECKING:
     from gpu_spawner.hub.live import Live
 
 __all__ = [
+    "CLAIM_TEMPLATES_COLLECTED",
+    "CLAIM_TEMPLATES_MADE",
     "STARTS_FAILED",
     "STARTS_REFUSED",
     "START_SECONDS",
@@ -54,6 +60,13 @@ WAIT_SECONDS: Final = Histogram(
     "Time a pod of a start that succeeded waited for its node.",
     ["profile"],
     buckets=(1, *_BUCKETS),
+)
+CLAIM_TEMPLATES_MADE: Final = Counter(
+    "gpu_spawner_claim_templates_made", "ResourceClaimTemplates that the hub created."
+)
+CLAIM_TEMPLATES_COLLECTED: Final = Counter(
+    "gpu_spawner_claim_templates_collected",
+    "ResourceClaimTemplates that the hub deleted, because no server used them any more.",
 )
 
 
@@ -95,6 +108,14 @@ class LiveCollector(Collector):
         )
         yield from _watched(live.watch_status())
         yield from _offered(live.latest_offers())
+        yield from _claimed(live)
+        together = live.limits.together
+        held = live.holders.held(live.catalog).values() if together else ()
+        yield from _held_together(together, held)
+        if live.settings.preload:
+            readiness = live.preloading.readiness
+            extra_images = live.settings.preload_extra_images
+            yield from preload_families(readiness, live.catalog, extra_images)
 
 
 def _watched(status: Iterable[ReflectorStatus]) -> Iterator[Metric]:
@@ -164,3 +185,50 @@ def _offered(offers: Iterable[ProfileOffer]) -> Iterator[Metric]:
         devices.add_metric([flavor, share, "free"], free)
         devices.add_metric([flavor, share, "used"], max(0, total - free))
     yield from (seats, state, devices)
+
+
+def _claimed(live: "Live") -> Iterator[Metric]:
+    kept = GaugeMetricFamily(
+        "gpu_spawner_claim_templates",
+        "ResourceClaimTemplates of the servers' choices that are in the cluster; absent where they "
+        "may not be read.",
+        labels=[],
+    )
+    templates = live.snapshot().claim_templates
+    if templates is not None:
+        # With a namespace for each user, they are in many.
+        everywhere, ours = live.settings.enable_user_namespaces, live.settings.namespace
+        names = (name for where, name in templates if everywhere or where == ours)
+        kept.add_metric([], sum(map(is_template_name, names)))
+    yield kept
+
+
+def _held_together(limits: Mapping[str, Limit], held: Collection[Held]) -> Iterator[Metric]:
+    gpus = GaugeMetricFamily(
+        "gpu_spawner_group_gpus",
+        "GPUs that the members of a group hold together (held), and may hold (limit); a part of a "
+        "GPU counts as the part of its memory.",
+        labels=["group", "state"],
+    )
+    memory = GaugeMetricFamily(
+        "gpu_spawner_group_gpu_memory_bytes",
+        "GPU memory that the members of a group hold together, and may hold.",
+        labels=["group", "state"],
+    )
+    servers = GaugeMetricFamily(
+        "gpu_spawner_group_servers",
+        "Servers that the members of a group have together, and may have.",
+        labels=["group", "state"],
+    )
+    for group, limit in limits.items():
+        now = Holding.sum(one.holding for one in held if group in one.groups)
+        for family, name, unit in (
+            (gpus, "gpu_milli", WHOLE_GPU_MILLI),
+            (memory, "memory_bytes", 1),
+            (servers, "servers", 1),
+        ):
+            most = getattr(limit, name)
+            if most is not None:
+                family.add_metric([group, "held"], getattr(now, name) / unit)
+                family.add_metric([group, "limit"], most / unit)
+    yield from (gpus, memory, servers)

@@ -10,6 +10,7 @@ from typing import Any
 
 from gpu_spawner.core.catalog.model import Image, Profile
 from gpu_spawner.core.offers.availability import ChoiceOffer, ProfileOffer
+from gpu_spawner.core.quantity import format_bytes
 from gpu_spawner.hub.allowance import Allowance
 from gpu_spawner.hub.page_layout import build_page
 from gpu_spawner.hub.page_model import Row, Tile
@@ -28,6 +29,7 @@ def offers_document(
     ``free`` and ``total`` of what is unknown, with the reason in ``because``. ``options`` of a
     choice is what to send as ``user_options`` to start it; ``over_limit`` says why it is more than
     the user may hold, and ``holding`` how much of the limits is used (null without limits).
+    ``denied`` lists what is there but not for this user, with the admin's words.
     """
     offers = {offer.slug: offer for offer in view.offers}
     profiles = [
@@ -36,12 +38,17 @@ def offers_document(
         if profile.slug in offers
     ]
     holding = (allowance.summary or None) if allowance is not None else None
-    tag = _digest([profiles, holding])
+    denied = [
+        {"profile": profile.slug, "display_name": profile.display_name, "because": message}
+        for profile, message in view.catalog.denied
+    ]
+    tag = _digest([profiles, holding, denied])
     document = {
         "as_of": as_of,
         "age_seconds": age_of(as_of, now),
         "holding": holding,
         "profiles": profiles,
+        "denied": denied,
     }
     return document, tag
 
@@ -61,8 +68,22 @@ def _profile(
         "display_name": profile.display_name,
         "description": profile.description,
         "default": default is not None and default.slug == profile.slug,
+        "category": profile.category or None,
+        "max_lifetime_seconds": profile.lifetime.max_seconds,
+        "idle_timeout_seconds": profile.lifetime.idle_seconds,
+        "cpu_choices": [one / 1000 for one in profile.resources.cpu_choices],
+        "memory_choices": [format_bytes(one) for one in profile.resources.memory_choices],
+        "own_image": list(profile.own_image.allowed) if profile.own_image else None,
         "state": _word(offer),
         "because": offer.because,
+        "denied": [
+            {
+                "choice": one.choice.key if one.choice else None,
+                "image": one.image or None,
+                "because": one.message,
+            }
+            for one in profile.denied
+        ],
         "images": [_image(view.catalog.images[name]) for name in profile.images],
         "flavors": [
             {
@@ -100,6 +121,7 @@ def _choice(offer: ChoiceOffer, beyond: str) -> dict[str, Any]:
                 "ready_nodes": readiness.ready_nodes if readiness.is_known else None,
                 "fitting_nodes": readiness.fitting_nodes,
                 "pull_seconds": readiness.pull_seconds,
+                "pull_seconds_is_least": readiness.is_least,
             }
             for name, readiness in offer.images.items()
         },
@@ -137,9 +159,14 @@ def page_shape(view: View) -> str:
             profile.description,
             list(profile.images),
             [choice.key for choice in profile.choices],
+            [[one.choice and one.choice.key, one.image, one.message] for one in profile.denied],
+            profile.category,
+            profile.lifetime.words,
+            profile.own_image.allowed if profile.own_image else [],
+            [profile.resources.cpu_choices, profile.resources.memory_choices],
         ]
         for profile in view.catalog.profiles
-    ]
+    ] + [[profile.slug, message] for profile, message in view.catalog.denied]
     return _digest(shape)
 
 

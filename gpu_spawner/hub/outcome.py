@@ -5,12 +5,13 @@ from typing import Any
 
 from markupsafe import escape
 
+from gpu_spawner.core.catalog.lifetime import say_exactly
 from gpu_spawner.core.diagnosis.pod_diagnosis import Diagnosis, diagnose
 from gpu_spawner.core.wording import say_duration
 from gpu_spawner.hub.refusal import REASON_POD_FAILED, REASON_WAITED, SpawnRefused
 from gpu_spawner.hub.seats import Place
 
-__all__ = ["failure_of", "progress_message", "too_late"]
+__all__ = ["failure_of", "line_message", "progress_message", "too_late", "waited_in_vain"]
 
 
 def failure_of(
@@ -38,6 +39,31 @@ def too_late(
     diagnosis = diagnose(pod, events)
     message = f"The server did not start within {say_duration(waited_seconds)}. "
     return SpawnRefused(message + _sentences(diagnosis), reason=REASON_WAITED)
+
+
+def waited_in_vain(
+    pod: Mapping[str, Any], events: Iterable[Mapping[str, Any]], max_wait_seconds: int
+) -> SpawnRefused:
+    """Return the end of a wait for a place that did not become free."""
+    diagnosis = diagnose(pod, events)
+    return SpawnRefused(
+        f"No place became free within {say_exactly(max_wait_seconds)}. {diagnosis.summary} "
+        "Start again to wait once more, or choose something else.",
+        reason=REASON_WAITED,
+    )
+
+
+def line_message(sentence: str) -> dict[str, Any]:
+    """Tell a place in the line as a step of the start."""
+    return {"message": sentence, "html_message": _live(sentence)}
+
+
+def _live(sentence: str) -> str:
+    """Return a sentence as HTML that screen readers announce when it appears.
+
+    JupyterHub shows it twice: above the bar, and in a log that is folded away and therefore silent.
+    """
+    return f'<span role="status">{escape(sentence)}</span>'
 
 
 def _sentences(diagnosis: Diagnosis) -> str:
@@ -69,5 +95,5 @@ def progress_message(
     sentence = _sentences(diagnosis)
     # The progress page inserts html_message as it is, so everything in it is escaped here.
     raw = escape(event.get("message", ""))
-    html = f"{escape(sentence)}<br><small>{raw}</small>"
+    html = f"{_live(sentence)}<br><small>{raw}</small>"
     return {**event, "message": sentence, "html_message": html}

@@ -7,10 +7,12 @@ and every reason comes from the catalog and the offers; the short words from ``p
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from gpu_spawner.core.catalog.lifetime import say_exactly
 from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection, Share
 from gpu_spawner.core.offers.availability import ChoiceOffer, FlavorCount, ProfileOffer
 from gpu_spawner.core.wording import listed
 from gpu_spawner.hub.allowance import Allowance
+from gpu_spawner.hub.page_filters import amount_views, filters_of, most_memory
 from gpu_spawner.hub.page_model import Card, ImageView, Note, Notice, Page, Row, Tile
 from gpu_spawner.hub.page_words import (
     age_words,
@@ -46,9 +48,17 @@ def build_page(
     by_slug = {offer.slug: offer for offer in view.offers}
     shown = [profile for profile in view.catalog.profiles if profile.slug in by_slug]
     nothing_known = bool(shown) and all(by_slug[profile.slug].state is None for profile in shown)
-    cards = tuple(
-        _card(_Card(view, profile, by_slug[profile.slug], selected, allowance)) for profile in shown
-    )
+    made = [
+        (profile.order, _card(_Card(view, profile, by_slug[profile.slug], selected, allowance)))
+        for profile in shown
+    ]
+    if view.catalog.denied:
+        made += [
+            (profile.order, _denied_card(profile, message))
+            for profile, message in view.catalog.denied
+        ]
+        made.sort(key=lambda numbered: numbered[0])
+    cards = tuple(card for _, card in made)
     page = Page(
         cards=cards,
         age=age_words(age_seconds),
@@ -56,6 +66,8 @@ def build_page(
         unknown=by_slug[shown[0].slug].because if nothing_known else "",
         notice=None,
         holding=allowance.summary if allowance is not None else "",
+        is_waiting=selected is not None and selected.wait,
+        filters=filters_of(cards, view.catalog),
     )
     tiles = page.tiles()
     picked = next((tile for tile in tiles.values() if tile.is_selected), None)
@@ -85,6 +97,11 @@ class _Card:
     def beyond(self, choice: Choice) -> str:
         """Return why a choice is more than the user may hold; empty where it is not."""
         return self.allowance.beyond(choice) if self.allowance is not None else ""
+
+    @property
+    def denied(self) -> dict[str, str]:
+        """Why choices are not open to the user, by their key."""
+        return {one.choice.key: one.message for one in self.profile.denied if one.choice}
 
     @property
     def selection(self) -> Selection | None:
@@ -130,11 +147,22 @@ def _card(card: _Card) -> Card:
             is_selected=name == card.image,
         )
         for name in card.profile.images
+    ) + tuple(
+        ImageView(
+            name=one.image,
+            title=card.catalog.images[one.image].display_name,
+            facts="",
+            is_selected=False,
+            denied=one.message,
+        )
+        for one in card.profile.denied
+        if one.image
     )
     rows = tuple(_row(card, line, number) for number, line in enumerate(_lines(card.profile)))
     isolation = {row.isolation for row in rows}
     # What separates neighbours is said once where it is the same for the whole card.
     common = isolation.pop() if len(isolation) == 1 else ""
+    own, selection = card.profile.own_image, card.selection
     return Card(
         slug=card.profile.slug,
         title=card.profile.display_name,
@@ -143,14 +171,44 @@ def _card(card: _Card) -> Card:
         images=images,
         rows=tuple(replace(row, isolation="") for row in rows) if common else rows,
         isolation=common,
+        max_wait=say_exactly(card.profile.max_wait_seconds),
+        amounts=amount_views(card.profile, selection),
+        own_images=own.allowed if own is not None else (),
+        own_image=selection.own_image if selection is not None else "",
+        category=card.profile.category,
+        flavors=tuple(
+            dict.fromkeys(name for choice in card.profile.choices for name in choice.flavors)
+        ),
+        memory_gb=most_memory(card.catalog, card.profile),
+    )
+
+
+def _denied_card(profile: Profile, message: str) -> Card:
+    return Card(
+        slug=profile.slug,
+        title=profile.display_name,
+        description=profile.description,
+        facts=(),
+        images=(),
+        rows=(),
+        isolation="",
+        denied=message,
+        category=profile.category,
+        flavors=tuple(dict.fromkeys(name for block in profile.gpu for name in block.flavors)),
     )
 
 
 def _lines(profile: Profile) -> list[_Line]:
     """Arrange a profile's choices: a row for each flavor, or flavor and share where both vary."""
-    counts = list(dict.fromkeys(choice.count for choice in profile.choices))
+    choices_shown = [
+        *profile.choices,
+        *(one.choice for one in profile.denied if one.choice is not None),
+    ]
+    present = {choice.count for choice in choices_shown}
+    ordered = dict.fromkeys(count for block in profile.gpu for count in block.counts)
+    counts = [count for count in ordered if count in present] or [0]
     rows: dict[tuple[str, Share | None], list[Choice]] = {}
-    for choice in profile.choices:
+    for choice in choices_shown:
         row = (choice.flavor, choice.share if len(counts) > 1 else None)
         rows.setdefault(row, []).append(choice)
     lines = []
@@ -170,10 +228,13 @@ def _row(card: _Card, line: _Line, number: int) -> Row:
     tiles: list[Tile | None] = []
     for position, choice in enumerate(line.choices):
         offer = card.offer.choice(choice.key) if choice else None
-        if choice is None or offer is None:
+        element_id = f"{row_id}-{position}"
+        if choice is not None and choice.key in card.denied:
+            tiles.append(_denied_tile(card, choice, element_id, by_share=by_share))
+        elif choice is None or offer is None:
             tiles.append(None)
         else:
-            tiles.append(_tile(card, choice, offer, f"{row_id}-{position}", by_share=by_share))
+            tiles.append(_tile(card, choice, offer, element_id, by_share=by_share))
     title, subtitle = _row_title(card, line)
     count = next(
         (
@@ -252,6 +313,26 @@ def _tile(
         instead=card.alternative(choice.key) if because else "",
         is_selected=picked is not None and picked.choice.key == choice.key,
         images=tuple(others),
+    )
+
+
+def _denied_tile(card: _Card, choice: Choice, element_id: str, *, by_share: bool) -> Tile:
+    title, subtitle = tile_title(card.catalog, choice, by_share=by_share)
+    return Tile(
+        id=element_id,
+        key=choice.key,
+        title=title,
+        subtitle=subtitle,
+        phrase=choice_phrase(card.catalog, card.profile, choice),
+        state="denied",
+        label="not open to you",
+        detail="",
+        free=None,
+        total=None,
+        because=card.denied[choice.key],
+        instead="",
+        is_selected=False,
+        images=(),
     )
 
 

@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["Card", "ImageView", "Note", "Notice", "Page", "Row", "Tile"]
+__all__ = ["AmountView", "Card", "Filters", "ImageView", "Note", "Notice", "Page", "Row", "Tile"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,7 @@ class Tile:
         id: of the radio button.
         key: the choice's key, the radio button's value.
         state: ``ready``, ``cold``, ``busy``, ``impossible`` or ``unknown``, with the card's image;
-            ``limit`` where it is more than the user may hold.
+            ``limit`` where it is more than the user may hold, ``denied`` where it is not for them.
         label: state and number in words; ``detail`` one more short line, may be empty.
         because: the sentence why it cannot start now; empty when it can, or when nobody knows.
         instead: the key of the nearest choice that would start; empty when none.
@@ -40,8 +40,8 @@ class Tile:
 
     @property
     def is_disabled(self) -> bool:
-        """Only what no node could ever run is closed; what is busy may be waited for."""
-        return self.state == "impossible"
+        """What is busy may be waited for; what no node could run, or is denied, is closed."""
+        return self.state in ("impossible", "denied")
 
     @property
     def other_images(self) -> str:
@@ -73,17 +73,41 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageView:
-    """One environment of a profile and its facts in one line."""
+    """One environment of a profile and its facts in one line.
+
+    ``denied`` says why this user may not pick it; empty where the user may.
+    """
 
     name: str
     title: str
     facts: str
     is_selected: bool
+    denied: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmountView:
+    """CPU or memory to choose: the option's name, a title, and each value with its words."""
+
+    name: str
+    title: str
+    values: tuple[tuple[str, str], ...]
+    selected: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """One profile; ``isolation`` is said here where it is the same for every row."""
+    """One profile; ``isolation`` is said here where it is the same for every row.
+
+    Attributes:
+        max_wait: how long a place may be waited for, in words; empty where it may not.
+        amounts: what may be chosen of CPU and memory.
+        own_images: the patterns of images that may be brought; empty where none may.
+        own_image: what was brought last.
+        denied: why this user may not start it; then there is nothing else to pick in it.
+        category, flavors, memory_gb: what it is found by among many; the memory is the most that
+            one server of it can have on GPUs.
+    """
 
     slug: str
     title: str
@@ -92,6 +116,14 @@ class Card:
     images: tuple[ImageView, ...]
     rows: tuple[Row, ...]
     isolation: str
+    max_wait: str = ""
+    amounts: tuple[AmountView, ...] = ()
+    own_images: tuple[str, ...] = ()
+    own_image: str = ""
+    denied: str = ""
+    category: str = ""
+    flavors: tuple[str, ...] = ()
+    memory_gb: int = 0
 
     @property
     def image(self) -> ImageView:
@@ -107,6 +139,15 @@ class Card:
     def image_id(self) -> str:
         """The id of that field."""
         return f"gs-{self.slug}-image"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """What many cards can be narrowed by: values with their words; GPU memory in GB."""
+
+    categories: tuple[str, ...]
+    flavors: tuple[tuple[str, str], ...]
+    memories: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +167,11 @@ class Page:
         age: the age of the numbers in words, ``age_seconds`` the same for the script.
         unknown: one sentence when nothing is known of the cluster; empty otherwise.
         holding: how much of the user's limits is used, in a sentence; empty without limits.
+        is_waiting: whether the box to wait for what is full is ticked.
+        notes: what else is to be said on top, such as names that have changed.
+        filters: None where there are few cards.
+        link_url: of this page, for links to pass on.
+        renamed: JSON of what has another name now, as the script wants it.
     """
 
     cards: tuple[Card, ...]
@@ -134,6 +180,22 @@ class Page:
     unknown: str
     notice: Notice | None
     holding: str = ""
+    is_waiting: bool = False
+    notes: tuple[str, ...] = ()
+    filters: Filters | None = None
+    link_url: str = ""
+    renamed: str = "{}"
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether there is anything that one may wait for."""
+        return any(card.max_wait for card in self.cards)
+
+    @property
+    def longest_wait(self) -> str:
+        """How long one may wait, where that is the same wherever one may; else empty."""
+        waits = {card.max_wait for card in self.cards if card.max_wait}
+        return waits.pop() if len(waits) == 1 else ""
 
     def tiles(self) -> dict[str, Tile]:
         """Every tile by its key."""

@@ -19,6 +19,7 @@ from gpu_spawner.core.offers.availability import (
 __all__ = [
     "age_words",
     "choice_phrase",
+    "cores_words",
     "count_words",
     "gigabytes",
     "image_facts",
@@ -59,13 +60,15 @@ def age_words(age_seconds: int | None) -> str:
     return f"Numbers as of {age_seconds // 60} min ago"
 
 
-def _pull_words(seconds: float | None) -> str:
+def _pull_words(readiness: ImageReadiness) -> str:
     """Say that the image must come first, and how long that takes where it is known."""
+    seconds = readiness.pull_seconds
     if seconds is None:
         return "image is pulled first"
+    more = " or more" if readiness.is_least else ""
     if seconds < 90:
-        return f"+{max(10, round(seconds / 10) * 10)} s to pull the image"
-    return f"+{round(seconds / 60)} min to pull the image"
+        return f"+{max(10, round(seconds / 10) * 10)} s{more} to pull the image"
+    return f"+{round(seconds / 60)} min{more} to pull the image"
 
 
 def _warm_words(readiness: ImageReadiness | None) -> str:
@@ -94,16 +97,22 @@ def image_facts(image: Image) -> str:
 
 
 def resource_facts(profile: Profile) -> tuple[str, ...]:
-    """Return what a server gets beside its GPUs: CPU, memory, shared memory."""
+    """Return what a server gets beside its GPUs, and when it is stopped."""
     resources = profile.resources
     return tuple(
         fact
         for fact in (
             _cpu_words(resources.cpu, resources.cpu_per_gpu),
             _memory_words(resources.memory, resources.memory_per_gpu),
+            profile.lifetime.words,
         )
         if fact
     )
+
+
+def cores_words(cpu_milli: int) -> str:
+    """Write a number of CPUs: 1 core, 0.5 cores."""
+    return f"{_cores(cpu_milli)} {'core' if cpu_milli == 1000 else 'cores'}"
 
 
 def _cpu_words(base: Amount, per_gpu: Amount) -> str:
@@ -199,5 +208,5 @@ def tile_words(offer: ChoiceOffer, image: str) -> tuple[str, str, str]:
     label = "free" if offer.free is None else f"{offer.free} free"
     readiness = offer.images.get(image)
     if readiness is not None and readiness.is_cold:
-        return "cold", label, _pull_words(readiness.pull_seconds)
+        return "cold", label, _pull_words(readiness)
     return "ready", label, _warm_words(readiness)

@@ -19,6 +19,7 @@ from gpu_spawner.hub.metrics import STARTS_REFUSED
 __all__ = [
     "REASON_CAPACITY",
     "REASON_CLAIM",
+    "REASON_DENIED",
     "REASON_LIMIT",
     "REASON_OPTIONS",
     "REASON_POD_FAILED",
@@ -31,10 +32,12 @@ REASON_CAPACITY: Final = "gpu_capacity"
 """No seat is free."""
 REASON_CLAIM: Final = "gpu_claim"
 """The claim for the GPU cannot be made."""
+REASON_DENIED: Final = "gpu_denied"
+"""The choice is there, and not for this user."""
 REASON_LIMIT: Final = "gpu_limit"
 """The owner, or the members of a group together, hold as much as they may."""
 REASON_OPTIONS: Final = "gpu_options"
-"""The choice is unknown, malformed or not allowed."""
+"""The choice is unknown or malformed, or its image is not allowed."""
 REASON_POD_FAILED: Final = "gpu_pod_failed"
 """The pod was created, and Kubernetes ended it."""
 REASON_WAITED: Final = "gpu_waited"
@@ -69,6 +72,7 @@ class SpawnRefused(_BASE):
 
 
 def refuse_option(error: OptionError) -> SpawnRefused:
-    """Turn an invalid choice into the answer 400."""
-    STARTS_REFUSED.labels("", REASON_OPTIONS).inc()
-    return SpawnRefused(error.message, reason=REASON_OPTIONS, status_code=400)
+    """Turn an invalid choice into the answer 400, and one that is denied into 403."""
+    reason = REASON_DENIED if error.is_denied else REASON_OPTIONS
+    STARTS_REFUSED.labels("", reason).inc()
+    return SpawnRefused(error.message, reason=reason, status_code=403 if error.is_denied else 400)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gpu_spawner.hub.lifetimes import Lifetimes
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.settings import HubSettings, read_settings
 
@@ -42,6 +43,9 @@ def ensure_live(shared: dict[str, Any], settings: HubSettings) -> Live:
     if not is_live(shared):
         live = Live(settings, shared.get("db"))
         live.start()
+        if "users" in shared:
+            lifetimes = Lifetimes(shared, lambda: live.catalog, settings.log)
+            live.begin(lifetimes.run(settings.lifetime_check_seconds), "gpu_spawner lifetimes")
         shared[_KEY] = live
     found: Live = shared[_KEY]
     return found

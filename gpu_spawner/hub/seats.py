@@ -1,10 +1,11 @@
 """Who gets a place: look for a free seat, and hold it from the yes until its pod is on a node."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gpu_spawner.core.catalog.compile import PodFragment, compile_selection
+from gpu_spawner.core.catalog.lifetime import say_exactly
 from gpu_spawner.core.catalog.model import Image, Selection
 from gpu_spawner.core.catalog.site_pod import SitePod, request_of
 from gpu_spawner.core.errors import ConfigError
@@ -86,9 +87,10 @@ class Seats:
             STARTS_REFUSED.labels(selection.profile, REASON_LIMIT).inc()
             raise SpawnRefused(beyond, reason=REASON_LIMIT, status_code=403)
         board = live.board_for(spawner)
-        resolved = board.resolve(selection)
+        # Whether somebody would wait changes nothing of what is free.
+        resolved = board.resolve(replace(selection, wait=False))
         offer = board.offer_of(resolved)
-        fragment = compile_selection(live.catalog, resolved)
+        fragment = compile_selection(live.catalog, replace(resolved, wait=selection.wait))
         readiness = offer.images.get(selection.image)
         place = Place(
             live=live,
@@ -102,9 +104,10 @@ class Seats:
             groups=spawner.group_names,
         )
         is_full = offer.free == 0 and not self._fits_instead_of_its_old_pod(place)
-        if is_full and not fragment.is_queued and live.settings.refuse_when_full:
+        may_wait = fragment.is_queued or (fragment.max_wait_seconds > 0 and offer.total != 0)
+        if is_full and not may_wait and live.settings.refuse_when_full:
             STARTS_REFUSED.labels(selection.profile, REASON_CAPACITY).inc()
-            raise self._refusal(spawner, selection)
+            raise self._refusal(spawner, selection, is_possible=offer.total != 0)
         return place
 
     def _fits_instead_of_its_old_pod(self, place: Place) -> bool:
@@ -116,9 +119,9 @@ class Seats:
         without = snapshot.without_pod(place.pod_key)
         return count_seats(without, place.request, limit=1).free != 0
 
-    def _refusal(self, spawner: Any, selection: Selection) -> SpawnRefused:
-        """Say why there is no seat, and what would start instead."""
-        view = self._live.view_for(spawner)
+    def _refusal(self, spawner: Any, selection: Selection, *, is_possible: bool) -> SpawnRefused:
+        """Say why there is no seat, what would start instead, and whether one may wait."""
+        view = self._live.view_for(spawner).with_amounts(selection)
         key = selection.choice.key
         offer = view.offer(key)
         profile = view.catalog.profile(selection.profile)
@@ -132,6 +135,8 @@ class Seats:
         if instead is not None:
             name = choice_phrase(view.catalog, *instead)
             message += f" Free now: {name}."
+        if is_possible and profile is not None and profile.max_wait_seconds:
+            message += f" Or wait for it, for up to {say_exactly(profile.max_wait_seconds)}."
         return SpawnRefused(message, reason=REASON_CAPACITY)
 
 

@@ -125,6 +125,40 @@ class Settings(PreloadSettings):
         when a limit is lowered go on.
         """,
     )
+    lifetime_check_seconds = Float(
+        60.0,
+        min=0.1,
+        config=True,
+        help="""
+        How often to look for servers that have run for their profile's `max_lifetime`, or were
+        unused for its `idle_timeout`, in seconds.
+
+        Profiles with neither are never stopped by this. Beside jupyterhub-idle-culler (`cull` in
+        the chart's values) whichever comes first stops a server, and the culler's timeout holds
+        for every profile: turn it off, or set it to the longest that any profile allows. Both go
+        by the same bookkeeping of JupyterHub's.
+        """,
+    )
+    own_image_check = Bool(
+        False,
+        config=True,
+        help="""
+        Whether to ask the registry for an image that a user brings (`own_image` of a profile)
+        before its server starts: that it is there, may be pulled without a login, and is not
+        larger than the profile's `max_size`.
+
+        The hub needs https to the registries that profiles name; it follows no redirects, and
+        fetches tokens from the registry's own host alone.
+        """,
+    )
+    own_image_check_required = Bool(
+        False,
+        config=True,
+        help="""
+        Whether to refuse an image that a user brings when its registry cannot be asked. False lets
+        it start: Kubernetes will say what is wrong with it.
+        """,
+    )
     pull_bytes_per_second = Float(
         PULL_BYTES_PER_SECOND,
         min=1,

@@ -1,12 +1,17 @@
 """Show the spawn page to a user: gather what is known, preselect, render."""
 
+import json
 import time
+from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import quote
 
+from jupyterhub.utils import url_path_join
 from tornado.httputil import url_concat
 
 from gpu_spawner.core.catalog.model import Catalog, Selection
 from gpu_spawner.core.catalog.options import parse_options
+from gpu_spawner.core.catalog.renames import find_renamed, visible_renames
 from gpu_spawner.core.errors import OptionError
 from gpu_spawner.hub.allowance import Allowance
 from gpu_spawner.hub.asked import asked
@@ -26,9 +31,10 @@ async def spawn_page(spawner: Any) -> str:
     live = spawner.live
     await live.wait_first_reading(_FIRST_READING_SECONDS)
     view = live.view_for(spawner)
+    selected, notes = _preselected(live.catalog, view.catalog, spawner)
     page = build_page(
-        view,
-        selected=_preselected(view.catalog, spawner),
+        view.with_amounts(selected) if selected is not None else view,
+        selected=selected,
         age_seconds=age_of(live.as_of, time.time()),
         allowance=Allowance(live, spawner),
     )
@@ -38,22 +44,41 @@ async def spawn_page(spawner: Any) -> str:
         {"user": spawner.user.name, "server": spawner.name, "shape": page_shape(view)},
     )
     return render_form(
-        page,
+        replace(
+            page,
+            notes=notes,
+            link_url=url_path_join(base_url, "spawn", *_named(spawner)),
+            renamed=json.dumps(visible_renames(view.catalog)),
+        ),
         css_url=static_url(base_url, "page.css"),
         js_url=static_url(base_url, "page.js"),
         stream_url=stream_url,
     )
 
 
-def _preselected(catalog: Catalog, spawner: Any) -> Selection | None:
+def _named(spawner: Any) -> tuple[str, ...]:
+    """Return what follows in the address of a server's page; nothing for the default server.
+
+    The address without a user is everybody's, so that a link to it can be passed on.
+    """
+    return (spawner.user.escaped_name, quote(spawner.name, safe="")) if spawner.name else ()
+
+
+def _preselected(
+    catalog: Catalog, view: Catalog, spawner: Any
+) -> tuple[Selection | None, tuple[str, ...]]:
     """Return what this request asked for, else the last choice, else the default.
 
-    ``catalog`` is what the user may see; a choice that is not in it any more is passed over.
+    What of it has another name now is told beside it. A choice that this user may not pick (any
+    more) is passed over.
     """
-    for options in (asked(), spawner.user_options, None):
+    for options in (asked() or {}, spawner.user_options, None):
         if options or options is None:
             try:
-                return parse_options(catalog, options, groups=spawner.group_names)
+                selected = parse_options(
+                    catalog, options, groups=spawner.group_names, username=spawner.user.name
+                )
             except OptionError:
                 continue
-    return None
+            return selected, tuple(find_renamed(view, options))
+    return None, ()

@@ -14,18 +14,23 @@ from traitlets import default
 
 from gpu_spawner.core.catalog.claims import PodClaim
 from gpu_spawner.core.catalog.compile import PodFragment
+from gpu_spawner.core.catalog.lifetime import Lifetime
 from gpu_spawner.core.catalog.model import Selection
 from gpu_spawner.core.catalog.options import parse_options
+from gpu_spawner.core.catalog.own_images import read_reference
 from gpu_spawner.core.catalog.site_pod import claims_of, settings_of
 from gpu_spawner.core.errors import OptionError
 from gpu_spawner.hub.applied import AppliedSettings
 from gpu_spawner.hub.asked import remember_asked
 from gpu_spawner.hub.claimed_pods import ClaimedPods
 from gpu_spawner.hub.form_fields import check_tile, options_from_fields, options_from_link
+from gpu_spawner.hub.interleaving import with_news
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.measure import measured_start
-from gpu_spawner.hub.outcome import failure_of, progress_message, too_late
+from gpu_spawner.hub.outcome import failure_of, line_message, progress_message, too_late
+from gpu_spawner.hub.patience import StartPatience, full_timeout
 from gpu_spawner.hub.refusal import refuse_option
+from gpu_spawner.hub.registries import Registries
 from gpu_spawner.hub.registry import live_of
 from gpu_spawner.hub.seats import Place
 from gpu_spawner.hub.settings import Settings
@@ -34,9 +39,10 @@ from gpu_spawner.hub.spawn_page import spawn_page
 
 __all__ = ["GPUSpawner"]
 
-_MARGIN_SECONDS: Final = 2.0
-"""How long before the hub's own timeout a start is given up, so that the reason can be told."""
 _LOOK_SECONDS: Final = 0.5
+_NEWS_SECONDS: Final = 1.0
+"""How long nothing may happen on the progress page before the place in the line is looked at."""
+_LIFETIME: Final = "gpu_spawner_lifetime"
 
 
 class ShowForm(Exception):  # noqa: N818 - no error: it is how JupyterHub is asked for the form
@@ -53,6 +59,7 @@ class GPUSpawner(Settings, ClaimedPods):
         self._applied = AppliedSettings(self)
         self._place: Place | None = None
         self._fragment: PodFragment | None = None
+        self.lifetime: Lifetime | None = None
         self._accepted: Mapping[str, Any] = dict(self.user_options)
 
     @property
@@ -98,7 +105,7 @@ class GPUSpawner(Settings, ClaimedPods):
             options = read(sent)
             remember_asked(options)
             selection = self._parse(options)
-            check_tile(sent, selection.choice.key)
+            check_tile(sent, self.live.catalog, selection.choice.key)
         except OptionError as error:
             raise refuse_option(error) from None
         self.live.seats.find(self, selection)
@@ -106,7 +113,9 @@ class GPUSpawner(Settings, ClaimedPods):
 
     def _parse(self, options: Any) -> Selection:
         """Validate options: one way for form, link and REST."""
-        return parse_options(self.live.catalog, options, groups=self.group_names)
+        return parse_options(
+            self.live.catalog, options, groups=self.group_names, username=self.user.name
+        )
 
     # The start, in the order in which JupyterHub calls these
 
@@ -117,10 +126,31 @@ class GPUSpawner(Settings, ClaimedPods):
         raised there is logged with a traceback as if it were a mistake in a hook.
         """
         if self.has_profiles:
+            await self._check_own_image(user_options)
             self._hold_place(user_options)
             if not self.apply_user_options:
                 return
         await super()._run_apply_user_options(self.user_options)
+
+    async def _check_own_image(self, user_options: Any) -> None:
+        """Ask the registry for an image that the user brings, where the admin wants that.
+
+        Before a place is held: nothing may be awaited between looking for one and holding it.
+        """
+        if not self.own_image_check:
+            return
+        try:
+            selection = self._parse(user_options)
+        except OptionError:  # refused in a moment, like any other
+            return
+        name = read_reference(selection.own_image)
+        profile = self.live.catalog.profile(selection.profile)
+        if name is None or profile is None or profile.own_image is None:
+            return
+        answer = await Registries().ask(selection.own_image, name, profile.own_image.max_bytes)
+        if answer.problem and (answer.is_known or self.own_image_check_required):
+            self._save(self._accepted if user_options != self._accepted else {})
+            raise refuse_option(OptionError("own_image", answer.problem))
 
     def _hold_place(self, user_options: Any) -> Place:
         try:
@@ -133,11 +163,20 @@ class GPUSpawner(Settings, ClaimedPods):
         place = self.live.seats.find(self, selection)
         place.hold()
         self._place = place
+        profile = self.live.catalog.profile(selection.profile)
+        self.lifetime = profile.lifetime if profile is not None else None
         self._accepted = dict(self.user_options)
-        if (seconds := place.fragment.start_timeout_seconds) is not None:
-            # JupyterHub reads this one before it lets the start begin.
-            self._applied.apply({"start_timeout": seconds})
+        # JupyterHub reads this one before it lets the start begin.
+        self._applied.apply(self._timeout_for(place.fragment))
         return place
+
+    def _timeout_for(self, fragment: PodFragment) -> dict[str, int]:
+        """Return the setting of how long a start may take; nothing where the site's holds."""
+        seconds, wait_seconds = fragment.start_timeout_seconds, fragment.max_wait_seconds
+        if seconds is None and not wait_seconds:
+            return {}
+        base = seconds if seconds is not None else self.site_setting("start_timeout")
+        return {"start_timeout": full_timeout(base, wait_seconds)}
 
     def _save(self, options: Mapping[str, Any]) -> None:
         """Set the options that are shown, and that a start without options repeats."""
@@ -163,7 +202,8 @@ class GPUSpawner(Settings, ClaimedPods):
         return claims_of(self._fragment) if self._fragment is not None else ()
 
     def _settings_for(self, fragment: PodFragment) -> dict[str, Any]:
-        return settings_of(fragment, site_pod(self, self.site_setting, fragment.override))
+        site = site_pod(self, self.site_setting, fragment.override)
+        return settings_of(fragment, site) | self._timeout_for(fragment)
 
     async def _start(self) -> Any:
         if not self.has_profiles:
@@ -189,8 +229,11 @@ class GPUSpawner(Settings, ClaimedPods):
         KubeSpawner looks at the pod every few seconds, and takes one that failed for one that may
         still run.
         """
-        began = time.monotonic()
-        patience = max(1.0, self.start_timeout - _MARGIN_SECONDS)
+        patience = StartPatience(
+            timeout_seconds=self.start_timeout,
+            max_wait_seconds=self._place.fragment.max_wait_seconds if self._place else 0,
+            began=time.monotonic(),
+        )
         seen = None
         while not starting.done():
             await asyncio.wait({starting}, timeout=_LOOK_SECONDS)
@@ -203,9 +246,8 @@ class GPUSpawner(Settings, ClaimedPods):
                 await self._remove_pod()
                 raise failure
             seen = pod
-            waited = time.monotonic() - began
-            if waited >= patience:
-                raise too_late(pod, self.events, waited)
+            if (failure := patience.check(pod, self.events, time.monotonic())) is not None:
+                raise failure
 
     async def _remove_pod(self) -> None:
         """Remove a pod that failed: without containers KubeSpawner takes it for gone already."""
@@ -221,9 +263,22 @@ class GPUSpawner(Settings, ClaimedPods):
             starting.cancel()
             await asyncio.wait({starting})
 
+    def get_state(self) -> dict[str, Any]:
+        """Return what outlives a restart of the hub, the rule the server was started under too."""
+        state: dict[str, Any] = super().get_state()
+        if self.lifetime is not None:
+            state[_LIFETIME] = self.lifetime.as_state()
+        return state
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take over what ``get_state`` returned."""
+        super().load_state(state)
+        self.lifetime = Lifetime.from_state(state.get(_LIFETIME))
+
     def clear_state(self) -> None:
         """Forget the last start: JupyterHub calls this before each one and after each stop."""
         super().clear_state()
+        self.lifetime = None
         self._applied.undo()
         self._fragment = None
         if self._place is not None:
@@ -231,10 +286,25 @@ class GPUSpawner(Settings, ClaimedPods):
             self._place = None
 
     async def progress(self) -> AsyncGenerator[dict[str, Any], None]:
-        """Report the start in sentences."""
+        """Report the start in sentences; the first of them is when the server will be stopped."""
+        words = self.lifetime.words if self.lifetime is not None else ""
+        if words:
+            yield {"progress": 1, "message": f"This server {words}."}
         async with aclosing(super().progress()) as steps:
-            async for step in steps:
-                yield self._in_words(step) if self.has_profiles else step
+            if not self.has_profiles:
+                async for step in steps:
+                    yield step
+                return
+            async with aclosing(with_news(steps, self._place_in_line, _NEWS_SECONDS)) as told:
+                async for step in told:
+                    yield self._in_words(step)
+
+    def _place_in_line(self) -> dict[str, Any] | None:
+        """Return where the server stands while it waits, as a step of its start."""
+        if self._place is None:
+            return None
+        sentence = self.live.line.sentence(self._place, self)
+        return line_message(sentence) if sentence else None
 
     def _in_words(self, step: dict[str, Any]) -> dict[str, Any]:
         try:

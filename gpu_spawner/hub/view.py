@@ -1,10 +1,10 @@
 """What one group of users may pick, with what is known about it at one moment."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from gpu_spawner.core.catalog.model import Catalog, Choice, Profile
+from gpu_spawner.core.catalog.model import Catalog, Choice, Profile, Selection
 from gpu_spawner.core.offers.availability import ChoiceOffer, ProfileOffer
 
 __all__ = ["View"]
@@ -21,11 +21,14 @@ class View:
 
     Attributes:
         alternative: from a choice's key to the nearest one that would start, if any would.
+        offer_with: from a profile and amounts of CPU (milli) and memory (bytes) to its offer; None
+            where only the default amounts are counted.
     """
 
     catalog: Catalog
     offers: tuple[ProfileOffer, ...]
     alternative: Callable[[str], ChoiceOffer | None]
+    offer_with: Callable[[Profile, int | None, int | None], ProfileOffer] | None = None
     _memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def offer(self, key: str) -> ChoiceOffer | None:
@@ -51,6 +54,21 @@ class View:
             if profile is not None and choice.key == key:
                 return profile, choice
         return None
+
+    def with_amounts(self, selection: Selection) -> "View":
+        """Return the same view, with one profile counted with the amounts that were selected."""
+        profile = self.catalog.profile(selection.profile)
+        amounts = (selection.cpu_milli, selection.memory_bytes)
+        make = self.offer_with
+        if profile is None or make is None or amounts == (None, None):
+            return self
+        return self.memo(
+            f"{profile.slug} with {amounts}", lambda: self._with(make(profile, *amounts))
+        )
+
+    def _with(self, offer: ProfileOffer) -> "View":
+        offers = tuple(offer if one.slug == offer.slug else one for one in self.offers)
+        return replace(self, offers=offers, _memo={})
 
     def memo(self, name: str, make: Callable[[], _T]) -> _T:
         """Return what was derived from this view under a name, making it on first use."""

@@ -22,7 +22,7 @@ def prepare_start(
     request: PodRequest | None,
     image: ImageReadiness | None,
 ) -> PodFragment:
-    """Return the profile's part of a pod, steered to nodes with its image and given time to pull.
+    """Return the profile's part of a pod, steered to nodes with its images, with time to pull.
 
     Args:
         fragment: the profile's part.
@@ -33,11 +33,12 @@ def prepare_start(
     """
     snapshot = live.snapshot()
     held = Held(snapshot.nodes or {}, live.preloading.readiness.pulled)
+    images = {fragment.image, *(sidecar["image"] for sidecar in fragment.sidecars)}
     if request is not None:
         term = prefer_warm(
             snapshot,
             request,
-            lambda node: held.has(node, fragment.image),
+            lambda node: all(held.has(node, image) for image in images),
             steering=Steering(spawner.preload_steer),
             preferred=fragment.preferred_terms,
         )

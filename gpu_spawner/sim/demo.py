@@ -25,6 +25,7 @@ import aiohttp
 from gpu_spawner.catalog_files import read_directory
 from gpu_spawner.core.errors import GpuSpawnerError
 from gpu_spawner.sim.cluster import Cluster, ClusterOptions
+from gpu_spawner.sim.demo_objects import put_demo_objects
 from gpu_spawner.sim.demo_services import DemoSite, hub_service, kept_port, proxy_service
 from gpu_spawner.sim.fleet import Fleet, default_fleet, read_fleet
 from gpu_spawner.sim.supervisor import Supervisor
@@ -44,6 +45,7 @@ class DemoOptions:
 
     Attributes:
         profiles_dir: the catalog to show.
+        helm_values_dir: ships what else an admin puts into the cluster for it.
         port: of the hub's address.
         cluster_file: the fleet; None for the one that is shipped.
         kubeconfig: the API server to attach the fleet to; None for the embedded one.
@@ -51,6 +53,7 @@ class DemoOptions:
     """
 
     profiles_dir: Path
+    helm_values_dir: Path
     port: int = 8000
     cluster_file: Path | None = None
     kubeconfig: Path | None = None
@@ -122,6 +125,7 @@ class _Demo:
                 proxy_api_port=kept_port(self._state_dir / "proxy-port"),
                 pull_bytes_per_second=min(group.pull_bandwidth for group in self._fleet.nodes),
             )
+            await put_demo_objects(cluster.client, _NAMESPACE, self._options.helm_values_dir)
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(cluster.wait_failed())

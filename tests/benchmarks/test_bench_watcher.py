@@ -198,6 +198,8 @@ class StaticApi:
         return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if not request.path.endswith(("nodes", "pods")):
+            return web.json_response({"kind": "Status", "code": 404}, status=404)
         if "watch" in request.query:
             response = web.StreamResponse()
             await response.prepare(request)

@@ -38,9 +38,9 @@ OWNED = "may not be set: the profile owns it."
             "base",
             "10-cpu.image: unknown key 'image'; allowed: allowed_groups, allowed_users, category, "
             "default, description, display_name, gpu, idle_timeout, images, kubespawner_override, "
-            "kueue, max_lifetime, node_selector, own_image, preload, renamed_from, resources, "
-            "restrict, scheduler_name, service_account, sidecars, start_timeout_seconds, "
-            "tolerations, when_denied. Did you mean 'images'?",
+            "kueue, max_lifetime, max_wait, node_selector, own_image, preload, renamed_from, "
+            "resources, restrict, scheduler_name, service_account, sidecars, "
+            "start_timeout_seconds, tolerations, when_denied. Did you mean 'images'?",
             id="unknown key with a near one",
         ),
         pytest.param(

@@ -181,6 +181,13 @@ def test_requests_above_every_node(resources: dict[str, Any], problem: str) -> N
     assert told(*healthy(), p10_cpu={"resources": resources}) == [problem]
 
 
+def test_amounts_to_choose_above_every_node() -> None:
+    resources = {"cpu": {"choices": [1, 1000]}}
+    (problem,) = told(*healthy(), p10_cpu={"resources": resources})
+    assert "resources.cpu" in problem
+    assert "requests 1000 of cpu" in problem
+
+
 def test_requests_that_grow_above_every_node() -> None:
     (problem,) = told(*healthy(), p20_gpus={"resources": {"per_gpu": {"cpu": {"request": 9}}}})[:1]
     assert problem == (

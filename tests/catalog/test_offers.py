@@ -310,6 +310,50 @@ class TestImages:
         assert found.images_ready == (1, 1)
 
 
+MODEL = "nvcr.io/nim/model:1.8"
+
+
+class TestSidecars:
+    """A server's sidecars have images of their own, and a node pulls one after the other."""
+
+    def readiness(self, *listed: str, model: str = MODEL, **facts: Any) -> ImageReadiness:
+        """Offer a profile with one sidecar on nodes that list so many images each."""
+        mapping = documents()
+        mapping["images"]["model"] = {"image": MODEL, "display_name": "A model", **facts}
+        mapping["20-gpus"]["sidecars"] = [{"name": "model", "image": model}]
+        nodes = [
+            h100(f"node-{number}", 8, images=["x:1", *images.split()])
+            for number, images in enumerate(listed)
+        ]
+        return offer(ONE, *nodes, catalog=catalog_of(mapping)).images["torch"]
+
+    def test_a_node_is_ready_that_has_the_images_of_all(self) -> None:
+        found = self.readiness(f"{TORCH} {MODEL}", TORCH, MODEL)
+        assert (found.ready_nodes, found.fitting_nodes) == (1, 3)
+        assert not found.is_cold
+
+    @pytest.mark.parametrize("model", [MODEL, "model"], ids=["a reference", "a key"])
+    def test_one_that_is_missing_makes_it_cold(self, model: str) -> None:
+        assert self.readiness(TORCH, model=model).is_cold
+        assert self.readiness(MODEL, model=model).is_cold
+
+    def test_the_times_of_what_is_missing_add_up(self) -> None:
+        found = self.readiness("", model="model", size="5GB")
+        assert (found.pull_seconds, found.is_least) == (150.0, False)
+
+    def test_what_all_nodes_have_takes_no_time(self) -> None:
+        found = self.readiness(TORCH, TORCH, model="model", size="5GB")
+        assert (found.pull_seconds, found.is_least) == (50.0, False)
+
+    def test_an_unknown_size_leaves_a_least_time(self) -> None:
+        found = self.readiness("")
+        assert (found.pull_seconds, found.is_least) == (100.0, True)
+
+    def test_the_notebooks_own_image_is_pulled_once(self) -> None:
+        found = self.readiness("", model=TORCH)
+        assert (found.pull_seconds, found.is_least) == (100.0, False)
+
+
 class TestFlavorCounts:
     def test_count_devices_whatever_else_is_left(self) -> None:
         nodes = [h100("a", 8), h100("b", 8, is_cordoned=True), taken("a", 2, cpu="32")]

@@ -72,7 +72,7 @@ def test_whichever_is_free_first_knows_its_flavors() -> None:
             {"profil": "cpu"},
             "options",
             "There is no option 'profil'; there are profile, flavor, share, count, image, "
-            "own_image, cpu and memory. Did you mean 'profile'?",
+            "own_image, cpu, memory and wait. Did you mean 'profile'?",
             id="misspelt key",
         ),
         pytest.param(

@@ -8,7 +8,7 @@ from raw_objects import container, node, pod
 from gpu_spawner.core.cluster.objects import node_from_api, pod_from_api
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.cluster.state import ClusterState
-from gpu_spawner.core.placement import node_table
+from gpu_spawner.core.placement import changes, node_table
 from gpu_spawner.core.placement import request_seats as placement
 from gpu_spawner.core.placement.pod_request import PodRequest, request_from_pod
 from gpu_spawner.core.placement.seats import SeatIndex, Seats, count_seats
@@ -208,21 +208,30 @@ def test_an_index_follows_events() -> None:
 def test_an_index_judges_only_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     fed = Fed(asks())
     judged: list[str] = []
-    original = placement.count_on_node
+    original, difference = placement.count_on_node, placement.RequestSeats._difference
 
     def count_on_node(request: PodRequest, state: Any, **options: Any) -> tuple[int, int]:
         judged.append(state.node.name)
         return original(request, state, **options)
 
+    def of_loads(self: Any, old: Any, new: Any) -> int:
+        judged.append(f"{old.node.name}, its load alone")
+        return difference(self, old, new)
+
     monkeypatch.setattr(placement, "count_on_node", count_on_node)
+    monkeypatch.setattr(placement.RequestSeats, "_difference", of_loads)
     fed.state.apply("pods", "ADDED", pod_from_api(pod("z", node_name="b")))
     fed.index.update(fed.state.snapshot(1.0))
+    assert judged == ["b, its load alone"]
 
+    judged.clear()
+    fed.state.apply("nodes", "MODIFIED", node_from_api(gpu_node("b", gpus=1)))
+    fed.index.update(fed.state.snapshot(1.0))
     assert judged == ["b", "b"], "before and after"
 
 
 def test_an_index_counts_anew_when_too_much_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(placement, "_MANY", 1)
+    monkeypatch.setattr(changes, "_MANY", 1)
     fed = Fed(asks())
     for name in ("a", "b"):
         fed.state.apply("pods", "ADDED", pod_from_api(pod(f"z-{name}", node_name=name)))

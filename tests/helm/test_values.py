@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,20 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from kubernetes_asyncio.client import Configuration
+from kubespawner.clients import load_config as forget_cluster
 from traitlets.config import Config
 
 from gpu_spawner import GPUSpawner
+from gpu_spawner.catalog_files import read_directory
+from gpu_spawner.core.catalog.access import visible_to, without_access_rules
+from gpu_spawner.core.catalog.compile import compile_ways
+from gpu_spawner.core.catalog.limits import read_limits
 from gpu_spawner.core.catalog.model import Catalog
+from gpu_spawner.core.catalog.options import parse_form_key, parse_options
 from gpu_spawner.hub.catalog_source import CatalogSource
-from gpu_spawner.hub.settings import read_settings
+from gpu_spawner.hub.rendering import idle_spawner, read_configured, render
+from gpu_spawner.hub.settings import Settings, read_settings
 from gpu_spawner.kube.rights import manifests
 
 HERE = Path(__file__).parents[2]
@@ -46,17 +54,27 @@ WITH_PROFILES = {
     "whole-gpu": {"pytorch-gpus"},
     "mig": {"gpu-slice"},
     "time-sliced": {"shared-gpu"},
+    "dra": {"claimed-gpus", "slice-on-demand", "gpu-memory"},
+    "hami": {"part-of-a-gpu"},
+    "volcano": {"part-of-a-v100"},
+    "kai": {"fraction-of-a-gpu"},
 }
 """What each layer that brings profiles brings, on top of ``common``."""
 FROM_FILES = {"profiles-from-files"}
+FROM_CONFIGMAP = {"profiles-from-configmap"}
+"""Its profiles are in no value: ``kubectl create configmap`` puts the folder there."""
+ON_TOP = {"limits-and-groups", "preload"}
+"""Layers that go on top of ``whole-gpu``."""
 WITHOUT_PROFILES = {"common", "install-init-container"}
 
 COMBINATIONS: tuple[tuple[str, ...], ...] = (
     ("common",),
     *(("common", layer) for layer in WITH_PROFILES),
+    *(("common", "whole-gpu", layer) for layer in sorted(ON_TOP)),
     ("common", "profiles-from-files"),
+    ("common", "profiles-from-configmap"),
     ("common", "install-init-container", "whole-gpu"),
-    ("common", *WITH_PROFILES),
+    ("common", *WITH_PROFILES, *sorted(ON_TOP)),
 )
 
 
@@ -102,7 +120,7 @@ def test_every_layer_is_tested() -> None:
     # Manifests for kubectl stand beside the layers.
     files = [path for path in LAYERS.glob("*.yaml") if "\napiVersion:" not in path.read_text()]
     found = {path.stem for path in files}
-    assert found == set(WITH_PROFILES) | FROM_FILES | WITHOUT_PROFILES
+    assert found == set(WITH_PROFILES) | FROM_FILES | FROM_CONFIGMAP | ON_TOP | WITHOUT_PROFILES
 
 
 def test_the_rights_are_those_that_the_command_prints() -> None:
@@ -134,6 +152,131 @@ class TestCatalog:
         catalog = catalog_of(version, ("common", *WITH_PROFILES))
         expected = set().union(*WITH_PROFILES.values())
         assert {profile.slug for profile in catalog.profiles} == expected
+
+
+async def pods_of(version: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the pod of every choice by every mechanism, as the chart's hub would build it."""
+    config = hub_config(version, names)
+    catalog = without_access_rules(read_configured(config))
+    pods = {}
+    for profile in catalog.profiles:
+        for choice in profile.choices:
+            selection = parse_options(catalog, parse_form_key(choice.key), groups=())
+            for way in compile_ways(catalog, selection):
+                with idle_spawner(config, "ada") as spawner:
+                    found = await render(spawner, catalog, way.selection)
+                (pod,) = [one for one in found.documents if one["kind"] == "Pod"]
+                pods[f"{choice.key}/{way.selection.mechanism}"] = pod
+    return pods
+
+
+CHARTS_OWN = "jhub-user-scheduler"
+SCHEDULERS = {
+    "whole": CHARTS_OWN,
+    "mig": CHARTS_OWN,
+    "replica": CHARTS_OWN,
+    "": CHARTS_OWN,
+    "dra-whole": None,
+    "dra-mig": None,
+    "dra-capacity": None,
+    "hami": None,
+    "volcano": "volcano",
+    "kai": "kai-scheduler",
+}
+"""Which scheduler a server names, by mechanism, where the chart's user-scheduler is on."""
+
+
+@pytest.fixture
+def forgotten_cluster() -> Iterator[None]:
+    """KubeSpawner remembers the cluster it found for the whole process."""
+    before = getattr(Configuration, "_default", None)
+    forget_cluster.cache_clear()
+    yield
+    forget_cluster.cache_clear()
+    Configuration._default = before
+
+
+@pytest.mark.usefixtures("forgotten_cluster")
+@pytest.mark.parametrize("version", CHARTS)
+@pytest.mark.parametrize("name", [*WITH_PROFILES, *sorted(ON_TOP)])
+class TestPods:
+    """What the chart gives every server stays, whatever a profile adds."""
+
+    async def test_the_sites_part_stays(self, version: str, name: str) -> None:
+        below = ("common", "whole-gpu") if name in ON_TOP else ("common",)
+        given = _chart(version, "hub-config-chart-defaults.json")["KubeSpawner"]
+        pods = await pods_of(version, (*below, name))
+        assert pods
+        for key, pod in pods.items():
+            spec = pod["spec"]
+            assert [one for one in given["tolerations"] if one not in spec["tolerations"]] == []
+            (first, *_) = spec["initContainers"]
+            assert first["name"] == "block-cloud-metadata", key
+            assert first["securityContext"]["privileged"] is True
+            purpose = given["node_affinity_preferred"][0]
+            affinity = spec["affinity"]["nodeAffinity"]
+            assert purpose in affinity["preferredDuringSchedulingIgnoredDuringExecution"]
+            home = {"mountPath": "/home/jovyan", "name": "volume-ada"}
+            assert home in spec["containers"][0]["volumeMounts"]
+            assert given["extra_labels"].items() <= pod["metadata"]["labels"].items()
+
+    async def test_each_goes_to_the_right_scheduler(self, version: str, name: str) -> None:
+        below = ("common", "whole-gpu") if name in ON_TOP else ("common",)
+        for key, pod in (await pods_of(version, (*below, name))).items():
+            expected = SCHEDULERS[key.rpartition("/")[2]]
+            assert pod["spec"].get("schedulerName") == expected, key
+
+    async def test_gpus_are_asked_for_in_one_way(self, version: str, name: str) -> None:
+        """By a resource, a claim or an annotation, and beside CPU and memory."""
+        below = ("common", "whole-gpu") if name in ON_TOP else ("common",)
+        for key, pod in (await pods_of(version, (*below, name))).items():
+            resources = pod["spec"]["containers"][0]["resources"]
+            assert {"cpu", "memory"} <= set(resources["requests"]), key
+            ways = [
+                any("/" in one for one in resources["limits"]),
+                bool(resources.get("claims")),
+                bool({"gpu-fraction", "gpu-memory"} & set(pod["metadata"].get("annotations", ()))),
+            ]
+            assert sum(ways) == (0 if name == "cpu-only" else 1), key
+
+
+def test_a_folder_of_profiles_is_read_as_a_configmap_is_mounted(tmp_path: Path) -> None:
+    """Every file is a link into a folder that a change swaps as a whole."""
+    shipped = sorted((HERE / "profiles").iterdir())
+    assert sum(len(path.read_bytes()) for path in shipped) < 1_000_000
+    hidden = tmp_path / "..2026_11_23"
+    hidden.mkdir()
+    (tmp_path / "..data").symlink_to(hidden.name)
+    for path in shipped:
+        assert re.fullmatch(r"[-._a-zA-Z0-9]+", path.name), "a key of a ConfigMap"
+        (hidden / path.name).write_bytes(path.read_bytes())
+        (tmp_path / path.name).symlink_to(f"..data/{path.name}")
+    config = hub_config(CHARTS[0], ("common", "profiles-from-configmap"))
+    config["GPUSpawner"]["profiles_dir"] = str(tmp_path)
+    expected = read_directory(HERE / "profiles")
+    assert [one.slug for one in read_configured(config).profiles] == [
+        one.slug for one in expected.profiles
+    ]
+
+
+def test_the_layer_about_preloading_has_the_defaults() -> None:
+    written = layer("preload")["hub"]["config"]["GPUSpawner"]
+    assert written == {name: getattr(GPUSpawner, name).default() for name in written}
+    left_out = {"preload_elsewhere", "preload_namespace", "preload_owner", "preload_resources"}
+    every = {name for name in Settings.class_traits(config=True) if name.startswith("preload")}
+    assert every - set(written) == left_out
+
+
+def test_limits_are_read_and_close_what_they_say() -> None:
+    config = hub_config(CHARTS[0], ("common", "whole-gpu", "limits-and-groups"))
+    limits = read_limits(config["GPUSpawner"]["limits"], source="limits-and-groups.yaml")
+    assert limits.for_user("nobody", frozenset()) != limits.for_user("nobody", {"research"})
+    catalog = read_configured(config)
+    counts = {}
+    for group in ("nobody", "course-ml101", "research"):
+        seen = visible_to(catalog, {group})
+        counts[group] = {one.count for profile in seen.profiles for one in profile.choices}
+    assert counts == {"nobody": set(), "course-ml101": {1, 2}, "research": {1, 2, 4, 8}}
 
 
 IN_THE_HUB_IMAGE = {
@@ -251,7 +394,12 @@ def test_helm_renders_them(packaged_chart: str, names: tuple[str, ...]) -> None:
     assert "DaemonSet" not in kinds, "the chart's image pullers are off"
 
 
-@pytest.mark.parametrize("names", COMBINATIONS[1:], ids="+".join)
+WITH_PROFILES_IN_VALUES = [
+    names for names in COMBINATIONS if names != ("common",) and not FROM_CONFIGMAP & set(names)
+]
+
+
+@pytest.mark.parametrize("names", WITH_PROFILES_IN_VALUES, ids="+".join)
 def test_the_charts_own_hub_loads_them(
     packaged_chart: str, names: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -44,6 +44,10 @@ def started(hub: RunningHub, name: str, options: Any) -> None:
     assert last.get("ready"), last
 
 
+def metrics(hub: RunningHub) -> str:
+    return hub.rest("GET", "../metrics").text
+
+
 class TestLife:
     def test_a_server_has_its_gpu_and_gives_it_back(
         self, hub: RunningHub, claims: ClaimCluster, user: str
@@ -59,6 +63,8 @@ class TestLife:
         (result,) = claim["status"]["allocation"]["devices"]["results"]
         assert result["pool"] == "h200-1"
         assert asked == ["create resourceclaimtemplates", "create pods"]
+        wait_until(lambda: "gpu_spawner_claim_templates 1.0" in metrics(hub), "it is counted")
+        assert "gpu_spawner_claim_templates_made_total 1.0" in metrics(hub)
 
         hub.stop(user)
         wait_until(lambda: not claims.claims(), "the claim is gone")

@@ -97,5 +97,9 @@ def test_a_hundred_rounds_leave_nothing_behind(claims: ClaimCluster, tmp_path: P
         offers = Browser(hub, "admin").get("api/gpu-spawner/offers").json()["profiles"]
     assert bad_day.told > ROUNDS // 10
     assert served > ROUNDS // 2
-    for choice in (choice for profile in offers for choice in profile["choices"]):
-        assert choice["free"] == choice["total"], choice
+    with_gpus = [
+        one for profile in offers for one in profile["choices"] if "count" in one["options"]
+    ]
+    assert with_gpus
+    # Servers without GPUs share their nodes with the preloader's pods.
+    assert [one for one in with_gpus if one["free"] != one["total"]] == []

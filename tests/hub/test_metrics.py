@@ -8,9 +8,19 @@ from typing import Any
 
 import pytest
 import yaml
+from hub_profiles import PROFILES, MakeHub
 from other_process import wait_until
 from prometheus_client.parser import text_string_to_metric_families
 from running_hub import RunningHub
+
+from gpu_spawner.catalog_files import read_catalog
+from gpu_spawner.core.cluster.pull_events import PullEvent
+from gpu_spawner.core.placement.pod_request import request_from_pod
+from gpu_spawner.core.preload.durations import PullTimes
+from gpu_spawner.core.preload.plan import Outlook
+from gpu_spawner.core.preload.readiness import Readiness
+from gpu_spawner.core.preload.wishes import Pool, Wish
+from gpu_spawner.hub.preload_metrics import preload_families
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(180)]
 
@@ -45,8 +55,12 @@ def started(hub: RunningHub, user: str) -> Iterator[str]:
 
 class TestGauges:
     def test_seats_and_devices_are_those_of_the_page(self, hub: RunningHub, user: str) -> None:
-        offers = hub.rest("GET", f"gpu-spawner/offers?user={user}").json()["profiles"]
-        (gpus,) = [profile for profile in offers if profile["profile"] == "gpus"]
+        def shown() -> Any:
+            offers = hub.rest("GET", f"gpu-spawner/offers?user={user}").json()["profiles"]
+            return next(profile for profile in offers if profile["profile"] == "gpus")
+
+        wait_until(lambda: shown()["choices"][0]["free"] is not None, "the hub has counted")
+        gpus = shown()
         for choice in gpus["choices"]:
             for state in ("free", "total"):
                 labels = {"profile": "gpus", "choice": choice["key"], "state": state}
@@ -108,6 +122,96 @@ class TestCounters:
         assert value(hub, "starts_refused_total", **labels) == before + 1
 
 
+TOGETHER = """
+c.GPUSpawner.limits = {"together": {"research": {"gpus": 2, "gpu_memory": "400GB"}}}
+"""
+
+
+def test_what_a_group_holds_together(make_hub: MakeHub) -> None:
+    hub = make_hub(PROFILES + TOGETHER)
+    held = {"group": "research", "state": "held"}
+    limit = {"group": "research", "state": "limit"}
+    assert (value(hub, "group_gpus", **held), value(hub, "group_gpus", **limit)) == (0, 2)
+    assert hub.start("rosalind", {"profile": "gpus", "count": 1}).status_code in (201, 202)
+    assert value(hub, "group_gpus", **held) == 1
+    assert value(hub, "group_gpu_memory_bytes", **held) == 80e9
+    assert value(hub, "group_gpu_memory_bytes", **limit) == 400e9
+    assert value(hub, "group_servers", **held) is None, "servers are not limited"
+    options = {"profile": "gpus", "count": 2}
+    assert hub.start("rosalind", options, server="second").status_code == 403
+    assert value(hub, "starts_refused_total", profile="gpus", reason="gpu_limit") == 1
+    hub.stop("rosalind")
+
+
+CATALOG = read_catalog(
+    mapping={
+        "images": {"torch": {"image": "example.org/torch:1", "display_name": "PyTorch"}},
+        "10-torch": {"display_name": "PyTorch", "images": ["torch"]},
+    }
+)
+
+
+def wish(image: str) -> Wish:
+    rules = request_from_pod({"spec": {"containers": [{"name": "any"}]}}, source="a test")
+    return Wish(image=image, pool=Pool(rules=rules, requests=(rules,)), profiles=("torch",))
+
+
+def preload_samples(readiness: Readiness) -> Samples:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in preload_families(readiness, CATALOG, ["example.org/extra:1"])
+        for sample in family.samples
+    }
+
+
+class TestPreloading:
+    @pytest.mark.usefixtures("started")
+    def test_an_image_that_is_used_is_wanted_where_it_fits(self, hub: RunningHub) -> None:
+        labels = {"image": "torch", "state": "wanted"}
+        wait_until(lambda: value(hub, "preload_nodes", **labels), "the image is wanted", 60)
+        assert value(hub, "preload_unknown") == 0
+
+    def test_every_node_counts_once_for_an_image(self) -> None:
+        torch, extra = wish("example.org/torch:1"), wish("example.org/extra:1")
+        stranger = wish("example.org/a-users-own:1")
+        outlooks = (
+            Outlook(wish=torch, ready=("a", "b"), pulling=("c",)),
+            Outlook(wish=torch, waiting=("d",), blocked={"no room": ("c", "e"), "failed": ("e",)}),
+            Outlook(wish=extra, paused=("a",)),
+            Outlook(wish=stranger, ready=("a",)),
+        )
+        times = PullTimes(100e6)
+        found = preload_samples(Readiness(times=times, outlooks=outlooks))
+        nodes = {
+            (dict(labels)["image"], dict(labels)["state"]): number
+            for (name, labels), number in found.items()
+            if name == "gpu_spawner_preload_nodes" and number
+        }
+        assert nodes == {
+            ("torch", "wanted"): 5,
+            ("torch", "ready"): 2,
+            ("torch", "pulling"): 1,
+            ("torch", "waiting"): 1,
+            ("torch", "blocked"): 2,
+            ("example.org/extra:1", "wanted"): 1,
+            ("example.org/extra:1", "paused"): 1,
+        }
+
+    def test_pulls_that_were_seen(self) -> None:
+        times = PullTimes(100e6)
+        times.learn(PullEvent(uid="1", image="example.org/torch:1", seconds=30.0), "h100")
+        times.learn(PullEvent(uid="2", image="example.org/torch:1", seconds=60.0), "")
+        times.learn(PullEvent(uid="3", image="example.org/a-users-own:1", seconds=9.0), "")
+        found = preload_samples(Readiness(times=times, trouble={"pods": "forbidden"}))
+        seconds = {
+            (dict(labels)["image"], dict(labels)["flavor"]): number
+            for (name, labels), number in found.items()
+            if name == "gpu_spawner_image_pull_seconds"
+        }
+        assert seconds == {("torch", "h100"): 30.0, ("torch", "none"): 60.0}
+        assert found["gpu_spawner_preload_unknown", frozenset()] == 1
+
+
 def expressions() -> Iterator[Any]:
     dashboard = json.loads((MONITORING / "grafana-dashboard.json").read_text())
     for panel in dashboard["panels"]:
@@ -130,3 +234,15 @@ class TestDashboardAndAlerts:
         read = {name for text in expressions() for name in re.findall(r"gpu_spawner_\w+", text)}
         assert len(read) > 8
         assert read <= exposed, read - exposed
+
+    def test_panels_have_their_own_id_and_place(self) -> None:
+        panels = json.loads((MONITORING / "grafana-dashboard.json").read_text())["panels"]
+        assert len({panel["id"] for panel in panels}) == len(panels)
+        cells = [
+            (panel["gridPos"]["x"] + column, panel["gridPos"]["y"] + row)
+            for panel in panels
+            for column in range(panel["gridPos"]["w"])
+            for row in range(panel["gridPos"]["h"])
+        ]
+        assert len(set(cells)) == len(cells), "no panel covers another"
+        assert max(column for column, _ in cells) < 24

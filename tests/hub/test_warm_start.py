@@ -20,11 +20,18 @@ from gpu_spawner.hub.preload_settings import PreloadSettings
 from gpu_spawner.hub.warm_start import prepare_start
 
 TORCH = "quay.io/site/torch:1"
+BASE = "quay.io/site/base:1"
 
 
-def offer(ready: int, fitting: int, *, is_known: bool = True) -> ChoiceOffer:
+def offer(
+    ready: int, fitting: int, *, is_known: bool = True, is_least: bool = False
+) -> ChoiceOffer:
     readiness = ImageReadiness(
-        ready_nodes=ready, fitting_nodes=fitting, is_known=is_known, pull_seconds=100.0
+        ready_nodes=ready,
+        fitting_nodes=fitting,
+        is_known=is_known,
+        pull_seconds=100.0,
+        is_least=is_least,
     )
     return ChoiceOffer(
         key="gpus/h100/whole/1",
@@ -47,9 +54,10 @@ def offer(ready: int, fitting: int, *, is_known: bool = True) -> ChoiceOffer:
         (offer(3, 3), ("ready", "4 free", "starts now")),
         (offer(1, 3), ("ready", "4 free", "image on 1 of 3 nodes")),
         (offer(0, 3), ("cold", "4 free", "+2 min to pull the image")),
+        (offer(0, 3, is_least=True), ("cold", "4 free", "+2 min or more to pull the image")),
         (offer(1, 3, is_known=False), ("ready", "4 free", "starts now")),
     ],
-    ids=["everywhere", "on some", "nowhere", "not known"],
+    ids=["everywhere", "on some", "nowhere", "nowhere, of unknown size", "not known"],
 )
 def test_the_tile_says_where_the_image_is(given: ChoiceOffer, words: tuple[str, ...]) -> None:
     assert tile_words(given, "torch") == words
@@ -80,8 +88,8 @@ class Spawner(PreloadSettings):
         return {"start_timeout": 300}[name]
 
 
-def start(hub: Hub, **settings: Any) -> Any:
-    catalog = catalog_of()
+def start(hub: Hub, changes: dict[str, Any] | None = None, **settings: Any) -> Any:
+    catalog = catalog_of(changes)
     options = {"profile": "gpus", "flavor": "h100", "count": 1, "image": "torch"}
     selection = parse_options(catalog, options, groups=())
     board = OfferBoard(catalog)
@@ -99,6 +107,21 @@ def test_a_server_prefers_the_node_with_its_image() -> None:
 
     assert "gpu-1" in str(fragment.preferred_terms)
     assert "gpu-2" not in str(fragment.preferred_terms)
+
+
+def test_a_node_without_the_images_of_sidecars_is_not_preferred() -> None:
+    profile = {
+        "display_name": "GPUs",
+        "images": ["torch"],
+        "gpu": {"flavors": ["h100", "t4"], "share": "whole", "count": [1, 2]},
+        "sidecars": [{"name": "proxy", "image": "base"}],
+    }
+    without = Hub({"gpu-1": frozenset({TORCH})})
+    with_all = Hub({"gpu-1": frozenset({TORCH}), "gpu-2": frozenset({TORCH, BASE})})
+
+    assert start(without, {"10-gpus": profile}).preferred_terms == ()
+    assert "gpu-2" in str(start(with_all, {"10-gpus": profile}).preferred_terms)
+    assert start(without, {"10-gpus": profile}).start_timeout_seconds == 300 + 2 * (100 + 10)
 
 
 def test_a_cold_start_gets_twice_the_time_of_the_pull() -> None:

@@ -49,6 +49,27 @@ def test_the_first_plan_for_the_shipped_profiles() -> None:
     compare("first-plan.txt", describe_plan(cluster.plan(wishes)))
 
 
+def test_sidecars_are_wished_for_after_the_servers_they_stand_beside() -> None:
+    """A key of the catalog brings its size; of a plain reference nobody knows it."""
+    catalog = catalog_of(
+        {
+            "10-gpus": {
+                "display_name": "GPUs",
+                "images": ["torch"],
+                "gpu": {"flavors": ["h100"], "share": "whole"},
+                "preload": "always",
+                "sidecars": [
+                    {"name": "proxy", "image": "base"},
+                    {"name": "model", "image": "nvcr.io/nim/model:1.8", "gpu": {"count": 1}},
+                ],
+            }
+        }
+    )
+    cluster = ModelCluster([make_node("gpu-1"), make_node("t4-1", "Tesla-T4")])
+
+    compare("sidecars.txt", describe_plan(cluster.plan(wishes_of(catalog))))
+
+
 def test_the_daemon_sets_of_every_strategy() -> None:
     wish = wishes_of(catalog_of())[0]
     cluster = ModelCluster([make_node("gpu-1")])

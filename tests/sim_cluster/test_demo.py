@@ -17,12 +17,19 @@ from gpu_spawner.core.errors import ConfigError, GpuSpawnerError
 from gpu_spawner.sim.demo import DemoOptions, run_demo
 
 PROFILES = Path(__file__).parents[2] / "profiles"
+HELM_VALUES = PROFILES.parent / "helm-values"
 RUN = """
 import sys
 from pathlib import Path
 from gpu_spawner.sim.demo import DemoOptions, run_demo
 profiles, state, port = sys.argv[1:]
-sys.exit(run_demo(DemoOptions(profiles_dir=Path(profiles), state_dir=Path(state), port=int(port))))
+options = DemoOptions(
+    profiles_dir=Path(profiles),
+    helm_values_dir=Path(profiles).parent / "helm-values",
+    state_dir=Path(state),
+    port=int(port),
+)
+sys.exit(run_demo(options))
 """
 
 
@@ -114,7 +121,12 @@ async def test_a_killed_demo_takes_everything_with_it(demo: Demo) -> None:
 def test_a_busy_port_is_said_before_anything_is_started(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        options = DemoOptions(profiles_dir=PROFILES, port=port, state_dir=tmp_path / "state")
+        options = DemoOptions(
+            profiles_dir=PROFILES,
+            helm_values_dir=HELM_VALUES,
+            port=port,
+            state_dir=tmp_path / "state",
+        )
         with pytest.raises(GpuSpawnerError, match=f"port {port} is in use already"):
             run_demo(options)
     assert not (tmp_path / "state").exists()
@@ -130,11 +142,17 @@ def test_mistakes_in_profiles_and_fleets_are_told_before_anything_is_started(
     for options in (
         DemoOptions(
             profiles_dir=PROFILES,
+            helm_values_dir=HELM_VALUES,
             port=port,
             state_dir=state_dir,
             cluster_file=tmp_path / "broken.yaml",
         ),
-        DemoOptions(profiles_dir=tmp_path / "profiles", port=port, state_dir=state_dir),
+        DemoOptions(
+            profiles_dir=tmp_path / "profiles",
+            helm_values_dir=HELM_VALUES,
+            port=port,
+            state_dir=state_dir,
+        ),
     ):
         with pytest.raises(ConfigError):
             run_demo(options)

@@ -135,7 +135,7 @@ class _Checking:
                 yield self._too_small(request, fragment, usable)
 
     def _compile(self, image: str) -> Sequence[PodFragment]:
-        choice = self.choice
+        choice, resources = self.choice, self.profile.resources
         selection = Selection(
             profile=choice.profile,
             flavor=choice.flavor,
@@ -143,6 +143,9 @@ class _Checking:
             share=choice.share,
             count=choice.count,
             image=image,
+            # Everything that can be chosen must be possible, the most of it too.
+            cpu_milli=max(resources.cpu_choices, default=None),
+            memory_bytes=max(resources.memory_choices, default=None),
         )
         return compile_ways(self.catalog, selection)
 

@@ -23,6 +23,7 @@ __all__ = [
     "ClaimTemplate",
     "DeviceWish",
     "PodClaim",
+    "is_template_name",
     "template_for",
     "template_of",
 ]
@@ -40,6 +41,7 @@ MAX_DEVICES: Final = 32
 """Devices one claim can be given (k8s.io/api resource/v1)."""
 
 _PREFIX: Final = "gpu-spawner-"
+_NAME: Final = re.compile(rf"{_PREFIX}[0-9a-f]{{16}}", re.ASCII)
 _UNFIT: Final = re.compile(r"[^a-z0-9-]+")
 
 
@@ -137,6 +139,15 @@ def template_of(spec: Mapping[str, Any]) -> ClaimTemplate:
     text = json.dumps(_plain(spec), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return ClaimTemplate(name=f"{_PREFIX}{digest}", spec=json.loads(text))
+
+
+def is_template_name(name: str) -> bool:
+    """Tell whether a template has a name of the form that ``template_of`` gives.
+
+    >>> is_template_name("gpu-spawner-0123456789abcdef"), is_template_name("gpu-spawner-mine")
+    (True, False)
+    """
+    return _NAME.fullmatch(name) is not None
 
 
 def _plain(value: Any) -> Any:

@@ -173,6 +173,7 @@ def _fragment(
         scheduler_name=_scheduler(profile, members),
         service_account=profile.service_account,
         start_timeout_seconds=profile.start_timeout_seconds,
+        max_wait_seconds=_max_wait(profile, selection),
         is_queued=profile.queue is not None,
         default_url=image.default_url,
         cmd=image.cmd,
@@ -182,6 +183,12 @@ def _fragment(
         min_cuda=min_cuda,
         fraction=side.fraction if side is not None else None,
     )
+
+
+def _max_wait(profile: Profile, selection: Selection) -> int:
+    """Return how long a server may wait; one with a queue waits in it, asked to or not."""
+    is_waiting = selection.wait or profile.queue is not None
+    return profile.max_wait_seconds if is_waiting else 0
 
 
 def _distinct(hardware: Iterable[tuple[LabelIn, ...]]) -> list[tuple[LabelIn, ...]]:

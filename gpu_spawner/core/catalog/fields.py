@@ -34,6 +34,7 @@ __all__ = [
     "ResourceName",
     "Shares",
     "Text",
+    "Wait",
     "check_name",
     "complain",
     "matching",
@@ -48,6 +49,8 @@ _MIN_MEMORY_BYTES: Final = 2**20
 _MAX_COUNT: Final = 128
 _SIZE: Final = re.compile(r"([0-9.]+) ?([kKMGTPE]i?)?B?", re.ASCII)
 _VERSION: Final = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})(\.[0-9]+)*", re.ASCII)
+_WAIT: Final = re.compile(r"(?:([0-9]{1,3})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,6})s)?", re.ASCII)
+_MAX_WAIT: Final = 7 * 86400
 _DURATION: Final = re.compile(r"(?:([0-9]{1,3})d)?(?:([0-9]{1,4})h)?(?:([0-9]{1,6})m)?", re.ASCII)
 _MIN_DURATION: Final = 600
 """Servers tell the hub every five minutes that they are used: less cannot be told from idle."""
@@ -170,6 +173,22 @@ def _duration(value: Any) -> int:
     return seconds
 
 
+def _wait(value: Any) -> int:
+    found = _WAIT.fullmatch(value) if isinstance(value, str) and value else None
+    if isinstance(value, int) and not isinstance(value, bool) and value == 0:
+        return 0
+    if found is None:
+        raise complain(
+            f"got {quoted(value)}; a time such as 30m, 2h or 90s is expected, or 0",
+            "Add the unit: s, m or h." if isinstance(value, int) else "",
+        )
+    hours, minutes, seconds = (int(number or 0) for number in found.groups())
+    total = (hours * 60 + minutes) * 60 + seconds
+    if total > _MAX_WAIT:
+        raise complain(f"got {quoted(value)}; at most 7 days (168h) is expected")
+    return total
+
+
 def _image_pattern(value: Any) -> str:
     mistake = find_pattern_mistake(value) if isinstance(value, str) else "a text is expected"
     if mistake:
@@ -284,6 +303,20 @@ Duration = Annotated[
     ),
 ]
 """In seconds."""
+Wait = Annotated[
+    int,
+    PlainValidator(_wait),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": "^([0-9]{1,3}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?$"},
+                {"const": 0},
+            ],
+            "description": "A time up to 168h: 30m, 2h, 90s; 0 for none.",
+        }
+    ),
+]
+"""In seconds; 0 for none."""
 ImagePattern = Annotated[
     str, PlainValidator(_image_pattern), WithJsonSchema({"type": "string", "maxLength": 500})
 ]

@@ -39,6 +39,7 @@ class PodFragment:
         sidecars: containers as Kubernetes writes them, claims included.
         scheduler_name: None leaves the site's; empty is the cluster's default.
         service_account, start_timeout_seconds: None leaves the site's.
+        max_wait_seconds: how long it may wait for a node; 0 where its user did not ask to wait.
         is_queued: whether the server waits in a queue until there is room, so that a full cluster
             is no reason to refuse it.
         override: the profile's escape hatch, merged last.
@@ -68,6 +69,7 @@ class PodFragment:
     scheduler_name: str | None
     service_account: str | None
     start_timeout_seconds: int | None
+    max_wait_seconds: int
     is_queued: bool
     default_url: str
     cmd: tuple[str, ...]

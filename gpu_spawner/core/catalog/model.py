@@ -218,6 +218,7 @@ class Profile:
         scheduler_name: None leaves the site's; empty is the cluster's default.
         service_account: the servers' service account; None leaves the site's.
         start_timeout_seconds: None leaves the site's.
+        max_wait_seconds: how long a server may wait for a place; 0 for not at all.
         queue: None where servers are not queued.
         lifetime: when its servers are stopped.
         own_image: which images users may bring; None for none.
@@ -249,6 +250,7 @@ class Profile:
     sidecars: tuple[Sidecar, ...] = ()
     service_account: str | None = None
     start_timeout_seconds: int | None = None
+    max_wait_seconds: int = 0
     queue: Queue | None = None
     lifetime: Lifetime = UNLIMITED
     own_image: OwnImages | None = None
@@ -341,6 +343,7 @@ class Selection:
         own_image: the reference of an image that the user brings; empty for none.
         cpu_milli, memory_bytes: what was chosen of them; None where there is no choice, or for
             the default.
+        wait: whether to wait for a place where none is free.
         mechanism: how the share is to be obtained; empty for the first way there is.
     """
 
@@ -353,6 +356,7 @@ class Selection:
     own_image: str = ""
     cpu_milli: int | None = None
     memory_bytes: int | None = None
+    wait: bool = False
     mechanism: str = ""
 
     @property
@@ -381,4 +385,6 @@ class Selection:
             options["cpu"] = f"{self.cpu_milli / 1000:g}"
         if self.memory_bytes is not None:
             options["memory"] = format_bytes(self.memory_bytes)
+        if self.wait:
+            options["wait"] = True
         return options

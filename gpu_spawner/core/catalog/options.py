@@ -31,10 +31,15 @@ OPTION_KEYS: Final = (
     "own_image",
     "cpu",
     "memory",
+    "wait",
 )
 """The keys of ``user_options``, each optional."""
 
 _COUNT: Final = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
+_WAITS: Final = {
+    **dict.fromkeys(("true", "1", "on", "yes"), True),
+    **dict.fromkeys(("false", "0", "off", "no"), False),
+}
 _MAX_KEY_LENGTH: Final = 300
 _MAX_AMOUNT_LENGTH: Final = 30
 
@@ -47,8 +52,8 @@ def parse_options(
     Args:
         catalog: everything on offer.
         raw: any JSON value; an object with any of ``OPTION_KEYS``, or null. Values are strings;
-            ``count`` and ``cpu`` may be numbers. A key with null counts as not given. Earlier
-            names of profiles, flavors and images are understood.
+            ``count`` and ``cpu`` may be numbers, ``wait`` true or false. A key with null counts as
+            not given. Earlier names of profiles, flavors and images are understood.
         groups: the user's groups. An operator's own tools lift the rules with
             ``without_access_rules(catalog)`` first.
         username: the user's name; empty for nobody in particular.
@@ -70,6 +75,7 @@ def parse_options(
         own_image=_own_image(profile, given),
         cpu_milli=_amount(profile, given, "cpu"),
         memory_bytes=_amount(profile, given, "memory"),
+        wait=_wait(profile, given),
     )
 
 
@@ -108,7 +114,7 @@ def _given(raw: Any) -> dict[str, Any]:
             )
     given = {key: raw[key] for key in OPTION_KEYS if raw.get(key) is not None}
     for key, value in given.items():
-        if key not in ("count", "cpu") and not isinstance(value, str):
+        if key not in ("count", "cpu", "wait") and not isinstance(value, str):
             raise OptionError(key, f"The {key} must be a name, but {quoted(value)} came.")
     return given
 
@@ -249,6 +255,18 @@ def _amount(profile: Profile, given: Mapping[str, Any], field: str) -> int | Non
         f"{profile.slug} has no {field} {quoted(given[field])}; "
         f"there is {listed(allowed, word='or')}.",
     )
+
+
+def _wait(profile: Profile, given: Mapping[str, Any]) -> bool:
+    """Tell whether to wait for a place; nobody waits where the profile does not allow it.
+
+    That is no mistake: the wish comes from one box for the whole page, and a refusal says it.
+    """
+    wish = given.get("wait", False)
+    known = _WAITS.get(wish.lower()) if isinstance(wish, str) else wish
+    if not isinstance(known, bool):
+        raise OptionError("wait", f"The option wait is true or false, but {quoted(wish)} came.")
+    return known and profile.max_wait_seconds > 0
 
 
 def _read_amount(raw: Any, field: str) -> int | None:

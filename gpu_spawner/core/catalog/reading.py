@@ -95,6 +95,7 @@ def profile_from(slug: str, order: int, model: ProfileModel, document: Document)
         sidecars=tuple(sidecar_from(sidecar) for sidecar in model.sidecars),
         service_account=model.service_account,
         start_timeout_seconds=model.start_timeout_seconds,
+        max_wait_seconds=model.max_wait,
         queue=Queue(name=model.kueue.queue, priority_class=model.kueue.priority_class or "")
         if model.kueue
         else None,

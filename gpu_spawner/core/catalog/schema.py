@@ -26,6 +26,7 @@ from gpu_spawner.core.catalog.fields import (
     Name,
     Shares,
     Text,
+    Wait,
 )
 from gpu_spawner.core.catalog.flavor_schema import FlavorModel, TolerationModel
 from gpu_spawner.core.catalog.sidecar_schema import CpuModel, MemoryModel, SidecarModel
@@ -208,6 +209,11 @@ class ProfileModel(AccessModel):
         ge=30,
         le=86400,
         description="How long a start may take, sidecars included; the site's if absent.",
+    )
+    max_wait: Wait = Field(
+        default=0,
+        description="How long a server may wait for a free place, where its user asks for that; "
+        "0 or absent: what is full is refused.",
     )
     kueue: KueueModel | None = Field(
         default=None, description="Leave out for servers that are not queued."

@@ -177,15 +177,20 @@ class PoolLedger:
         self._troubled = set(start.troubled)
         # What is held of pools that have no slices (yet).
         self._stray: dict[PoolKey, dict[str, DeviceHold]] = {}
+        self._built = NO_POOLS
 
     def build(self) -> PoolIndex:
-        """Return the present content; nothing that happens later changes it."""
-        return PoolIndex(
-            self._pools.build(),
-            self._by_node.build(),
-            tuple(sorted(self._wide)),
-            tuple(sorted(self._troubled)),
-        )
+        """Return the present content; nothing that happens later changes it.
+
+        It is the same object as before where nothing has changed.
+        """
+        pools, by_node = self._pools.build(), self._by_node.build()
+        wide, troubled = tuple(sorted(self._wide)), tuple(sorted(self._troubled))
+        known = self._built
+        is_same = known.pools is pools and known.by_node is by_node
+        if not is_same or (known.wide, known.troubled) != (wide, troubled):
+            self._built = PoolIndex(pools, by_node, wide, troubled)
+        return self._built
 
     def replace_slices(self, slices: Iterable[ResourceSlice]) -> None:
         """Take a complete list of slices; what is held stays held."""

@@ -90,13 +90,14 @@ class _Items(ItemsView[_K, _V_co]):
 class ShardedMapBuilder(Generic[_K, _V]):
     """A mapping that is changed in place and hands out :class:`ShardedMap` views of itself."""
 
-    __slots__ = ("_length", "_owned", "_shards")
+    __slots__ = ("_built", "_length", "_owned", "_shards")
 
     def __init__(self, shards: tuple[dict[_K, _V], ...] | None = None, length: int = 0) -> None:
         empty: dict[_K, _V] = {}
         self._shards = list(shards) if shards is not None else [empty] * _SHARDS
         self._owned: set[int] = set()
         self._length = length
+        self._built: ShardedMap[_K, _V] | None = None
 
     def __len__(self) -> int:
         return self._length
@@ -119,9 +120,14 @@ class ShardedMapBuilder(Generic[_K, _V]):
         self._length += len(shard)
 
     def build(self) -> ShardedMap[_K, _V]:
-        """Return the present content as a map that no later change touches."""
-        self._owned.clear()
-        return ShardedMap(tuple(self._shards), self._length)
+        """Return the present content as a map that no later change touches.
+
+        It is the same object as before where nothing has changed.
+        """
+        if self._built is None or self._owned:
+            self._owned.clear()
+            self._built = ShardedMap(tuple(self._shards), self._length)
+        return self._built
 
     def _own(self, key: _K) -> dict[_K, _V]:
         position = hash(key) % _SHARDS

@@ -38,17 +38,23 @@ class Availability(IntEnum):
 class ImageReadiness:
     """Where an image already is, among the nodes that have room for the choice.
 
+    The images of a profile's sidecars belong to it: a node that lacks one of them has to pull, too,
+    and a node pulls the images of one pod one after another.
+
     Attributes:
-        ready_nodes: nodes with room that list the image.
+        ready_nodes: nodes with room that have the image, and those of the sidecars.
         fitting_nodes: nodes with room.
         is_known: whether the nodes' image lists can be trusted to be complete.
-        pull_seconds: expected time to pull it where it is missing; None without facts.
+        pull_seconds: expected time to pull all that any node with room lacks; None without facts.
+        is_least: whether more than ``pull_seconds`` may be needed, as for one of these images
+            nobody knows.
     """
 
     ready_nodes: int
     fitting_nodes: int
     is_known: bool
     pull_seconds: float | None = None
+    is_least: bool = False
 
     @property
     def is_cold(self) -> bool:

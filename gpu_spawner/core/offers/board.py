@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from gpu_spawner.core.catalog.mechanisms import ShareFacts, describe_share
-from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection
+from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection, Share
 from gpu_spawner.core.catalog.site_pod import SitePod
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.offers.alternatives import nearest_alternative
@@ -41,14 +41,29 @@ _NOTHING_READ: Final = Snapshot()
 
 @dataclass(slots=True, kw_only=True)
 class _Line:
-    """A choice with the images it may be started with, and what was last said of it."""
+    """A choice with the images it may be started with, and what was last said of it.
+
+    ``beside`` are the images of the sidecars, by their names in the catalog, or references.
+    """
 
     selection: Selection
     ways: tuple[Way, ...]
     by_image: dict[str, tuple[Way, ...]]
+    beside: tuple[str, ...]
     pools: tuple[Pool, ...]
     state: object = None
+    seats: WaySeats | None = None
     offer: ChoiceOffer | None = None
+    made: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Lines:
+    """The lines of a profile, and what was last said of it, after how many changes."""
+
+    lines: tuple[_Line, ...]
+    made: int = -1
+    offer: ProfileOffer | None = None
 
 
 class OfferBoard:
@@ -74,14 +89,22 @@ class OfferBoard:
         self._times = PullTimes(pull_bytes_per_second)
         self._times_serial = 0
         self._snapshot = _NOTHING_READ
-        self._places = ImagePlaces(
-            {name: image.reference for name, image in catalog.images.items()}
-        )
+        self._beside = {
+            profile.slug: tuple(dict.fromkeys(sidecar.image for sidecar in profile.sidecars))
+            for profile in catalog.profiles
+        }
+        self._references = {name: image.reference for name, image in catalog.images.items()}
+        for beside in self._beside.values():
+            for name in beside:  # a reference has no other name
+                self._references.setdefault(name, name)
+        self._places = ImagePlaces(self._references)
         self._pools = Pools(self._places)
         self._ways = Ways(catalog, self._site, self._pools)
         self._nodes = WayNodes(self._ways)
-        self._lines: dict[object, tuple[_Line, ...]] = {}
+        self._lines: dict[object, _Lines] = {}
+        self._single: dict[Selection, _Line] = {}
         self._spreads: dict[tuple[int, str], tuple[object, Spread]] = {}
+        self._facts_of: dict[tuple[str, Share, str], ShareFacts] = {}
         for profile in catalog.profiles:
             self._lines_of(profile)
 
@@ -105,10 +128,10 @@ class OfferBoard:
 
     def offer_of(self, selection: Selection) -> ChoiceOffer:
         """Return the offer of exactly this selection, its image included."""
-        lines = self._lines.get(selection)
-        if lines is None:
-            lines = self._lines[selection] = (self._line(selection, (selection.image,)),)
-        return self._choice_offer(lines[0])
+        line = self._single.get(selection)
+        if line is None:
+            line = self._single[selection] = self._line(selection, (selection.image,))
+        return self._choice_offer(line)
 
     def resolve(self, selection: Selection) -> Selection:
         """Settle which flavors and which mechanism a selection takes, where there are several ways.
@@ -131,13 +154,15 @@ class OfferBoard:
 
     def _lines_of(
         self, profile: Profile, amounts: tuple[int | None, int | None] = (None, None)
-    ) -> tuple[_Line, ...]:
+    ) -> _Lines:
         key = (profile.slug, profile.gpu, profile.withheld, profile.images, amounts)
         lines = self._lines.get(key)
         if lines is None:
-            lines = self._lines[key] = tuple(
-                self._line(_select(choice, profile.images[0], *amounts), profile.images)
-                for choice in profile.choices
+            lines = self._lines[key] = _Lines(
+                lines=tuple(
+                    self._line(_select(choice, profile.images[0], *amounts), profile.images)
+                    for choice in profile.choices
+                )
             )
         return lines
 
@@ -152,14 +177,29 @@ class OfferBoard:
             selection=selection,
             ways=own,
             by_image=by_image,
+            beside=self._beside.get(selection.profile, ()),
             pools=tuple(pools.values()),
         )
 
     def _profile_offer(
         self, profile: Profile, amounts: tuple[int | None, int | None] = (None, None)
     ) -> ProfileOffer:
-        lines = self._lines_of(profile, amounts)
+        group = self._lines_of(profile, amounts)
+        lines = group.lines
         choices = tuple([self._choice_offer(line) for line in lines])
+        made = sum([line.made for line in lines])
+        told, as_of = group.offer, self._snapshot.as_of
+        if told is None or made != group.made:
+            told = self._make_profile_offer(profile, lines, choices)
+            group.made = made
+        elif told.as_of != as_of:
+            told = replace(told, choices=choices, as_of=as_of)
+        group.offer = told
+        return told
+
+    def _make_profile_offer(
+        self, profile: Profile, lines: tuple[_Line, ...], choices: tuple[ChoiceOffer, ...]
+    ) -> ProfileOffer:
         known = [offer.state for offer in choices if offer.state is not None]
         state = max(known, default=None)
         first = next((offer for offer in choices if offer.state is state), choices[0])
@@ -174,15 +214,17 @@ class OfferBoard:
 
     def _choice_offer(self, line: _Line) -> ChoiceOffer:
         """Return what was said before where nothing it depends on has changed."""
-        seats = self._ways.together(line.ways)
-        told = [self._places.is_told(image) for image in line.by_image]
+        told = [self._places.is_told(image) for image in (*line.by_image, *line.beside)]
         versions = [self._ways.version(line.ways), *[pool.version for pool in line.pools]]
-        state = (seats, versions, self._places.is_reported, told, self._times_serial)
+        state = (versions, self._places.is_reported, told, self._times_serial)
         as_of = self._snapshot.as_of
-        offer = line.offer
-        if offer is None or line.state != state:
-            line.state = state
+        offer, seats = line.offer, line.seats
+        if line.state != state or seats is None or not self._ways.is_kept(line.ways, seats):
+            seats = self._ways.together(line.ways)
+        if offer is None or line.state != state or line.seats != seats:
+            line.state, line.seats = state, seats
             offer = line.offer = self._make_offer(line, seats)
+            line.made += 1
         elif offer.as_of != as_of:
             offer = line.offer = replace(offer, as_of=as_of)
         return offer
@@ -192,7 +234,7 @@ class OfferBoard:
         images: dict[str, ImageReadiness] = {}
         if seats.free is not None:
             images = {
-                image: self._readiness(image, ways, selection.flavors)
+                image: self._readiness((image, *line.beside), ways, selection.flavors)
                 for image, ways in line.by_image.items()
             }
         return ChoiceOffer(
@@ -210,16 +252,27 @@ class OfferBoard:
         )
 
     def _readiness(
-        self, name: str, ways: tuple[Way, ...], flavors: tuple[str, ...]
+        self, names: tuple[str, ...], ways: tuple[Way, ...], flavors: tuple[str, ...]
     ) -> ImageReadiness:
-        image = self._catalog.images[name]
-        places = self._nodes.places(name, ways)
+        """Judge the images that one server pulls: the one that was chosen, and its sidecars'."""
+        # What goes by two names is pulled once.
+        images = tuple({self._references[name]: name for name in reversed(names)}.values())
+        places = self._nodes.places(images, ways)
+        are_told = all(map(self._places.is_told, images))
+        expected = [self._pull_seconds(name, flavors) for name in places.lacking or names[:1]]
+        known = [seconds for seconds in expected if seconds is not None]
         return ImageReadiness(
             ready_nodes=places.holding,
             fitting_nodes=places.fitting,
-            is_known=self._places.is_told(name) or (self._places.is_reported and not places.unsure),
-            pull_seconds=self._times.expect(image.reference, flavors, image.size_bytes),
+            is_known=are_told or (self._places.is_reported and not places.unsure),
+            pull_seconds=sum(known) if known else None,
+            is_least=0 < len(known) < len(expected),
         )
+
+    def _pull_seconds(self, name: str, flavors: tuple[str, ...]) -> float | None:
+        image = self._catalog.images.get(name)
+        size_bytes = image.size_bytes if image is not None else None
+        return self._times.expect(self._references[name], flavors, size_bytes)
 
     def _situation(self, line: _Line, seats: WaySeats) -> Situation:
         """Gather what the sentence is made from; the nodes are looked at only where it says no."""
@@ -249,8 +302,13 @@ class OfferBoard:
         if selection.share is None:
             return None
         chosen = ways[0].fragment.selection
-        flavor = self._catalog.flavors[chosen.flavors[0]]
-        return describe_share(flavor, selection.share, chosen.mechanism)
+        key = (chosen.flavors[0], selection.share, chosen.mechanism)
+        facts = self._facts_of.get(key)
+        if facts is None:
+            flavor = self._catalog.flavors[chosen.flavors[0]]
+            facts = describe_share(flavor, selection.share, chosen.mechanism)
+            self._facts_of[key] = facts
+        return facts
 
     def _spread(self, ways: Sequence[Way]) -> Spread:
         """Return how the devices are spread over the nodes of all ways."""

@@ -247,7 +247,7 @@ class Pools:
     def pool(self, request: PodRequest, hardware: Hardware) -> Pool:
         """Return the pool for a request, up to date, with columns for all that it asks for."""
         static = msgspec.structs.replace(
-            request, requests=EMPTY, preferred=(), claims=(), fraction=None
+            request, requests=EMPTY, preferred=(), claims=(), asks=(), fraction=None
         )
         pool = self._pools.get((static, hardware))
         is_new = pool is None

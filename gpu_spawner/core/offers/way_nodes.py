@@ -4,7 +4,8 @@ The facts behind a sentence; how many seats there are is counted by ``ways``.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, NamedTuple
 
 from gpu_spawner.core.offers.pools import rows_with
 from gpu_spawner.core.offers.ways import Way, Ways, needs_of
@@ -15,11 +16,19 @@ __all__ = ["Places", "WayNodes"]
 
 
 class Places(NamedTuple):
-    """How many nodes have room, how many of them an image, how many of the others a full list."""
+    """The nodes with room, counted.
+
+    Attributes:
+        fitting: all of them.
+        holding: those that have every image.
+        unsure: those that may have every image, but list as many as they ever do.
+        lacking: the images that are not on all of them.
+    """
 
     fitting: int
     holding: int
     unsure: int
+    lacking: tuple[str, ...]
 
 
 class WayNodes:
@@ -76,21 +85,22 @@ class WayNodes:
                     pairs.append((found.free, found.total))
         return pairs
 
-    def places(self, image: str, ways: Sequence[Way]) -> Places:
-        """Count the nodes where a pod would start now, and those that have an image."""
-        fitting, holding, unsure = set[str](), set[str](), set[str]()
+    def places(self, images: Sequence[str], ways: Sequence[Way]) -> Places:
+        """Count the nodes where a pod would start now, and those that have all of its images."""
+        fitting, unsure = set[str](), set[str]()
+        holding: list[set[str]] = [set() for _ in images]
         for way in ways:
             rows = self._rows_with_room(way)
-            holders = way.pool.holders_of(image)
+            holders = [way.pool.holders_of(image).intersection(rows) for image in images]
+            full = way.pool.full_rows.intersection(rows)
             if len(ways) == 1:
-                found = holders.intersection(rows)
-                full = way.pool.full_rows.intersection(rows)
-                return Places(len(rows), len(found), len(full - holders))
+                return _places(images, len(rows), holders, full)
             names = way.pool.node_names()  # a node may have room in several ways
             fitting.update([names[row] for row in rows])
-            holding.update([names[row] for row in holders.intersection(rows)])
-            unsure.update([names[row] for row in way.pool.full_rows.intersection(rows) - holders])
-        return Places(len(fitting), len(holding), len(unsure))
+            unsure.update([names[row] for row in full])
+            for found, one in zip(holding, holders, strict=True):
+                found.update([names[row] for row in one])
+        return _places(images, len(fitting), holding, unsure)
 
     def short(self, ways: Sequence[Way], *, is_empty: bool) -> frozenset[str]:
         """Return what is too little beside the GPUs, on the node that comes nearest to fitting."""
@@ -127,3 +137,18 @@ class WayNodes:
                 if (node.total if is_empty else node.free) >= way.fragment.selection.count:
                     found.append(row)
         return found
+
+
+def _places(
+    images: Sequence[str],
+    fitting: int,
+    holders: Sequence[Collection[Any]],
+    full: AbstractSet[Any],
+) -> Places:
+    every = frozenset(holders[0]).intersection(*holders[1:])
+    return Places(
+        fitting,
+        len(every),
+        len(full - every),
+        tuple(image for image, found in zip(images, holders, strict=True) if len(found) < fitting),
+    )

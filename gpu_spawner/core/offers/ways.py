@@ -23,7 +23,7 @@ from gpu_spawner.core.resources import PODS, ResourceVector
 __all__ = ["Way", "WaySeats", "Ways", "needs_of"]
 
 _NOTHING_READ: Final = Snapshot()
-_DEVICE_KINDS: Final = ("slices", "device_classes", "taint_rules", "pools")
+_DEVICE_KINDS: Final = ("slices", "device_classes", "taint_rules", "pools", "claims")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,15 @@ class WaySeats(NamedTuple):
     is_least: bool = False
 
 
+class _Counted(NamedTuple):
+    """Seats, and what they were counted from."""
+
+    snapshot: Snapshot
+    versions: object
+    device_version: int
+    seats: Seats
+
+
 class Ways:
     """The ways of a catalog's selections, counted over a cluster that changes."""
 
@@ -70,13 +79,16 @@ class Ways:
         self._fittings: dict[tuple[int, PodRequest], Fitting] = {}
         self._unit_requests: dict[Selection, PodRequest] = {}
         self._reached: dict[int, tuple[int, frozenset[str]]] = {}
-        self._seats: dict[int, tuple[Snapshot, object, Seats]] = {}
+        self._seats: dict[int, _Counted] = {}
+        self._beyond: dict[int, bool] = {}
 
     def update(self, snapshot: Snapshot) -> None:
         """Follow the cluster to a snapshot; the pools have followed already."""
         before, self._snapshot = self._snapshot, snapshot
         if not all(getattr(before, kind) is getattr(snapshot, kind) for kind in _DEVICE_KINDS):
             self._device_version += 1
+        if before.device_classes is not snapshot.device_classes:
+            self._beyond.clear()
 
     @property
     def snapshot(self) -> Snapshot:
@@ -86,6 +98,14 @@ class Ways:
     def version(self, ways: Sequence[Way]) -> int:
         """Return a number that is the same as long as no device has changed, nor who holds it."""
         return self._device_version if any(map(self.is_beyond_columns, ways)) else 0
+
+    def is_kept(self, ways: Sequence[Way], seats: WaySeats) -> bool:
+        """Tell whether seats still are what they were, given that no version has changed."""
+        return (
+            seats.unknown is None
+            and self._pools.is_local
+            and not any(way.index.request.anti_affinity for way in ways)
+        )
 
     def of(self, selection: Selection) -> tuple[Way, ...]:
         """Return the ways of a selection, in the order they are to be tried."""
@@ -130,14 +150,15 @@ class Ways:
 
     def is_beyond_columns(self, way: Way) -> bool:
         """Tell whether more than the nodes' amounts decides about the devices of a pod."""
-        return self._asks_for_devices(way.index.request)
+        is_beyond = self._beyond.get(id(way.index))
+        if is_beyond is None:
+            request = way.index.request
+            is_beyond = request.fraction is not None or self._asks_for_devices(request)
+            self._beyond[id(way.index)] = is_beyond
+        return is_beyond
 
     def _asks_for_devices(self, request: PodRequest) -> bool:
-        return bool(
-            request.claims
-            or request.fraction is not None
-            or not self._snapshot.claimable.isdisjoint(request.requests)
-        )
+        return bool(request.claims) or not self._snapshot.claimable.isdisjoint(request.requests)
 
     def _unit_request(self, way: Way) -> PodRequest:
         request = self._unit_requests.get(way.fragment.selection)
@@ -164,24 +185,25 @@ class Ways:
         )
 
     def _counted(self, index: SeatIndex, ways: Sequence[Way]) -> Seats:
-        seen = [way.pool.version for way in ways]
         known = self._seats.get(id(index))
-        if known is not None and (known[0] is self._snapshot or self._may_keep(index, known, seen)):
-            return known[2]
-        seats = index.update(self._snapshot)
-        self._seats[id(index)] = (self._snapshot, seen, seats)
-        return seats
+        if known is not None and known.snapshot is self._snapshot:
+            return known.seats
+        versions = [way.pool.version for way in ways]
+        if known is None or not self._may_keep(index, known, versions):
+            seats = index.update(self._snapshot)
+            known = _Counted(self._snapshot, versions, self._device_version, seats)
+        self._seats[id(index)] = known._replace(snapshot=self._snapshot)
+        return known.seats
 
-    def _may_keep(
-        self, index: SeatIndex, known: tuple[Snapshot, object, Seats], seen: object
-    ) -> bool:
+    def _may_keep(self, index: SeatIndex, known: "_Counted", versions: object) -> bool:
         return (
-            known[1] == seen
-            and known[2].unknown is None
+            known.versions == versions
+            and known.seats.unknown is None
             and self._pools.is_local
-            and not any(
-                request.anti_affinity or self._asks_for_devices(request)
-                for request in index.requests
+            and not any(request.anti_affinity for request in index.requests)
+            and (
+                known.device_version == self._device_version
+                or not any(map(self._asks_for_devices, index.requests))
             )
         )
 

@@ -10,12 +10,13 @@ from typing import Final
 
 import msgspec
 
-from gpu_spawner.core.cluster.objects import Node, Pod
+from gpu_spawner.core.cluster.objects import Node
 from gpu_spawner.core.cluster.sharded_map import ShardedMap
 from gpu_spawner.core.cluster.snapshot import NO_LOAD, NodeState, Snapshot
 from gpu_spawner.core.devices.fractions.counting import fraction_asked, why_unknown
 from gpu_spawner.core.placement.barriers import NO_BARRIERS, Barriers, find_barriers
 from gpu_spawner.core.placement.binding import bind_in_turn
+from gpu_spawner.core.placement.changes import Changes, changes_since
 from gpu_spawner.core.placement.device_side import DeviceSide, device_side
 from gpu_spawner.core.placement.fitting import (
     NodeSeats,
@@ -81,7 +82,6 @@ class JudgedNodes(Mapping[str, NodeSeats]):
         return len(self._states)
 
 
-_MANY: Final = 200  # changed nodes from which on counting anew is quicker
 _NO_NODES: Final[Mapping[str, NodeState]] = {}
 
 
@@ -140,7 +140,7 @@ class RequestSeats:
                 self._devices = devices
                 unknown = self._count_anew(snapshot)
             else:
-                self._count_changed(snapshot, changed, devices)
+                self._count_changed(changed, devices)
         if unknown:
             self._snapshot = None
             return Seats(free=None, total=None, unknown=unknown, nodes=self._judged(_NO_NODES))
@@ -197,7 +197,7 @@ class RequestSeats:
         )
         return Seats(free=bound.by_node.total(), total=total, unknown=None, nodes=nodes)
 
-    def _changed(self, snapshot: Snapshot, devices: DeviceSide | None) -> frozenset[str] | None:
+    def _changed(self, snapshot: Snapshot, devices: DeviceSide | None) -> Changes | None:
         """Return the nodes to judge again; None where all of them are."""
         before = self._snapshot
         if before is None or self.request.anti_affinity:
@@ -205,16 +205,12 @@ class RequestSeats:
         known = self._devices.claims if self._devices is not None else None
         if known is not (devices.claims if devices is not None else None):
             return None
-        changed = snapshot.changed_nodes_since(before)
-        if changed is None or len(changed) > _MANY:
+        changes = changes_since(before, snapshot)
+        if changes is None or changes.is_far:
             return None
-        for name in changed:
-            old, new = (before.nodes or {}).get(name), (snapshot.nodes or {}).get(name)
-            if _repelling(old) != _repelling(new):
-                return None
-            if self._barriers is not NO_BARRIERS and _node(old) is not _node(new):
-                return None
-        return changed
+        if self._barriers is not NO_BARRIERS and changes.is_of_nodes:
+            return None
+        return changes
 
     def _count_anew(self, snapshot: Snapshot) -> str:
         """Count all nodes; return why that cannot be done, or nothing."""
@@ -257,20 +253,35 @@ class RequestSeats:
         self._free = sum(free for free, _ in parts)
         self._total = sum(total for _, total in parts)
 
-    def _count_changed(
-        self, snapshot: Snapshot, changed: frozenset[str], devices: DeviceSide | None
-    ) -> None:
-        before = self._snapshot.nodes if self._snapshot is not None else None
-        for name in changed:
-            sides = ((before, self._devices, -1), (snapshot.nodes, devices, 1))
-            for states, side, sign in sides:
-                free, total = self._part((states or _NO_NODES).get(name), side)
+    def _count_changed(self, changes: Changes, devices: DeviceSide | None) -> None:
+        is_plain = devices is None and self._fits_columns and not self._barriers.is_exclusive
+        for name, old, new in changes.states:
+            if (
+                is_plain
+                and old is not None
+                and new is not None
+                and old.node is new.node
+                and not new.node.card_registers
+            ):
+                self._free += self._difference(old, new)
+                continue
+            for state, side, sign in ((old, self._devices, -1), (new, devices, 1)):
+                free, total = self._part(state, side)
                 self._free += sign * free
                 self._total += sign * total
-            if name not in (snapshot.nodes or _NO_NODES):
+            if new is None:
                 self._unsure.pop(name, None)
                 self._tied.discard(name)
         self._devices = devices
+
+    def _difference(self, old: NodeState, new: NodeState) -> int:
+        """Return by how much the free seats of one node changed, of which only the load did."""
+        request, node = self.request, new.node
+        if node.name in self._barriers.by_node or not self._is_open(node):
+            return 0
+        before, after = load_against(request, old.load), load_against(request, new.load)
+        capacity = node.allocatable
+        return room_beside(request, capacity, after) - room_beside(request, capacity, before)
 
     def _count_cards(self, state: NodeState) -> None:
         """Replace what a node was counted for without a look at its cards."""
@@ -365,11 +376,3 @@ def _emptied(snapshot: Snapshot) -> Snapshot:
         pools=snapshot.pools.emptied(),
         journal=None,
     )
-
-
-def _repelling(state: NodeState | None) -> tuple[Pod, ...]:
-    return state.load.repelling if state is not None else ()
-
-
-def _node(state: NodeState | None) -> Node | None:
-    return state.node if state is not None else None

@@ -93,6 +93,10 @@ class ReservationBook:
     def __contains__(self, key: object) -> bool:
         return key in self._held
 
+    def promised(self) -> dict[PodKey, PodRequest]:
+        """Return which pods were promised a seat, and what each asks for, in that order."""
+        return {key: held.request for key, held in self._held.items()}
+
     def reserve(self, key: PodKey, request: PodRequest, snapshot: Snapshot, now: float) -> None:
         """Promise a seat; a promise for the same pod is replaced.
 

@@ -197,30 +197,32 @@ class _Collecting:
         extra: Mapping[str, Iterable[str]],
     ) -> None:
         self.drafts: Final[dict[tuple[str, PodRequest, tuple[str, ...]], _Draft]] = {}
-        self._catalog: Final = catalog
+        self._sizes: Final = {
+            image.reference: image.size_bytes for image in catalog.images.values()
+        }
         self._used: Final = used
         self._extra: Final = {reference: tuple(slugs) for reference, slugs in extra.items()}
 
     def images(
         self, profile: Profile, fragment: PodFragment, settings: Mapping[str, Any]
     ) -> Iterator[_Found]:
-        """Yield all that such a server pulls, its helpers' images included."""
+        """Yield all that such a server pulls, the images of its sidecars and helpers included."""
         name = fragment.selection.image
         on_demand = profile.preload is Preload.ON_DEMAND
         if on_demand and (profile.slug, name) not in self._used:
             return
         place = profile.images.index(name)
-        size_bytes = self._catalog.images[name].size_bytes
-        yield _Found((place, 0), fragment.image, size_bytes, on_demand)
+        yield _Found((place, 0), fragment.image, self._sizes.get(fragment.image), on_demand)
         for setting in ("init_containers", "extra_containers"):
             containers = settings.get(setting) or ()
             for one in containers.values() if isinstance(containers, Mapping) else containers:
                 beside = _field(one, "image")
                 if isinstance(beside, str) and beside:
-                    yield _Found((place, 1), beside, None, on_demand)
+                    yield _Found((place, 1), beside, self._sizes.get(beside), on_demand)
         for reference, slugs in self._extra.items():
             if not slugs or profile.slug in slugs:
-                yield _Found((len(profile.images), 2), reference, None, on_demand)
+                size_bytes = self._sizes.get(reference)
+                yield _Found((len(profile.images), 2), reference, size_bytes, on_demand)
 
     def add(self, draft: _Draft) -> None:
         """Take in one wish."""

@@ -13,7 +13,7 @@
     const radio = radios().find((one) => one.value === key);
     return radio ? tileOf(radio) : null;
   };
-  const STATES = ["ready", "cold", "busy", "limit", "impossible", "unknown"];
+  const STATES = ["ready", "cold", "busy", "limit", "denied", "impossible", "unknown"];
 
   // JupyterHub's page has no main landmark: screen readers could not jump past its menu.
   const container = form.closest(".container");
@@ -25,8 +25,11 @@
   const dock = find("dock");
   const feedback = form.querySelector(".feedback-container");
   const button = form.querySelector('button[type="submit"], input[type="submit"]');
+  const wait = find("wait");
+  const waitBox = wait && wait.querySelector("input");
   if (feedback && button) {
-    dock.append(feedback);
+    find("picked").after(feedback);
+    if (wait) feedback.before(wait);
     dock.hidden = false;
     // The dock says it, wherever one has scrolled to.
     const notice = find("notice");
@@ -61,6 +64,18 @@
     return instead;
   }
 
+  // One may wait for what is busy, where the profile allows it; returns whether one does.
+  function offerWait(card, busy) {
+    if (!wait) return false;
+    const time = card.dataset.maxWait || "";
+    const offered = busy && time !== "";
+    wait.hidden = !offered;
+    // What cannot be seen is not sent.
+    waitBox.disabled = !offered;
+    find("wait-time", wait).textContent = ", for up to " + time;
+    return offered && waitBox.checked;
+  }
+
   let spoken = "";
   function describe() {
     const radio = picked();
@@ -70,7 +85,7 @@
     const tile = tileOf(radio);
     const card = tile.closest(".gs-card");
     const state = tile.dataset.state;
-    const closed = ["busy", "limit", "impossible"].includes(state);
+    const closed = ["busy", "limit", "denied", "impossible"].includes(state);
     const label = find("label", tile).textContent;
     const detail = find("detail", tile).textContent;
     const because = tile.dataset.because || "";
@@ -84,18 +99,24 @@
     const instead = closed && insteadButton(tile.dataset.instead);
     if (instead) line.append(instead);
     const image = imageTitle(card);
-    const what = "Start: " + tile.dataset.phrase + (image ? ", " + image : "");
+    const waits = offerWait(card, state === "busy");
+    const what = (waits ? "Wait for: " : "Start: ") + tile.dataset.phrase + (image ? ", " + image : "");
     if (button.tagName === "INPUT") button.value = what; else button.textContent = what;
     // Still a button: what is busy here may be free by the time the hub is asked.
-    button.classList.toggle("gs-closed", closed);
+    button.classList.toggle("gs-closed", closed && !waits);
     const news = tile.dataset.phrase + ": " + (closed && because ? because : label + ", " + detail);
     if (spoken && news !== spoken) find("live").textContent = news;
     spoken = news;
   }
 
   // ---- environments ------------------------------------------------------------------------
+  const imageSelect = (card) => card.querySelector("select:not([data-amount])");
+  const ownField = (card) => card.querySelector(".gs-own input");
+
   function imageTitle(card) {
-    const select = card.querySelector("select");
+    const own = ownField(card);
+    if (own && own.value.trim()) return own.value.trim();
+    const select = imageSelect(card);
     if (select) return select.selectedOptions[0].dataset.title;
     const only = find("one-image", card);
     return only ? only.textContent : "";
@@ -103,7 +124,9 @@
 
   // A state may differ by environment: "name=state=detail|...", for those that differ.
   function applyImage(tile) {
-    const select = tile.closest(".gs-card").querySelector("select");
+    const card = tile.closest(".gs-card");
+    const select = imageSelect(card);
+    const own = ownField(card);
     let state = tile.dataset.serverState;
     let detail = tile.dataset.serverDetail;
     if (select && tile.dataset.images) {
@@ -112,12 +135,16 @@
         if (name === select.value) { state = otherState; detail = otherDetail; }
       }
     }
+    if (own && own.value.trim() && (state === "ready" || state === "cold")) {
+      state = "cold";
+      detail = "image may have to be pulled";
+    }
     tile.dataset.state = state;
     tile.classList.remove(...STATES.map((one) => "gs-" + one));
     tile.classList.add("gs-" + state);
     tile.querySelector(".gs-state use").setAttribute("href", "#gs-" + state);
     find("detail", tile).textContent = detail;
-    tile.querySelector("input").disabled = state === "impossible";
+    tile.querySelector("input").disabled = state === "impossible" || state === "denied";
   }
 
   // ---- live numbers ------------------------------------------------------------------------
@@ -199,6 +226,12 @@
     const url = new URL(root.dataset.stream, window.location.href);
     const token = window.jhdata && window.jhdata.xsrf_token;
     if (token) url.searchParams.set("_xsrf", token);
+    // The numbers are those of the amounts that are chosen.
+    root.querySelectorAll(".gs-card:has([data-amount])").forEach((card) => {
+      const chosen = { profile: card.dataset.profile };
+      card.querySelectorAll("[data-amount]").forEach((one) => { chosen[one.dataset.amount] = one.value; });
+      url.searchParams.append("amounts", new URLSearchParams(chosen));
+    });
     stream = new EventSource(url);
     stream.addEventListener("offers", (event) => {
       setLive(true);
@@ -234,32 +267,120 @@
 
   const clock = setInterval(() => { find("age").textContent = ageWords(); }, 1000);
 
+  // ---- many profiles -----------------------------------------------------------------------
+  const filter = find("filter");
+  function applyFilter() {
+    const by = (name) => (filter.querySelector(`[data-by="${name}"]`) || {}).value || "";
+    const cards = [...root.querySelectorAll(".gs-card")];
+    cards.forEach((card) => {
+      const has = card.dataset;
+      // What the button would start is never out of sight.
+      card.hidden = !card.querySelector('input[name="offer"]:checked') && !(
+        (!by("category") || has.category === by("category")) &&
+        (!by("flavors") || has.flavors.split(" ").includes(by("flavors"))) &&
+        (!by("memory") || Number(has.memory) >= Number(by("memory"))));
+    });
+    find("shown").textContent = `${cards.filter((card) => !card.hidden).length} of ${cards.length} profiles`;
+  }
+  if (filter) {
+    filter.hidden = false;
+    filter.addEventListener("change", applyFilter);
+    applyFilter();
+  }
+
+  // ---- a link to pass on -------------------------------------------------------------------
+  function link() {
+    const radio = picked();
+    if (!radio) return "";
+    const card = radio.closest(".gs-card");
+    const [profile, flavor, share, count] = radio.value.split("/");
+    const wanted = new URLSearchParams(count ? { profile, flavor, share, count } : { profile });
+    const own = ownField(card);
+    const select = imageSelect(card);
+    if (own && own.value.trim()) wanted.set("own_image", own.value.trim());
+    else if (select) wanted.set("image", select.value);
+    card.querySelectorAll("[data-amount]").forEach((one) => wanted.set(one.dataset.amount, one.value));
+    return new URL(`${root.dataset.link}#${wanted}`, window.location.href).href;
+  }
+  const field = document.createElement("input");
+  field.className = "form-control form-control-sm";
+  field.readOnly = true;
+  field.setAttribute("aria-label", "Link to this choice");
+  find("copy").addEventListener("click", () => {
+    const text = link();
+    if (!text) return;
+    const show = () => {
+      // A page without https, or a reader who said no: the link itself, ready to be copied.
+      find("copied").before(field);
+      field.value = text;
+      field.focus();
+      field.select();
+      find("copied").textContent = "Copy the link from the field";
+    };
+    if (!navigator.clipboard) { show(); return; }
+    navigator.clipboard.writeText(text).then(() => {
+      field.remove();
+      find("copied").textContent = "Link copied";
+    }, show);
+  });
+
   // ---- links: #profile=pytorch-gpus&flavor=h100-80gb&share=whole&count=2&image=... ----------
   function preselect() {
     const wanted = new URLSearchParams(window.location.hash.slice(1));
     if (![...wanted.keys()].length) return;
+    const notes = [];
+    for (const [key, names] of Object.entries(JSON.parse(root.dataset.renamed || "{}"))) {
+      const [now, title] = names[wanted.get(key)] || [];
+      if (!now) continue;
+      notes.push(`'${wanted.get(key)}' is now ${title}.`);
+      wanted.set(key, now);
+    }
+    const shut = root.querySelector(`.gs-shut[data-profile="${CSS.escape(wanted.get("profile") || "")}"]`);
+    if (shut) notes.push(shut.dataset.because);
     const fits = radios().filter((radio) => {
       const [profile, flavor, share, count] = radio.value.split("/");
       const has = { profile, flavor, share, count };
       return Object.keys(has).every((key) => !wanted.has(key) || wanted.get(key) === has[key]);
     });
     const startable = (radio) => ["ready", "cold"].includes(tileOf(radio).dataset.state);
-    const radio = fits.find(startable) || fits[0];
+    const open = fits.filter((one) => !one.disabled);
+    const radio = open.find(startable) || open[0];
+    if (!radio && fits.length) notes.push(tileOf(fits[0]).dataset.because);
+    const told = find("renamed");
+    told.replaceChildren(...notes.map((text) => {
+      const note = document.createElement("p");
+      note.textContent = text;
+      return note;
+    }));
+    told.hidden = !notes.length;
     if (!radio) return;
     radio.checked = true;
     const card = radio.closest(".gs-card");
-    const select = card.querySelector("select");
+    card.querySelectorAll("[data-amount]").forEach((one) => {
+      const option = [...one.options].find((each) => each.value === wanted.get(one.dataset.amount));
+      if (option) option.selected = true;
+    });
+    const own = ownField(card);
+    if (own && wanted.has("own_image")) {
+      own.value = wanted.get("own_image");
+      own.closest("details").open = true;
+    }
+    const select = imageSelect(card);
     const option = select && [...select.options].find((one) => one.value === wanted.get("image"));
-    if (option) { option.selected = true; onImage(card); }
+    if (option && !option.disabled) option.selected = true;
+    onImage(card);
+    if (filter) applyFilter();
     card.scrollIntoView({ block: "nearest" });
     describe();
   }
 
   function onImage(card) {
-    const option = card.querySelector("select").selectedOptions[0];
-    const facts = find("image-facts", card);
-    facts.textContent = option.dataset.facts;
-    facts.hidden = false;
+    const select = imageSelect(card);
+    if (select) {
+      const facts = find("image-facts", card);
+      facts.textContent = select.selectedOptions[0].dataset.facts;
+      facts.hidden = false;
+    }
     card.querySelectorAll(".gs-tile").forEach(applyImage);
   }
 
@@ -267,22 +388,34 @@
     tile.dataset.serverState = tile.dataset.state;
     tile.dataset.serverDetail = find("detail", tile).textContent;
   });
-  root.querySelectorAll(".gs-card select").forEach((select) => {
+  function pickIn(card) {
+    if (card.querySelector("input:checked")) return;
+    const first = card.querySelector(".gs-ready input, .gs-cold input, .gs-tile input:not(:disabled)");
+    if (first) first.checked = true;
+  }
+  root.querySelectorAll(".gs-card select:not([data-amount])").forEach((select) => {
     const card = select.closest(".gs-card");
     // With a script the facts stand beside the menu; the menu itself gets short.
     [...select.options].forEach((option) => { option.textContent = option.dataset.title; });
     onImage(card);
     select.addEventListener("change", () => {
       onImage(card);
-      if (!card.querySelector("input:checked")) {
-        const first = card.querySelector(".gs-ready input, .gs-cold input, input:not(:disabled)");
-        if (first) first.checked = true;
-      }
+      pickIn(card);
       describe();
     });
   });
+  root.querySelectorAll(".gs-own input").forEach((field) => {
+    const card = field.closest(".gs-card");
+    onImage(card);
+    field.addEventListener("input", () => { onImage(card); pickIn(card); describe(); });
+  });
   root.addEventListener("change", (event) => {
-    if (event.target.name === "offer") describe();
+    if (event.target.name === "offer" || event.target === waitBox) describe();
+    if (event.target.dataset.amount) {
+      pickIn(event.target.closest(".gs-card"));
+      describe();
+      if (root.dataset.stream) { stream.close(); connect(); }
+    }
   });
   window.addEventListener("hashchange", preselect);
   preselect();

@@ -44,6 +44,8 @@ c.JupyterHub.hub_connect_ip = "127.0.0.1"
 c.JupyterHub.authenticator_class = "dummy"
 c.Authenticator.allow_all = True
 c.Authenticator.admin_users = {"admin"}
+# Who may start servers that launch jobs (profiles/80-experiments.yaml).
+c.JupyterHub.load_groups = {"experimenters": {"users": ["ada", "admin"]}}
 c.JupyterHub.template_vars = {
     "announcement": "Demo: the cluster and its GPUs are simulated.",
     "announcement_login": (

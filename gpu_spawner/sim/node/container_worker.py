@@ -211,7 +211,7 @@ class ContainerWorker:
             *context.node.claims.devices_of(context.pod, self.spec),
         )
         base = services.programs.environment(
-            hostname=context.pod["metadata"]["name"], home=folders.home
+            hostname=context.pod["metadata"]["name"], home=folders.home, address=context.pod_ip
         )
         gpus = context.node.devices.environment(devices)
         # What the device plugin sets is not the pod's to change; without a device it may say so

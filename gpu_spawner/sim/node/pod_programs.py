@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from gpu_spawner.sim.model_server import ADDRESS_VARIABLE
 from gpu_spawner.sim.node import nvidia_smi
 
 __all__ = ["PodPrograms"]
@@ -52,7 +53,7 @@ class PodPrograms:
         wrapper.write_text(f'#!/bin/sh\nexec {script} "$@"\n', encoding="utf-8")
         wrapper.chmod(0o755)
 
-    def environment(self, *, hostname: str, home: Path) -> Mapping[str, str]:
+    def environment(self, *, hostname: str, home: Path, address: str) -> Mapping[str, str]:
         """Return the variables an image sets, before those of the pod."""
         # Not resolved: in a virtual environment the interpreter is a link to another one's.
         python = Path(sys.executable).parent
@@ -60,6 +61,7 @@ class PodPrograms:
             "PATH": os.pathsep.join([str(self._programs), str(python), _SYSTEM_PATH]),
             "HOME": str(home),
             "HOSTNAME": hostname,
+            ADDRESS_VARIABLE: address,
             "LANG": "C.UTF-8",
             "SHELL": _SHELL,
             "JUPYTER_CONFIG_PATH": str(self._config),

@@ -1,0 +1,165 @@
+"""Ask a registry whether it has an image, and how large it is, before a start waits for it.
+
+By the OCI distribution specification: the manifest under ``/v2/``, with an anonymous token where
+the registry wants one. The hub goes nowhere a user sends it: hosts come from the admin's patterns,
+only https is spoken, redirects are not followed, and tokens are fetched from the same host alone.
+Docker Hub, whose parts are called otherwise, is the exception that is written down here.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
+from tornado.httputil import url_concat
+
+from gpu_spawner.core.catalog.own_images import ImageName
+from gpu_spawner.core.wording import say_bytes
+
+__all__ = ["Answer", "Registries"]
+
+_TYPES: Final = (
+    "application/vnd.oci.image.index.v1+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, "
+    "application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.docker.distribution.manifest.v2+json"
+)
+_DOCKER_HUB: Final = ("docker.io", "registry-1.docker.io", "auth.docker.io")
+_TIMEOUT_SECONDS: Final = 5.0
+_MAX_BODY_BYTES: Final = 4 * 2**20
+"""What registries allow for a manifest, by the specification."""
+_PARAMETER: Final = re.compile(r'([a-z]+)="([^"]{0,500})"')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a registry said.
+
+    Attributes:
+        problem: why the image cannot be used, in a sentence; empty where it can.
+        is_known: whether the registry could be asked at all.
+    """
+
+    problem: str = ""
+    is_known: bool = True
+
+
+class Registries:
+    """Asks registries.
+
+    Args:
+        client: what sends requests; the hub's own where None is given.
+    """
+
+    def __init__(self, client: Any = None) -> None:
+        self._client: Final = client
+
+    async def ask(self, reference: str, name: ImageName, max_bytes: int | None) -> Answer:
+        """Look for an image; every failure to do so is an answer as well."""
+        conversation = _Conversation(self._client or AsyncHTTPClient(), name)
+        try:
+            manifest = await conversation.manifest(name.pointer)
+            size_bytes = None
+            if manifest is not None and max_bytes is not None:
+                size_bytes = await _size(conversation, manifest)
+        except Exception as error:  # noqa: BLE001 - whatever a network and a stranger can do
+            return Answer(
+                problem=f"{name.host} could not be asked ({_kind(error)}).", is_known=False
+            )
+        if manifest is None:
+            return Answer(problem=f"There is no image {reference} that everybody may pull.")
+        if max_bytes is not None and size_bytes is not None and size_bytes > max_bytes:
+            return Answer(
+                problem=f"{reference} is {say_bytes(size_bytes)} large; at most "
+                f"{say_bytes(max_bytes)} are allowed."
+            )
+        return Answer()
+
+
+class _Unusable(Exception):  # noqa: N818 - ends one conversation
+    """The registry answers in a way that is not followed."""
+
+
+class _Conversation:
+    """Requests to one registry about one repository."""
+
+    def __init__(self, client: Any, name: ImageName) -> None:
+        self._client: Final = client
+        is_hub = name.host == _DOCKER_HUB[0]
+        self._host: Final = _DOCKER_HUB[1] if is_hub else name.host
+        self._token_host: Final = _DOCKER_HUB[2] if is_hub else name.host
+        self._path: Final = name.path if "/" in name.path or not is_hub else f"library/{name.path}"
+        self._token = ""
+
+    async def manifest(self, pointer: str) -> dict[str, Any] | None:
+        """Return a manifest or an index; None where there is none."""
+        url = f"https://{self._host}/v2/{self._path}/manifests/{pointer}"
+        answer = await self._get(url)
+        if answer.code == 401 and not self._token:
+            self._token = await self._fetch_token(answer.headers.get("WWW-Authenticate", ""))
+            answer = await self._get(url)
+        if answer.code in (401, 403, 404):
+            # Many registries say so of what does not exist, too.
+            return None
+        if answer.code != 200:
+            raise _Unusable(f"it answers {answer.code}")
+        manifest = json.loads(answer.body)
+        if not isinstance(manifest, dict):
+            raise _Unusable("its answer cannot be read")
+        return manifest
+
+    async def _fetch_token(self, challenge: str) -> str:
+        scheme, _, rest = challenge.partition(" ")
+        given = dict(_PARAMETER.findall(rest))
+        realm = urlsplit(given.get("realm", ""))
+        if scheme.lower() != "bearer" or realm.scheme != "https":
+            raise _Unusable("it wants another kind of login")
+        if realm.netloc != self._token_host:
+            raise _Unusable("it sends to another host for a token")
+        query = {"service": given.get("service", ""), "scope": f"repository:{self._path}:pull"}
+        url = url_concat(f"https://{self._token_host}{realm.path}", query)
+        answer = await self._get(url)
+        if answer.code != 200:
+            return ""
+        found = json.loads(answer.body)
+        token = found.get("token") or found.get("access_token")
+        return token if isinstance(token, str) and token.isprintable() else ""
+
+    async def _get(self, url: str) -> HTTPResponse:
+        headers = {"Accept": _TYPES}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        request = HTTPRequest(
+            url,
+            headers=headers,
+            follow_redirects=False,
+            connect_timeout=_TIMEOUT_SECONDS,
+            request_timeout=_TIMEOUT_SECONDS,
+        )
+        answer: HTTPResponse = await self._client.fetch(request, raise_error=False)
+        if answer.error is not None and answer.code == 599:
+            raise answer.error
+        if len(answer.body or b"") > _MAX_BODY_BYTES:
+            raise _Unusable("its answer is too long")
+        return answer
+
+
+async def _size(conversation: _Conversation, manifest: dict[str, Any]) -> int | None:
+    """Return the compressed size in bytes, of the first image of an index; None where unknown."""
+    children = manifest.get("manifests")
+    if isinstance(children, list) and children:
+        digest = children[0].get("digest")
+        if not isinstance(digest, str) or not re.fullmatch(r"sha256:[a-f0-9]{64}", digest):
+            return None
+        child = await conversation.manifest(digest)
+        manifest = child if child is not None else {}
+    layers = manifest.get("layers")
+    if not isinstance(layers, list):
+        return None
+    return sum(size for layer in layers if isinstance(size := layer.get("size"), int) and size > 0)
+
+
+def _kind(error: Exception) -> str:
+    return str(error) if isinstance(error, _Unusable) else type(error).__name__

@@ -1,0 +1,93 @@
+"""The line of those who wait for a place, as each of them is told about it."""
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from gpu_spawner.core.diagnosis.line_words import InUse, say_line
+from gpu_spawner.core.placement.pod_request import PodRequest
+from gpu_spawner.core.placement.waiting_line import (
+    Waiter,
+    can_never_fit,
+    place_in_line,
+    possible_nodes,
+    waiters_in,
+)
+from gpu_spawner.hub.page_words import choice_phrase
+
+if TYPE_CHECKING:
+    from gpu_spawner.hub.live import Live
+    from gpu_spawner.hub.seats import Place
+
+__all__ = ["WaitingLine"]
+
+_SAME_SECONDS: Final = 1.0
+"""How long one look at all pods serves everybody who waits."""
+_HARDWARE_SECONDS: Final = 30.0
+"""How long it is believed which nodes have the hardware that a request needs."""
+
+
+class WaitingLine:
+    """Everybody who waits, in this hub and beside it."""
+
+    def __init__(self, live: "Live") -> None:
+        self._live: Final = live
+        self._waiters: tuple[Waiter, ...] = ()
+        self._looked_at = float("-inf")
+        self._nodes: dict[PodRequest, tuple[float, frozenset[str] | None]] = {}
+
+    def sentence(self, place: "Place", spawner: Any) -> str:
+        """Say where a server stands; empty while no scheduler has said that it must wait."""
+        pod = (self._live.cluster().pods or {}).get(place.pod_key)
+        if pod is None or pod.node_name or not pod.unschedulable_message or pod.is_gated:
+            return ""
+        line = place_in_line(place.pod_key, self._look())
+        if line is None:
+            return ""
+        catalog = self._live.catalog
+        selection = place.fragment.selection
+        profile = catalog.profile(selection.profile)
+        if profile is None or not set(selection.flavors) <= set(catalog.flavors):
+            return ""  # the catalog was edited meanwhile
+        return say_line(
+            line,
+            choice_phrase(catalog, profile, selection.choice),
+            self._in_use(place, spawner),
+        )
+
+    def is_hopeless(self, place: "Place") -> bool:
+        """Tell whether no node could ever take a server, busy or not."""
+        return place.request is not None and can_never_fit(self._live.snapshot(), place.request)
+
+    def _in_use(self, place: "Place", spawner: Any) -> InUse | None:
+        selection = place.fragment.selection
+        if selection.share is None:
+            return None
+        offers = self._live.view_for(spawner).offers
+        offer = next((one for one in offers if one.slug == selection.profile), None)
+        if offer is None:
+            return None
+        return InUse.together(
+            (count.free, count.total, count.unit)
+            for count in offer.flavors
+            if count.share == selection.share.label and count.flavor in selection.flavors
+        )
+
+    def _look(self) -> tuple[Waiter, ...]:
+        now = time.monotonic()
+        if now - self._looked_at >= _SAME_SECONDS:
+            promised = self._live.book.promised()
+            nodes = {key: self._nodes_for(request, now) for key, request in promised.items()}
+            self._waiters = waiters_in(self._live.cluster(), nodes)
+            self._looked_at = now
+            self._nodes = {
+                request: known
+                for request, known in self._nodes.items()
+                if now - known[0] < _HARDWARE_SECONDS
+            }
+        return self._waiters
+
+    def _nodes_for(self, request: PodRequest, now: float) -> frozenset[str] | None:
+        known = self._nodes.get(request)
+        if known is None or now - known[0] >= _HARDWARE_SECONDS:
+            known = self._nodes[request] = (now, possible_nodes(self._live.cluster(), request))
+        return known[1]

@@ -1,0 +1,51 @@
+"""What an admin would have put into the demo's namespace beforehand, for profiles that need it."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from gpu_spawner.core.errors import ClusterError
+from gpu_spawner.sim.client import KubeClient
+
+__all__ = ["put_demo_objects"]
+
+_PATHS: Final = {
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
+    "Secret": "/api/v1/namespaces/{}/secrets",
+    "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
+}
+_REGISTRY_KEY: Final = {
+    "apiVersion": "v1",
+    "kind": "Secret",
+    "metadata": {"name": "ngc"},
+    "stringData": {"api-key": "no-key-is-needed-here"},
+}
+"""What the model server of the profile for inference is given to log in to its registry."""
+
+
+async def put_demo_objects(client: KubeClient, namespace: str, helm_values: Path) -> None:
+    """Create the secret and the service account that the shipped profiles name.
+
+    They go with the namespace.
+
+    Args:
+        client: an administrator's.
+        namespace: of the servers.
+        helm_values: the folder that ships the rights of the profile for experiments.
+    """
+    text = (helm_values / "experiments-rbac.yaml").read_text(encoding="utf-8")
+    for manifest in (_REGISTRY_KEY, *yaml.safe_load_all(text)):
+        await _create(client, namespace, manifest)
+
+
+async def _create(client: KubeClient, namespace: str, manifest: dict[str, Any]) -> None:
+    if manifest["kind"] == "RoleBinding":
+        subjects = [{**one, "namespace": namespace} for one in manifest["subjects"]]
+        manifest = {**manifest, "subjects": subjects}
+    try:
+        await client.create(_PATHS[manifest["kind"]].format(namespace), manifest)
+    except ClusterError as error:
+        if error.status != 409:  # it is there since an earlier run with the same state
+            raise

@@ -1,0 +1,172 @@
+"""Who waits for a place is told where they stand, may give up, and is never forgotten."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster_thread import ClusterThread
+from hub_profiles import PROFILES
+from other_process import wait_until
+from running_hub import Browser, RunningHub, running_hub
+
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(240)]
+
+ONE = "1 \N{MULTIPLICATION SIGN} NVIDIA H100"
+CHOICE = {"profile": "patient", "count": 1}
+WAITING = f"""{PROFILES}
+c.Spawner.consecutive_failure_limit = 1
+c.JupyterHub.cleanup_servers = False
+c.GPUSpawner.profiles["40-patient"] = {{
+    **c.GPUSpawner.profiles["20-gpus"],
+    "display_name": "Patient",
+    "max_wait": "30m",
+}}
+c.GPUSpawner.profiles["50-brief"] = {{
+    **c.GPUSpawner.profiles["20-gpus"],
+    "display_name": "Brief",
+    "max_wait": "4s",
+}}
+c.KubeSpawner.http_timeout = 5
+"""
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory, cluster: ClusterThread) -> Iterator[RunningHub]:
+    folder = tmp_path_factory.mktemp("waiting")
+    with running_hub(folder, WAITING, kubeconfig=cluster.kubeconfig) as running:
+        yield running
+
+
+def occupy_all(cluster: ClusterThread) -> None:
+    cluster.occupy("h100-1", 2, "busy-1")
+    cluster.occupy("h100-2", 2, "busy-2")
+
+
+def vacate_all(cluster: ClusterThread) -> None:
+    left = cluster.call(cluster.cluster.client.get("/api/v1/namespaces/default/pods"))["items"]
+    for pod in left:
+        if pod["metadata"]["name"].startswith("busy-"):
+            cluster.vacate(pod["metadata"]["name"])
+
+
+def state_of(hub: RunningHub, user: str) -> str | None:
+    profiles = hub.rest("GET", f"gpu-spawner/offers?user={user}").json()["profiles"]
+    (state,) = [
+        choice["state"]
+        for profile in profiles
+        for choice in profile["choices"]
+        if choice["key"] == "patient/h100/whole/1"
+    ]
+    return state
+
+
+@pytest.fixture
+def full(hub: RunningHub, cluster: ClusterThread, user: str) -> Iterator[None]:
+    """Every GPU is somebody else's."""
+    occupy_all(cluster)
+    wait_until(lambda: state_of(hub, user) == "busy", "no GPU is left")
+    yield
+    vacate_all(cluster)
+    wait_until(lambda: state_of(hub, user) != "busy", "GPUs are free again")
+
+
+def told(hub: RunningHub, name: str, words: str) -> dict[str, Any]:
+    """Return the first step of a start that says so."""
+    with hub.progress(name) as steps:
+        return next(step for step in steps if words in step.get("message", ""))
+
+
+@pytest.mark.usefixtures("full")
+class TestTheLine:
+    def test_from_the_form_to_the_running_server(
+        self, hub: RunningHub, cluster: ClusterThread, user: str
+    ) -> None:
+        second = hub.add_user(f"{user}-second")
+        offer = "patient/h100/whole/1"
+
+        refused = Browser(hub, user).post_form({"offer": offer})
+        assert refused.status_code == 409
+        assert "Or wait for it, for up to 30 min." in refused.text
+        assert cluster.pods(user) == []
+
+        answer = Browser(hub, user).post_form({"offer": offer, "wait": "true"})
+        assert answer.status_code == 302, answer.text
+        step = told(hub, user, "You are next")
+        assert step["message"] == f"You are next for {ONE}; all 4 GPUs are in use."
+        assert 'role="status"' in step["html_message"]
+
+        assert hub.start(second, CHOICE | {"wait": True}).status_code in (201, 202)
+        words = told(hub, second, "You are 2nd")["message"]
+        assert words == f"You are 2nd of 2 waiting for {ONE}; all 4 GPUs are in use."
+
+        # The first gives up; nothing of that server stays, and the second moves up.
+        hub.stop(user)
+        assert cluster.pods(user) == []
+        assert told(hub, second, "You are next")
+
+        cluster.vacate("busy-1")
+        wait_until(lambda: hub.user(second)["servers"][""]["ready"], "the second runs", 90)
+        hub.stop(second)
+
+    def test_what_becomes_free_is_kept_for_who_waits(
+        self, hub: RunningHub, cluster: ClusterThread, user: str
+    ) -> None:
+        assert hub.start(user, {**CHOICE, "count": 2, "wait": True}).status_code in (201, 202)
+        wait_until(lambda: cluster.pods(user), "a pod")
+        cluster.vacate("busy-1")
+        wait_until(lambda: hub.user(user)["servers"][""]["ready"], "the waiting server runs", 90)
+        assert state_of(hub, user) == "busy"
+        hub.stop(user)
+
+    def test_a_wait_that_runs_out_is_no_failure_of_the_hub(
+        self, hub: RunningHub, cluster: ClusterThread, user: str
+    ) -> None:
+        hub.start(user, {"profile": "brief", "count": 1, "wait": True})
+        assert "No place became free within 4 s." in hub.failure(user)
+        wait_until(lambda: not cluster.pods(user), "the pod is removed")
+        assert hub.process.poll() is None  # one counted failure would have ended it
+
+    def test_only_where_the_profile_allows_it(
+        self, hub: RunningHub, cluster: ClusterThread, user: str
+    ) -> None:
+        answer = hub.start(user, {"profile": "gpus", "count": 1, "wait": True})
+        assert answer.status_code == 409
+        assert "wait" not in answer.json()["message"]
+        assert cluster.pods(user) == []
+
+    def test_what_no_node_has_is_not_waited_for(self, hub: RunningHub, user: str) -> None:
+        answer = hub.start(user, {"profile": "patient", "count": 4, "wait": True})
+        assert answer.status_code == 409
+        assert "wait" not in answer.json()["message"]
+
+    def test_nonsense_is_refused(self, hub: RunningHub, user: str) -> None:
+        for value in ("perhaps", 3, [True], {}):
+            answer = hub.start(user, CHOICE | {"wait": value})
+            assert answer.status_code == 400
+            assert "wait" in answer.json()["message"]
+
+
+class TestRestart:
+    def test_nobody_is_left_waiting_for_a_hub_that_has_forgotten(
+        self, tmp_path: Path, cluster: ClusterThread
+    ) -> None:
+        folder = tmp_path / "hub"
+        occupy_all(cluster)
+        try:
+            with running_hub(folder, WAITING, kubeconfig=cluster.kubeconfig) as hub:
+                wait_until(lambda: state_of(hub, hub.add_user("pat")) == "busy", "no GPU is left")
+                hub.start("pat", CHOICE | {"wait": True})
+                told(hub, "pat", "You are next")
+                hub.process.kill()
+                hub.process.wait()
+            assert cluster.pods("pat")
+            with running_hub(folder, WAITING, kubeconfig=cluster.kubeconfig) as hub:
+                print(hub.user("pat"))
+                try:
+                    wait_until(lambda: not cluster.pods("pat"), "the pod is removed", 60)
+                finally:
+                    print(hub.user("pat"))
+                    print(hub.log())
+        finally:
+            vacate_all(cluster)
