@@ -56,5 +56,5 @@ class Account:
         ):
             for one in self.cluster.call(client.get(f"{folder}/{kind}"))["items"]:
                 name = one["metadata"]["name"]
-                if name.startswith(self.name):
+                if self.name in name:
                     self.cluster.call(client.delete(f"{folder}/{kind}/{name}"))

@@ -133,9 +133,9 @@ class Admission:
         account = obj["spec"].get("serviceAccountName") or "default"
         if self._store.get(_SERVICE_ACCOUNTS, metadata["namespace"], account) is None:
             where = f"{metadata['namespace']}/{account}"
-            message = not_found(_SERVICE_ACCOUNTS, account).message
+            reason = f'serviceaccount "{account}" not found'
             raise forbidden(
-                resource, metadata["name"], f"error looking up service account {where}: {message}"
+                resource, metadata["name"], f"error looking up service account {where}: {reason}"
             )
 
     def _set_priority(self, resource: Resource, pod: Obj) -> None:
