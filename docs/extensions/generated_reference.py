@@ -3,6 +3,7 @@
 - ``own-traits``: the settings of ``c.GPUSpawner``, from the traits' own help.
 - ``catalog-keys:: NAME.schema.json``: the keys of a kind of catalog file, from its JSON Schema.
 - ``command-help``: every ``gpu-spawner`` command, as ``--help`` prints it.
+- ``mechanism-table``: what each way of obtaining a share means, in the words that users read.
 """
 
 import argparse
@@ -18,7 +19,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from traitlets import TraitType
 
+from gpu_spawner.catalog_files import read_mapping
 from gpu_spawner.cli.command_line import make_parser
+from gpu_spawner.core.catalog.mechanisms import MECHANISMS
 from gpu_spawner.hub.settings import Settings
 
 _WORDS = {"object": "mapping", "string": "text"}
@@ -122,9 +125,62 @@ def _commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentPars
             yield from action.choices.values()
 
 
+_LABELS = {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}
+_SHARING = {"strategy": "time-slicing", "replicas": 4}
+_CLAIM = {
+    "spec": {
+        "devices": {"requests": [{"name": "gpu", "exactly": {"deviceClassName": "gpu.nvidia.com"}}]}
+    }
+}
+_EXAMPLES: tuple[tuple[str, dict[str, Any], Any], ...] = (
+    ("whole", {}, "whole"),
+    ("mig", {}, {"mig": "1g.10gb"}),
+    ("dra-whole", {"dra": {}}, "whole"),
+    ("dra-mig", {"dra": {"mig_device_class": "mig.nvidia.com"}}, {"mig": "1g.10gb"}),
+    ("dra-capacity", {"dra": {"memory_capacity": "memory"}}, {"memory": "10Gi"}),
+    ("dra-claim", {"dra": {"claims": {"mine": _CLAIM}}}, {"claim": "mine"}),
+    ("hami", {"hami": {}}, {"memory": "10Gi"}),
+    ("volcano", {"volcano": {}}, {"memory": "10Gi"}),
+    ("kai", {"kai": {"queue": "notebooks"}}, {"fraction": 0.5}),
+    ("runai", {"runai": {"project": "notebooks"}}, {"fraction": 0.5}),
+    ("replica", {"sharing": {**_SHARING, "strategy": "mps"}}, {"replica": 1}),
+    ("replica", {"sharing": _SHARING}, {"replica": 1}),
+)
+"""A flavor and a share for each mechanism; of MPS and time-slicing one each."""
+
+
+class MechanismTable(SphinxDirective):
+    """Write a table of the mechanisms, with what the page says of each."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        lines = ["| mechanism | a share of it | what the page says | state |", "|---|---|---|---|"]
+        lines += [_mechanism(*example) for example in _EXAMPLES]
+        missing = set(MECHANISMS) - {name for name, _, _ in _EXAMPLES}
+        if missing:
+            raise self.error(f"no example of {', '.join(sorted(missing))}")
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+def _mechanism(name: str, settings: dict[str, Any], share: Any) -> str:
+    flavor = {"display_name": "H100", "memory": "80GB", "node_labels": _LABELS, **settings}
+    gpu = {"flavors": ["one"], "share": share, "count": 1}
+    images = {"any": {"display_name": "Any", "image": "example.org/any:1"}}
+    profile = {"display_name": "One", "images": ["any"], "gpu": gpu}
+    catalog = read_mapping({"flavors": {"one": flavor}, "images": images, "10-one": profile})
+    (found,) = catalog.profiles[0].gpu[0].shares
+    mechanism = MECHANISMS[name]
+    facts = mechanism.describe(catalog.flavors["one"], found)
+    words = " ".join(filter(None, (facts.isolation, facts.advice)))
+    kind = f" ({settings['sharing']['strategy']})" if "sharing" in settings else ""
+    written = json.dumps(share).replace('"', "")
+    return f"| `{name}`{kind} | `{written}` | {facts.title}. {words} | {mechanism.MATURITY} |"
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("own-traits", OwnTraits)
     app.add_directive("catalog-keys", CatalogKeys)
     app.add_directive("command-help", CommandHelp)
+    app.add_directive("mechanism-table", MechanismTable)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

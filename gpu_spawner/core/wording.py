@@ -11,6 +11,7 @@ __all__ = [
     "as_sentence",
     "counted",
     "did_you_mean",
+    "gigabytes",
     "listed",
     "nearest",
     "ordinal",
@@ -121,6 +122,21 @@ def say_bytes(amount: int) -> str:
         if amount >= 10**power:
             return f"{float(f'{amount / 10**power:.3g}'):,.10g} {unit}"
     return f"{amount} B"
+
+
+def gigabytes(size_bytes: int) -> str:
+    """Write a size as people say it of memory: 80 GB, whether it is 80Gi or 80G.
+
+    >>> gigabytes(80 * 2**30), gigabytes(80 * 10**9), gigabytes(512 * 2**20), gigabytes(0)
+    ('80 GB', '80 GB', '0.5 GB', '0 GB')
+    """
+    if not size_bytes:
+        return "0 GB"
+    if size_bytes < 2**29:
+        return f"{max(1, round(size_bytes / 2**20))} MB"
+    if size_bytes % 2**30 == 0 or size_bytes % 10**9:
+        return f"{size_bytes / 2**30:.3g} GB"
+    return f"{size_bytes / 10**9:.3g} GB"
 
 
 def say_duration(seconds: float) -> str:

@@ -26,8 +26,10 @@ from gpu_spawner.hub.catalog_watch import CatalogWatch
 from gpu_spawner.hub.claims import Claims
 from gpu_spawner.hub.connection import load_as_kubespawner
 from gpu_spawner.hub.holders import Holders
+from gpu_spawner.hub.last_failures import LastFailures
 from gpu_spawner.hub.leftovers import Leftovers
 from gpu_spawner.hub.preloading import Preloading
+from gpu_spawner.hub.queues import Queues
 from gpu_spawner.hub.seats import Seats
 from gpu_spawner.hub.settings import HubSettings
 from gpu_spawner.hub.site import placement_site
@@ -74,6 +76,8 @@ class Live:
         serial: grows whenever a view may say something new.
         seats: who gets a place.
         line: who waits for one.
+        queues: where servers stand in the queues of Kueue.
+        failures: why the last start of a server failed.
         limits: how much users may hold at once.
         holders: which servers hold something.
         claims: the templates that claims are made from.
@@ -97,6 +101,8 @@ class Live:
         self.book = ReservationBook()
         self.seats = Seats(self)
         self.line = WaitingLine(self)
+        self.queues = Queues(settings)
+        self.failures = LastFailures()
         self.limits = read_limits(settings.limits, source="c.GPUSpawner.limits")
         self.holders = Holders(db)
         self.claims = Claims(settings)

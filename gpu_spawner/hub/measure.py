@@ -7,7 +7,13 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from gpu_spawner.hub.metrics import START_SECONDS, STARTS_FAILED, WAIT_SECONDS, image_label
+from gpu_spawner.hub.metrics import (
+    START_SECONDS,
+    STARTS_FAILED,
+    STARTS_UNDER_WAY,
+    WAIT_SECONDS,
+    image_label,
+)
 from gpu_spawner.hub.refusal import SpawnRefused
 from gpu_spawner.hub.seats import Place
 
@@ -53,11 +59,12 @@ class StartMeasure:
 def measured_start(place: Place | None) -> Iterator[StartMeasure]:
     """Count what the block is left with: its exception, or what it said of its success."""
     measure = StartMeasure(place)
-    try:
-        yield measure
-    except BaseException as error:
-        measure.failed(error)
-        raise
+    with STARTS_UNDER_WAY.labels(measure.profile).track_inprogress():
+        try:
+            yield measure
+        except BaseException as error:
+            measure.failed(error)
+            raise
 
 
 def _waited_seconds(pod: Mapping[str, Any]) -> float | None:

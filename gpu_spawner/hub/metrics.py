@@ -8,7 +8,7 @@ bounded. What is unknown has no sample: a gap in a graph is honest, a zero would
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -28,6 +28,7 @@ __all__ = [
     "CLAIM_TEMPLATES_MADE",
     "STARTS_FAILED",
     "STARTS_REFUSED",
+    "STARTS_UNDER_WAY",
     "START_SECONDS",
     "WAIT_SECONDS",
     "LiveCollector",
@@ -47,6 +48,11 @@ STARTS_FAILED: Final = Counter(
     "gpu_spawner_starts_failed",
     "Starts that failed after their pod was made, by reason.",
     ["profile", "reason"],
+)
+STARTS_UNDER_WAY: Final = Gauge(
+    "gpu_spawner_starts_under_way",
+    "Starts that were told yes and are not over: waiting for a place, pulling, starting.",
+    ["profile"],
 )
 START_SECONDS: Final = Histogram(
     "gpu_spawner_start_duration_seconds",

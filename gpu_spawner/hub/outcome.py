@@ -1,17 +1,30 @@
 """What became of a pod, in the words of ``core.diagnosis``, as JupyterHub wants to hear it."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 from markupsafe import escape
 
 from gpu_spawner.core.catalog.lifetime import say_exactly
-from gpu_spawner.core.diagnosis.pod_diagnosis import Diagnosis, diagnose
+from gpu_spawner.core.diagnosis.pod_diagnosis import Category, Diagnosis, diagnose
 from gpu_spawner.core.wording import say_duration
 from gpu_spawner.hub.refusal import REASON_POD_FAILED, REASON_WAITED, SpawnRefused
 from gpu_spawner.hub.seats import Place
 
-__all__ = ["failure_of", "line_message", "progress_message", "too_late", "waited_in_vain"]
+__all__ = [
+    "failure_of",
+    "line_message",
+    "progress_message",
+    "stuck_on",
+    "too_late",
+    "waited_in_vain",
+]
+
+
+_HOPELESS: Final = (
+    "No node of the cluster could run this server, busy or not. Choose other hardware, or tell the "
+    "administrators of this hub."
+)
 
 
 def failure_of(
@@ -53,9 +66,31 @@ def waited_in_vain(
     )
 
 
-def line_message(sentence: str) -> dict[str, Any]:
-    """Tell a place in the line as a step of the start."""
-    return {"message": sentence, "html_message": _live(sentence)}
+def stuck_on(
+    pod: Mapping[str, Any],
+    events: Iterable[Mapping[str, Any]],
+    *,
+    is_hopeless: Callable[[], bool],
+) -> SpawnRefused | None:
+    """Return what a start is stuck on: it goes on only if somebody mends that.
+
+    Args:
+        pod: the pod as it is now.
+        events: of the pod.
+        is_hopeless: tells whether no node could ever take the server.
+    """
+    diagnosis = diagnose(pod, events)
+    if diagnosis.is_stuck:
+        return SpawnRefused(_sentences(diagnosis), reason=REASON_POD_FAILED)
+    if diagnosis.category is Category.WAITING and is_hopeless():
+        return SpawnRefused(_HOPELESS, reason=REASON_POD_FAILED)
+    return None
+
+
+def line_message(sentence: str, detail: str = "") -> dict[str, Any]:
+    """Tell a place in the line as a step of the start, with the cluster's own words beneath."""
+    beneath = f"<br><small>{escape(detail)}</small>" if detail else ""
+    return {"message": sentence, "html_message": _live(sentence) + beneath}
 
 
 def _live(sentence: str) -> str:

@@ -5,8 +5,9 @@ from typing import Final
 
 from gpu_spawner.core.catalog.model import Catalog, Profile, Selection
 from gpu_spawner.core.quantity import format_bytes
+from gpu_spawner.core.wording import gigabytes
 from gpu_spawner.hub.page_model import AmountView, Card, Filters
-from gpu_spawner.hub.page_words import cores_words, gigabytes, share_facts
+from gpu_spawner.hub.page_words import cores_words, share_facts
 
 __all__ = ["amount_views", "filters_of", "most_memory"]
 

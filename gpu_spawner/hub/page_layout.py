@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from gpu_spawner.core.catalog.lifetime import say_exactly
 from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection, Share
 from gpu_spawner.core.offers.availability import ChoiceOffer, FlavorCount, ProfileOffer
-from gpu_spawner.core.wording import listed
+from gpu_spawner.core.wording import gigabytes, listed
 from gpu_spawner.hub.allowance import Allowance
 from gpu_spawner.hub.page_filters import amount_views, filters_of, most_memory
 from gpu_spawner.hub.page_model import Card, ImageView, Note, Notice, Page, Row, Tile
@@ -18,7 +18,6 @@ from gpu_spawner.hub.page_words import (
     age_words,
     choice_phrase,
     count_words,
-    gigabytes,
     image_facts,
     resource_facts,
     share_facts,

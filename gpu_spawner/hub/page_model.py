@@ -167,6 +167,7 @@ class Page:
         age: the age of the numbers in words, ``age_seconds`` the same for the script.
         unknown: one sentence when nothing is known of the cluster; empty otherwise.
         holding: how much of the user's limits is used, in a sentence; empty without limits.
+        failure: how the last start of this server ended, where that was badly; else empty.
         is_waiting: whether the box to wait for what is full is ticked.
         notes: what else is to be said on top, such as names that have changed.
         filters: None where there are few cards.
@@ -181,6 +182,7 @@ class Page:
     notice: Notice | None
     holding: str = ""
     is_waiting: bool = False
+    failure: str = ""
     notes: tuple[str, ...] = ()
     filters: Filters | None = None
     link_url: str = ""

@@ -15,13 +15,13 @@ from gpu_spawner.core.offers.availability import (
     FlavorCount,
     ImageReadiness,
 )
+from gpu_spawner.core.wording import gigabytes
 
 __all__ = [
     "age_words",
     "choice_phrase",
     "cores_words",
     "count_words",
-    "gigabytes",
     "image_facts",
     "resource_facts",
     "share_facts",
@@ -29,17 +29,7 @@ __all__ = [
     "tile_words",
 ]
 
-GIB: Final = 2**30
 TIMES: Final = "\N{MULTIPLICATION SIGN}"
-
-
-def gigabytes(size_bytes: int) -> str:
-    """Write a size as people say it: 80 GB, whether the admin wrote 80Gi or 80G."""
-    if size_bytes < GIB // 2:
-        return f"{max(1, round(size_bytes / 2**20))} MB"
-    if size_bytes % GIB == 0 or size_bytes % 10**9:
-        return f"{size_bytes / GIB:.3g} GB"
-    return f"{size_bytes / 10**9:.3g} GB"
 
 
 def _download(size_bytes: int) -> str:

@@ -102,6 +102,16 @@ class Settings(PreloadSettings):
         `start_timeout`.
         """,
     )
+    stuck_seconds = Float(
+        120.0,
+        min=0,
+        config=True,
+        help="""
+        For how long to bear a start that goes on only if somebody mends something, in seconds: a
+        secret, a volume or a device class that does not exist, hardware that no node has. After
+        that it fails with the reason instead of waiting until `start_timeout`. 0 always waits.
+        """,
+    )
 
     limits = Dict(
         config=True,

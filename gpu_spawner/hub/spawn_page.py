@@ -47,6 +47,7 @@ async def spawn_page(spawner: Any) -> str:
         replace(
             page,
             notes=notes,
+            failure=live.failures.sentence((spawner.user.name, spawner.name)),
             link_url=url_path_join(base_url, "spawn", *_named(spawner)),
             renamed=json.dumps(visible_renames(view.catalog)),
         ),

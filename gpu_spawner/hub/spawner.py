@@ -6,8 +6,8 @@ profiles of ours configured each of them is KubeSpawner's own.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from typing import Any, Final
 
 from traitlets import default
@@ -29,7 +29,7 @@ from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.measure import measured_start
 from gpu_spawner.hub.outcome import failure_of, line_message, progress_message, too_late
 from gpu_spawner.hub.patience import StartPatience, full_timeout
-from gpu_spawner.hub.refusal import refuse_option
+from gpu_spawner.hub.refusal import SpawnRefused, refuse_option
 from gpu_spawner.hub.registries import Registries
 from gpu_spawner.hub.registry import live_of
 from gpu_spawner.hub.seats import Place
@@ -209,7 +209,7 @@ class GPUSpawner(Settings, ClaimedPods):
         if not self.has_profiles:
             return await super()._start()
         starting = asyncio.ensure_future(super()._start())
-        with measured_start(self._place) as measure:
+        with measured_start(self._place) as measure, self._remembering():
             try:
                 await self._watch_start(starting)
                 address = await starting
@@ -223,6 +223,20 @@ class GPUSpawner(Settings, ClaimedPods):
             measure.succeeded(self._pod())
         return address
 
+    def _is_hopeless(self) -> bool:
+        return self._place is not None and self.live.line.is_hopeless(self._place, self)
+
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        """Keep the reason of a failed start for the page that is seen next."""
+        server = (self.user.name, self.name)
+        self.live.failures.forget(server)
+        try:
+            yield
+        except SpawnRefused as failure:
+            self.live.failures.remember(server, failure.jupyterhub_message)
+            raise
+
     async def _watch_start(self, starting: "asyncio.Future[Any]") -> None:
         """Return when KubeSpawner is done; raise when what it waits for cannot come in time.
 
@@ -232,6 +246,8 @@ class GPUSpawner(Settings, ClaimedPods):
         patience = StartPatience(
             timeout_seconds=self.start_timeout,
             max_wait_seconds=self._place.fragment.max_wait_seconds if self._place else 0,
+            stuck_seconds=self.stuck_seconds,
+            is_hopeless=self._is_hopeless,
             began=time.monotonic(),
         )
         seen = None
@@ -246,7 +262,7 @@ class GPUSpawner(Settings, ClaimedPods):
                 await self._remove_pod()
                 raise failure
             seen = pod
-            if (failure := patience.check(pod, self.events, time.monotonic())) is not None:
+            if (failure := patience.check(pod, lambda: self.events, time.monotonic())) is not None:
                 raise failure
 
     async def _remove_pod(self) -> None:
@@ -303,8 +319,8 @@ class GPUSpawner(Settings, ClaimedPods):
         """Return where the server stands while it waits, as a step of its start."""
         if self._place is None:
             return None
-        sentence = self.live.line.sentence(self._place, self)
-        return line_message(sentence) if sentence else None
+        sentence, detail = self.live.line.words(self._place, self)
+        return line_message(sentence, detail) if sentence else None
 
     def _in_words(self, step: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -1,9 +1,11 @@
 """The line of those who wait for a place, as each of them is told about it."""
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from gpu_spawner.core.diagnosis.line_words import InUse, say_line
+from gpu_spawner.core.diagnosis.line_words import InUse, say_line, say_queue
+from gpu_spawner.core.diagnosis.pod_diagnosis import IN_QUEUE
 from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.placement.waiting_line import (
     Waiter,
@@ -35,11 +37,23 @@ class WaitingLine:
         self._looked_at = float("-inf")
         self._nodes: dict[PodRequest, tuple[float, frozenset[str] | None]] = {}
 
-    def sentence(self, place: "Place", spawner: Any) -> str:
-        """Say where a server stands; empty while no scheduler has said that it must wait."""
+    def words(self, place: "Place", spawner: Any) -> tuple[str, str]:
+        """Say where a server stands, and what the cluster says of that.
+
+        Both are empty while no scheduler has said that it must wait.
+        """
         pod = (self._live.cluster().pods or {}).get(place.pod_key)
-        if pod is None or pod.node_name or not pod.unschedulable_message or pod.is_gated:
-            return ""
+        if pod is None or pod.node_name:
+            return "", ""
+        if pod.is_gated:
+            standing = self._live.queues.standing(pod)
+            if standing is None:
+                return "", ""
+            said = say_queue(standing.position, standing.length)
+            return said or (IN_QUEUE if standing.reason else ""), standing.reason
+        return (self._in_line(place, spawner) if pod.unschedulable_message else ""), ""
+
+    def _in_line(self, place: "Place", spawner: Any) -> str:
         line = place_in_line(place.pod_key, self._look())
         if line is None:
             return ""
@@ -54,9 +68,14 @@ class WaitingLine:
             self._in_use(place, spawner),
         )
 
-    def is_hopeless(self, place: "Place") -> bool:
+    def is_hopeless(self, place: "Place", spawner: Any) -> bool:
         """Tell whether no node could ever take a server, busy or not."""
-        return place.request is not None and can_never_fit(self._live.snapshot(), place.request)
+        if place.request is None:
+            return False
+        selection = replace(place.fragment.selection, wait=False)
+        offer = self._live.board_for(spawner).offer_of(selection)
+        # Every node is looked at only where the count says that there is none.
+        return offer.total == 0 and can_never_fit(self._live.cluster(), place.request)
 
     def _in_use(self, place: "Place", spawner: Any) -> InUse | None:
         selection = place.fragment.selection

@@ -96,6 +96,15 @@ FEATURES: Final[Mapping[str, Feature]] = MappingProxyType(
                 ),
             ),
             Feature(
+                name="queues",
+                purpose="tell users their place in a queue of Kueue, and why they wait. Without "
+                "it the page says only that they do.",
+                in_namespace=(
+                    Rule("visibility.kueue.x-k8s.io", ("localqueues/pendingworkloads",), ("get",)),
+                    Rule("kueue.x-k8s.io", ("workloads",), ("list",)),
+                ),
+            ),
+            Feature(
                 name="preload",
                 purpose="keep images on the nodes, by DaemonSets. Without it images are pulled "
                 "when the first server needs them.",

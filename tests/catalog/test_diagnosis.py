@@ -119,6 +119,8 @@ FULL = "0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient nv
                 category=Category.WAITING,
                 summary="Waiting for a free GPU.",
                 detail="Of 3 nodes, 1 is cordoned and 2 have too few free GPUs.",
+                resolution="The cluster can start no other node for it: wait, or choose other "
+                "hardware.",
             ),
             id="scaling up no more",
         ),

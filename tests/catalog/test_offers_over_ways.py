@@ -157,7 +157,7 @@ def test_memory_that_only_an_empty_gpu_has() -> None:
 def test_why_devices_do_not_do() -> None:
     found = offer(catalog_for(["h200"], count=6))
     assert (found.free, found.total) == (0, 1)
-    assert found.because == "Only 5 of 7 are free"
+    assert found.because == "Only 5 of 7 are free; 1 GPU is out of service"
 
 
 def test_knowledge_of_claims_is_followed() -> None:

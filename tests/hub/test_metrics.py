@@ -105,6 +105,7 @@ class TestCounters:
         }
         assert sum(found.values()) >= 1
         assert set(found) <= {"warm", "cold", "unknown"}
+        assert value(hub, "starts_under_way", profile="gpus") == 0
         waited = value(hub, "scheduling_wait_seconds_count", profile="gpus")
         assert waited is not None
         assert waited >= 1
@@ -234,6 +235,15 @@ class TestDashboardAndAlerts:
         read = {name for text in expressions() for name in re.findall(r"gpu_spawner_\w+", text)}
         assert len(read) > 8
         assert read <= exposed, read - exposed
+
+    def test_every_metric_is_documented_and_no_other(self, hub: RunningHub) -> None:
+        text = hub.rest("GET", "../metrics").text
+        found = set(re.findall(r"^# TYPE (gpu_spawner_\w+)", text, re.MULTILINE))
+        exposed = {name for name in found if not name.endswith("_created")}
+        page = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
+        rows = [line for line in page.read_text().splitlines() if line.startswith("| `")]
+        told = {name for row in rows for name in re.findall(r"`(gpu_spawner_\w+)`", row)}
+        assert exposed == told
 
     def test_panels_have_their_own_id_and_place(self) -> None:
         panels = json.loads((MONITORING / "grafana-dashboard.json").read_text())["panels"]

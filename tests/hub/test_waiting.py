@@ -28,6 +28,16 @@ c.GPUSpawner.profiles["50-brief"] = {{
     "max_wait": "4s",
 }}
 c.KubeSpawner.http_timeout = 5
+c.GPUSpawner.stuck_seconds = 2
+c.GPUSpawner.profiles["60-stuck"] = {{
+    **c.GPUSpawner.profiles["10-cpu"],
+    "display_name": "Stuck",
+    "default": False,
+    "kubespawner_override": {{
+        "volumes": [{{"name": "more", "secret": {{"secretName": "gone"}}}}],
+        "volume_mounts": [{{"name": "more", "mountPath": "/more"}}],
+    }},
+}}
 """
 
 
@@ -147,6 +157,28 @@ class TestTheLine:
             assert "wait" in answer.json()["message"]
 
 
+class TestStuck:
+    def test_what_somebody_must_mend_ends_the_start_and_is_told_on_the_next_page(
+        self, hub: RunningHub, cluster: ClusterThread, user: str
+    ) -> None:
+        browser = Browser(hub, user)
+        assert "The last start failed" not in browser.get("spawn").text
+        hub.start(user, {"profile": "stuck"})
+        reason = "The server needs a secret or a setting that does not exist."
+        assert reason in hub.failure(user)
+        wait_until(lambda: not cluster.pods(user), "the pod is removed")
+        for _ in range(2):
+            page = browser.get("spawn").text
+            assert f"The last start failed just now. {reason}" in page
+
+        # It is about this server alone, and until the next start.
+        assert "The last start failed" not in browser.get(f"spawn/{user}/other").text
+        hub.start(user, {"profile": "cpu"})
+        wait_until(lambda: hub.user(user)["servers"][""]["ready"], "another choice runs", 60)
+        hub.stop(user)
+        assert "The last start failed" not in browser.get("spawn").text
+
+
 class TestRestart:
     def test_nobody_is_left_waiting_for_a_hub_that_has_forgotten(
         self, tmp_path: Path, cluster: ClusterThread
@@ -162,11 +194,13 @@ class TestRestart:
                 hub.process.wait()
             assert cluster.pods("pat")
             with running_hub(folder, WAITING, kubeconfig=cluster.kubeconfig) as hub:
-                print(hub.user("pat"))
-                try:
-                    wait_until(lambda: not cluster.pods("pat"), "the pod is removed", 60)
-                finally:
-                    print(hub.user("pat"))
-                    print(hub.log())
+                wait_until(lambda: not cluster.pods("pat"), "the pod is removed", 60)
+                wait_until(lambda: hub.user("pat")["servers"][""]["stopped"], "it is over")
+                # The seat is nobody's again, and the user can start anew.
+                vacate_all(cluster)
+                wait_until(lambda: state_of(hub, "pat") != "busy", "GPUs are free")
+                hub.start("pat", CHOICE)
+                wait_until(lambda: hub.user("pat")["servers"][""]["ready"], "it runs", 60)
+                hub.stop("pat")
         finally:
             vacate_all(cluster)

@@ -8,6 +8,7 @@ anew gives.
 
 import copy
 import json
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -15,10 +16,19 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpu_spawner.core.cluster.card_shares import HAMI, VOLCANO, Card
 from gpu_spawner.core.cluster.objects import node_from_api, pod_from_api
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.cluster.state import ClusterState
+from gpu_spawner.core.devices.fractions.card_seats import seats_on
+from gpu_spawner.core.devices.fractions.cards import CardState, fill
 from gpu_spawner.core.devices.fractions.counting import share_for
+from gpu_spawner.core.devices.fractions.request import (
+    BINPACK,
+    SPREAD,
+    CardAsk,
+    FractionRequest,
+)
 from gpu_spawner.core.placement.pod_request import PodRequest, request_from_pod
 from gpu_spawner.core.placement.reservations import ReservationBook
 from gpu_spawner.core.placement.seats import SeatIndex, count_seats
@@ -450,3 +460,51 @@ def test_any_annotation_is_read_or_left(text: str, other: str) -> None:
     for probe in (hami_probe({"cards": 1, "memory": 1000, "cores": 0}), kai_probe("0.5")):
         seats = count_seats(snapshot, probe)
         assert seats.free is None or seats.free >= 0
+
+
+card_states = st.builds(
+    CardState,
+    card=st.builds(
+        Card,
+        uuid=st.just(""),
+        slots=st.sampled_from([0, 1, 2, 10]),
+        memory_mib=st.sampled_from([0, 8000, 16000]),
+        cores=st.sampled_from([0, 100, 200]),
+        is_healthy=st.sampled_from([True, True, True, False]),
+    ),
+    is_cordoned=st.sampled_from([False, False, True]),
+    slots=st.integers(0, 3),
+    memory_mib=st.sampled_from([0, 0, 1000, 5000, 20_000]),
+    cores=st.sampled_from([0, 0, 30, 100]),
+)
+fraction_requests = st.builds(
+    FractionRequest,
+    scheme=st.sampled_from([HAMI, VOLCANO]),
+    asks=st.tuples(
+        st.builds(
+            CardAsk,
+            cards=st.integers(1, 3),
+            memory_mib=st.sampled_from([0, 1000, 4000]),
+            percent=st.sampled_from([0, 10, 100]),
+            cores=st.sampled_from([0, 10, 100, 150]),
+        )
+    ),
+    policy=st.sampled_from(["", SPREAD, BINPACK]),
+)
+
+
+@given(st.lists(card_states, min_size=1, max_size=5), fraction_requests, st.integers(0, 40))
+def test_quick_counting_hands_out_the_same(
+    states: list[CardState], request: FractionRequest, most: int
+) -> None:
+    """Many pods at once are as many as one after another, policy by policy."""
+    named = [
+        replace(state, card=msgspec.structs.replace(state.card, uuid=f"GPU-{place}"))
+        for place, state in enumerate(states)
+    ]
+    policies = [request.policy] if request.policy else [SPREAD, BINPACK]
+    slowly = [
+        fill(named, msgspec.structs.replace(request, policy=policy), most)[0] for policy in policies
+    ]
+
+    assert seats_on(named, request, most) == min(slowly)

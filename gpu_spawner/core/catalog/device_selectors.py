@@ -77,7 +77,7 @@ def _escaped(text: str) -> Iterator[str]:
     for character in text:
         if _UNSAFE.match(character):
             yield f"\\{character}"
-        elif character.isprintable():
+        elif character.isprintable() and character != "`":  # newer versions read that as a name
             yield character
         else:
             yield f"\\U{ord(character):08x}"

@@ -40,7 +40,7 @@ class MigProfile(msgspec.Struct, frozen=True, kw_only=True):
     places: tuple[MigPlace, ...] = ()
 
 
-class Card(msgspec.Struct, frozen=True, kw_only=True):
+class Card(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """A card of a node.
 
     Attributes:
@@ -63,7 +63,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     mig_profiles: tuple[MigProfile, ...] = ()
 
 
-class CardRegister(msgspec.Struct, frozen=True, kw_only=True):
+class CardRegister(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """The cards of a node that one scheduler divides.
 
     Attributes:
@@ -88,7 +88,7 @@ class CardPart(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     mig_place: MigPlace | None = None
 
 
-class HeldShare(msgspec.Struct, frozen=True, kw_only=True):
+class HeldShare(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """What a pod holds of divided cards.
 
     Attributes:

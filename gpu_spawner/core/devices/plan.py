@@ -28,6 +28,7 @@ __all__ = [
     "ClaimToAllocate",
     "DevicePlan",
     "FatalError",
+    "MissingClassError",
     "RequestPlan",
     "WishPlan",
     "plan_claims",
@@ -40,6 +41,18 @@ _last_kind = [0]
 
 class FatalError(GpuSpawnerError):
     """Something is wrong with a claim or a class: the scheduler gives up on the pod everywhere."""
+
+
+class MissingClassError(FatalError):
+    """A class that a request names does not exist.
+
+    Attributes:
+        class_name: the class.
+    """
+
+    def __init__(self, request: str, class_name: str) -> None:
+        super().__init__(f"request {request}: device class {class_name} does not exist")
+        self.class_name: Final = class_name
 
 
 class CannotTellError(GpuSpawnerError):
@@ -273,7 +286,7 @@ def _plan_claim(claim: ClaimToAllocate, classes: Mapping[str, DeviceClass]) -> C
             cls = classes.get(wish.class_name)
             if cls is None:
                 name = f"{request.name}/{alternative}" if alternative else request.name
-                raise FatalError(f"request {name}: device class {wish.class_name} does not exist")
+                raise MissingClassError(name, wish.class_name)
             plans.append(WishPlan(claim.label, request.name, alternative, wish, cls))
         requests.append(RequestPlan(request.name, plans, has_alternatives=has_alternatives))
     return ClaimPlan(claim, requests)

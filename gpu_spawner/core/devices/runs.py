@@ -12,6 +12,7 @@ from gpu_spawner.core.devices.occupancy import Occupancy
 from gpu_spawner.core.devices.plan import CannotTellError, DevicePlan, FatalError
 from gpu_spawner.core.devices.pools import NodePool
 from gpu_spawner.core.devices.results import device_results
+from gpu_spawner.core.devices.standing import Standings, standings_of
 
 __all__ = ["MAX_RUN", "DeviceRun"]
 
@@ -31,7 +32,16 @@ class DeviceRun:
         unknown: why that cannot be known; empty where it can.
     """
 
-    __slots__ = ("_plan", "count", "fatal", "is_over", "occupancy", "pools", "unknown")
+    __slots__ = (
+        "_plan",
+        "_standings",
+        "count",
+        "fatal",
+        "is_over",
+        "occupancy",
+        "pools",
+        "unknown",
+    )
 
     def __init__(self, plan: DevicePlan, pools: Sequence[NodePool], occupancy: Occupancy) -> None:
         self._plan: Final = plan
@@ -41,6 +51,7 @@ class DeviceRun:
         self.is_over = False
         self.fatal = ""
         self.unknown = ""
+        self._standings: Standings | None = None
 
     def up_to(self, wanted: int) -> int:
         """Return how often the claims can be met, counting no further than is wanted."""
@@ -52,6 +63,12 @@ class DeviceRun:
     def can_go_on(self) -> bool:
         """Tell whether the claims can be met once more than was counted."""
         return self.up_to(self.count + 1) > self.count
+
+    def standings(self) -> Standings | None:
+        """Say how the devices stood before anything was met; None where that cannot be told."""
+        if self._standings is None and not self.count:
+            self._standings = standings_of(self._plan, self.pools, self.occupancy)
+        return self._standings
 
     def _once_more(self) -> None:
         try:

@@ -31,20 +31,23 @@ class Wait:
         words: of the nodes, in the plural: "have no free GPU".
         wait: what the pod waits for, a sentence.
         resolution: what to do, where there is more to do than to wait.
+        is_stuck: whether waiting helps only if somebody mends something.
     """
 
     pattern: re.Pattern[str]
     words: str
     wait: str
     resolution: str = ""
+    is_stuck: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What is wrong, and what to do."""
+    """What is wrong, and what to do; ``is_stuck`` as in ``Wait``."""
 
     summary: str
     resolution: str
+    is_stuck: bool = False
 
 
 # The first that is found counts, so the particular come before the general.
@@ -54,6 +57,7 @@ WAITS: Final = (
         words="know no such kind of device",
         wait="Waiting: the cluster has no driver for the GPU that was chosen.",
         resolution=f"Choose other hardware. {_ASK}",
+        is_stuck=True,
     ),
     Wait(
         pattern=re.compile(r"invalid resource pools"),
@@ -146,6 +150,7 @@ WAITS: Final = (
         words="serve another queue",
         wait="Waiting: the queue this server is to wait in does not exist.",
         resolution=_ASK,
+        is_stuck=True,
     ),
     Wait(
         pattern=re.compile(r"MigStrategy|non-MIG node|DRA-only nodes"),
@@ -175,6 +180,7 @@ _CLAIM_CREATION: Final = (
         Trouble(
             summary="The cluster does not allow the claim for the GPU.",
             resolution=f"Choose other hardware. {_ASK}",
+            is_stuck=True,
         ),
     ),
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gpu_spawner.core.placement.waiting_line import Line
 from gpu_spawner.core.wording import counted, ordinal
 
-__all__ = ["InUse", "say_line"]
+__all__ = ["InUse", "say_line", "say_queue"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,20 @@ class InUse:
         if self.total == 1:
             return f"the only {self.unit} is in use"
         return f"{'both' if self.total == 2 else f'all {self.total:,}'} {self.unit}s are in use"
+
+
+def say_queue(position: int | None, length: int | None) -> str:
+    """Say a place in a queue with quotas, as the queue itself counts it.
+
+    >>> say_queue(3, 7)
+    'You are 3rd of 7 in the queue.'
+    >>> say_queue(1, None), say_queue(None, None)
+    ('You are 1st in the queue.', '')
+    """
+    if position is None:
+        return ""
+    among = f" of {length:,}" if length is not None else ""
+    return f"You are {ordinal(position)}{among} in the queue."
 
 
 def say_line(line: Line, what: str, in_use: InUse | None = None) -> str:

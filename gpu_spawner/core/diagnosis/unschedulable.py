@@ -19,15 +19,22 @@ _HEAD: Final = re.compile(r"0/(\d{1,9}) nodes are (?:un)?available: ?")
 _TAIL: Final = re.compile(r"\.\s+(?:no new claims to deallocate|still not schedulable|preemption:)")
 _PART: Final = re.compile(r"(\d{1,9}) (.+)")
 _INSUFFICIENT: Final = re.compile(r"Insufficient (\S+)")
+_ASK: Final = "Tell the administrators of this hub."
 _MAX_QUOTED: Final = 120
 # How early each kind of reason is said: GPUs, then volumes, then the rest of a node.
 _DEVICES_FIRST: Final = 1
 _FIRST_RULE: Final = 2
-_BEFORE_ROOM: Final = 4
+_BEFORE_ROOM: Final = 5
 
+_NO_VOLUME: Final = r"persistentvolumeclaim \S+ (?:not found|bound to non-existent)"
 # Which rule refuses, what to say of the nodes it refuses, and what the pod then waits for. The
 # first pattern that is found in the message decides what is said first.
 _RULES: Final = (
+    (
+        re.compile(_NO_VOLUME),
+        "wait for the home volume",
+        "Waiting: the home volume does not exist.",
+    ),
     (
         re.compile(r"unbound immediate PersistentVolumeClaims"),
         "wait for the home volume",
@@ -69,11 +76,15 @@ _RULES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unschedulable:
-    """Why a pod waits: in one sentence, and node by node; and what to do beside waiting."""
+    """Why a pod waits: in one sentence, and node by node; and what to do beside waiting.
+
+    ``is_stuck`` says that waiting helps only if somebody mends something.
+    """
 
     summary: str
     detail: str
     resolution: str = ""
+    is_stuck: bool = False
 
 
 def explain_unschedulable(message: str) -> Unschedulable:
@@ -85,7 +96,9 @@ def explain_unschedulable(message: str) -> Unschedulable:
     head = _HEAD.search(message)
     body = _TAIL.split(message[head.end() :] if head else message, maxsplit=1)[0].rstrip(". ")
     parts = list(_parts(body))
-    resolution = next((one.resolution for one in WAITS if one.pattern.search(body)), "")
+    device = next((one for one in WAITS if one.pattern.search(body)), None)
+    resolution = device.resolution if device is not None else ""
+    is_volume_missing = re.search(_NO_VOLUME, body) is not None
     if head is None or not parts:
         # Some reasons are about the pod and come without a number of nodes.
         devices = (one.wait for one in WAITS if one.pattern.search(body))
@@ -93,7 +106,8 @@ def explain_unschedulable(message: str) -> Unschedulable:
         return Unschedulable(
             summary=next(devices, "") or next(waits, "Waiting for a node."),
             detail=" ".join(body.split())[:_MAX_QUOTED],
-            resolution=resolution,
+            resolution=_ASK if is_volume_missing else resolution,
+            is_stuck=is_volume_missing or (device is not None and device.is_stuck),
         )
     said = [(number, *_explain(reason)) for number, reason in parts]
     best = min(said, key=lambda entry: entry[3])
@@ -102,6 +116,7 @@ def explain_unschedulable(message: str) -> Unschedulable:
         summary=best[2],
         detail=f"Of {counted(int(head.group(1)), 'node')}, {listed(groups)}.",
         resolution=resolution if best[3] == _DEVICES_FIRST else "",
+        is_stuck=best[3] == _DEVICES_FIRST and device is not None and device.is_stuck,
     )
 
 

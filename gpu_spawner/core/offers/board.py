@@ -23,6 +23,7 @@ from gpu_spawner.core.offers.availability import (
     ImageReadiness,
     ProfileOffer,
 )
+from gpu_spawner.core.offers.device_look import DeviceLook, look_at
 from gpu_spawner.core.offers.image_places import ImagePlaces
 from gpu_spawner.core.offers.pools import Pool, Pools
 from gpu_spawner.core.offers.sentences import Situation, Spread, explain
@@ -296,7 +297,14 @@ class OfferBoard:
             usable_nodes=sum(way.pool.row_count for way in ways),
             barred=barred,
             short=self._nodes.short(ways, is_empty=seats.total == 0) if is_stuck else (),
+            look=self._look(ways) if is_stuck else None,
+            unit_bytes=facts.memory_bytes if facts else None,
         )
+
+    def _look(self, ways: Sequence[Way]) -> DeviceLook | None:
+        looks = [look_at(self._snapshot, way, self._ways.count(way)) for way in ways]
+        found = [look for look in looks if look is not None]
+        return DeviceLook.together(found) if len(found) == len(looks) else None
 
     def _facts(self, selection: Selection, ways: Sequence[Way]) -> ShareFacts | None:
         if selection.share is None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from gpu_spawner.core.diagnosis.unschedulable import resource_word
+from gpu_spawner.core.offers.device_look import DeviceLook
 from gpu_spawner.core.placement.fitting import Reason, Rejection
-from gpu_spawner.core.wording import counted, listed
+from gpu_spawner.core.wording import counted, gigabytes, listed
 
 __all__ = ["Situation", "Spread", "explain"]
 
@@ -72,6 +73,8 @@ class Situation:
         barred: the reasons of each node that has the hardware and cannot be used.
         short: resources beside the GPUs that are too little on every node that has enough GPUs:
             now where some seat exists on empty nodes, else even there.
+        look: of the devices; None where they are counted as plain numbers.
+        unit_bytes: memory of one share; None where nobody said.
     """
 
     free: int | None
@@ -85,6 +88,11 @@ class Situation:
     usable_nodes: int
     barred: Mapping[str, tuple[Rejection, ...]]
     short: Collection[str]
+    look: DeviceLook | None = None
+    unit_bytes: int | None = None
+
+
+_UNEVALUATED: Final = "the selector cannot be evaluated"
 
 
 def explain(situation: Situation) -> str:
@@ -95,8 +103,7 @@ def explain(situation: Situation) -> str:
         return f"Unknown: {_say_unknown(situation.unknown)}"
     if situation.free > 0:
         return _free(situation, situation.free, situation.total)
-    notes = _barred_notes(situation.barred)
-    return "; ".join(filter(None, [_busy(situation), notes]))
+    return "; ".join(filter(None, [_busy(situation), _notes(situation)]))
 
 
 def _say_unknown(reason: str | None) -> str:
@@ -104,7 +111,10 @@ def _say_unknown(reason: str | None) -> str:
     kind, separator, rest = (reason or "").partition(": ")
     if not reason or rest in ("unknown", "not read yet"):
         return "the cluster has not been read yet"
-    if not separator or kind not in ("nodes", "pods"):
+    if _UNEVALUATED in reason:
+        why = reason.partition(_UNEVALUATED)[2].removeprefix(": ")
+        return f"a selector of these GPUs cannot be evaluated{f' ({why})' if why else ''}"
+    if not separator or " " in kind:
         return reason
     return rest if kind in rest else f"{kind}: {rest}"
 
@@ -126,7 +136,7 @@ def _busy(situation: Situation) -> str:
     if spread is None:
         return f"No node has enough {_shortage(situation.short)} free"
     if spread.free == 0:
-        return _all_in_use(spread.total)
+        return _none_left(situation, spread.total)
     free = f"{counted(spread.free, situation.unit, situation.units)} {_are(spread.free)} free"
     if spread.most_free < count <= spread.free:
         if spread.most_free == 1:
@@ -134,9 +144,44 @@ def _busy(situation: Situation) -> str:
             return f"{free}, but on {places}"
         return f"{free}, but no more than {spread.most_free} on one node"
     if spread.free < count:
-        return f"Only {spread.free:,} of {spread.total:,} {_are(spread.free)} free"
+        return _too_few(situation, spread)
     lacking = _shortage(situation.short)
     return f"{free}, but not enough {lacking} beside {'it' if spread.free == 1 else 'them'}"
+
+
+def _too_few(situation: Situation, spread: Spread) -> str:
+    """Say that there are some, and fewer than one server wants."""
+    if _is_cut(situation):
+        return f"Only {spread.free:,} of this size can still be cut"
+    return f"Only {spread.free:,} of {spread.total:,} {_are(spread.free)} free"
+
+
+def _is_cut(situation: Situation) -> bool:
+    """Tell whether it is about slices that are cut when somebody asks for one."""
+    return situation.look is not None and situation.look.is_cut and situation.unit == "slice"
+
+
+def _none_left(situation: Situation, total: int) -> str:
+    """Say why not even a single share is left."""
+    look = situation.look
+    is_cut = _is_cut(situation)
+    if look is None or not (is_cut or look.is_shared):
+        return _all_in_use(total)
+    if is_cut:
+        return "No slice of this size can still be cut"
+    if look.most_left is None:
+        return "No GPU can be shared by one more server"
+    if not look.most_left:
+        return "All of the GPUs' memory is given out"
+    if situation.unit_bytes is not None and look.most_left < situation.unit_bytes:
+        return f"{_at_least(look.most_left)} is the most that is left on one GPU"
+    return _all_in_use(total)
+
+
+def _at_least(size_bytes: int) -> str:
+    """Write a size, rounded down: what is left must not look like enough."""
+    tenth = 2**30 // 10
+    return f"{size_bytes // tenth / 10:g} GB" if size_bytes >= 5 * tenth else gigabytes(size_bytes)
 
 
 def _all_in_use(total: int) -> str:
@@ -146,8 +191,15 @@ def _all_in_use(total: int) -> str:
 
 
 def _impossible(situation: Situation) -> str:
-    spread, units = situation.spread, situation.units
-    notes = _barred_notes(situation.barred)
+    spread, units, look = situation.spread, situation.units, situation.look
+    if look is not None and look.missing_class:
+        return f"No driver offers such {units}: there is no device class {look.missing_class}"
+    if look is not None and look.trouble:
+        return "A selector of these GPUs fails, so that the scheduler gives the server up"
+    is_empty = spread is None or spread.total == 0
+    if look is not None and look.out_of_service and is_empty and situation.unit == "GPU":
+        return _all_out_of_service(look.out_of_service)
+    notes = _notes(situation)
     if situation.usable_nodes == 0:
         if not situation.barred:
             return "No node has this GPU" if spread is not None else "There is no node"
@@ -159,6 +211,24 @@ def _impossible(situation: Situation) -> str:
     else:
         said = f"No node has enough {_shortage(situation.short)}"
     return "; ".join(filter(None, [said, notes]))
+
+
+def _all_out_of_service(number: int) -> str:
+    if number == 1:
+        return "The only one is out of service"
+    return "Both are out of service" if number == 2 else f"All {number:,} are out of service"
+
+
+def _notes(situation: Situation) -> str:
+    """Say what else stands in the way, on nodes and on devices."""
+    ill = situation.look.out_of_service if situation.look is not None else 0
+    said = ""
+    if ill:
+        # Of one GPU there are many places for slices, which nobody counts.
+        is_counted = situation.unit in ("GPU", "share")
+        said = f"{counted(ill, 'GPU')} {_are(ill)}" if is_counted else "some GPUs are"
+        said = f"{said} out of service"
+    return "; ".join(filter(None, [said, _barred_notes(situation.barred)]))
 
 
 _NOTES: Final = (

@@ -22,6 +22,7 @@ from gpu_spawner.core.devices.pools import NodePool, node_pools
 from gpu_spawner.core.devices.results import allocation_of, device_results, status_allocation
 from gpu_spawner.core.devices.runs import DeviceRun
 from gpu_spawner.core.devices.shortage import explain_shortage
+from gpu_spawner.core.devices.standing import Standings
 from gpu_spawner.core.placement.extended_resources import classes_by_resource
 from gpu_spawner.core.placement.pod_claims import PodClaims
 from gpu_spawner.core.placement.pod_request import PodRequest
@@ -129,6 +130,10 @@ class DeviceSide:
     def fatal(self, node: Node) -> str:
         """Return what the scheduler fails with after the pods that were counted; else nothing."""
         return self._place(node).run.fatal
+
+    def standings(self, node: Node) -> Standings | None:
+        """Say how the devices of a node stand to the claims; None where that cannot be told."""
+        return None if self.refusal is not None else self._place(node).run.standings()
 
     def doubt(self, node: Node) -> str:
         """Return why it is not known whether more pods fit than were counted; else nothing."""

@@ -13,7 +13,13 @@ import msgspec
 
 from gpu_spawner.core.cluster.objects import Node
 from gpu_spawner.core.cluster.snapshot import Snapshot
-from gpu_spawner.core.devices.plan import ClaimToAllocate, DevicePlan, FatalError, plan_claims
+from gpu_spawner.core.devices.plan import (
+    ClaimToAllocate,
+    DevicePlan,
+    FatalError,
+    MissingClassError,
+    plan_claims,
+)
 from gpu_spawner.core.devices.runs import DeviceRun
 from gpu_spawner.core.placement.extended_resources import (
     EXTENDED_CLAIM,
@@ -136,6 +142,9 @@ class PodClaims:
                 return Rejection(reason=Reason.CLAIM, detail=words, words=words, is_permanent=False)
         try:
             self.plan_with(frozenset())
+        except MissingClassError as error:
+            words, name = str(error), error.class_name
+            return Rejection(reason=Reason.CLAIM, detail=words, words=words, resource=name)
         except FatalError as error:
             return Rejection(reason=Reason.CLAIM, detail=str(error), words=str(error))
         return None

@@ -36,7 +36,8 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         reason: which rule refuses.
         detail: the facts, in a few words: the taint, the label, the amounts.
-        resource: which resource is short (``pods`` included); empty for other reasons.
+        resource: which resource is short (``pods`` included), or which device class is missing;
+            empty for other reasons.
         short_by: by how much, in the units of :mod:`gpu_spawner.core.resources`; else 0.
         is_permanent: whether it would refuse even if every pod left the node.
         words: what the scheduler says, where it has more than one way to put a reason.

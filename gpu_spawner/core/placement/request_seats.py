@@ -63,6 +63,11 @@ class JudgedNodes(Mapping[str, NodeSeats]):
         self._devices: Final = devices
         self._bound: Final = bound
 
+    @property
+    def devices(self) -> DeviceSide | None:
+        """What the request asks of devices; None where it asks for none."""
+        return self._devices
+
     def __getitem__(self, name: str) -> NodeSeats:
         judged = check_node(
             self._request,
@@ -234,6 +239,8 @@ class RequestSeats:
                 self._free -= count_on_node(self.request, states[name])[0]
             if devices is not None and devices.refusal is None:
                 self._count_delegated(devices, snapshot)
+        elif self.request.fraction is not None and self.request.fraction.has_register:
+            self._count_some(table_of(snapshot).with_cards)
         else:
             self._count_some(states.values())
         return ""

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-import msgspec
-
 from gpu_spawner.core.cluster.card_shares import (
     HAMI,
     VOLCANO,
@@ -24,9 +22,19 @@ from gpu_spawner.core.cluster.card_shares import (
     HeldShare,
     MigPlace,
 )
-from gpu_spawner.core.devices.fractions.request import BINPACK, SPREAD, CardAsk, FractionRequest
+from gpu_spawner.core.devices.fractions.request import BINPACK, CardAsk, FractionRequest
 
-__all__ = ["CardState", "Lack", "cards_beside", "choose_parts", "fill", "find_lack", "seats_on"]
+__all__ = [
+    "CardState",
+    "Lack",
+    "capacity",
+    "cards_beside",
+    "choose_parts",
+    "eagerness",
+    "fill",
+    "find_lack",
+    "is_any_cut",
+]
 
 _MIG: Final = "mig"
 _WHOLE: Final = 100
@@ -69,6 +77,12 @@ class CardState:
         elif self.card.mode == _MIG:
             self.has_lost_places = True
 
+    def add_many(self, request: FractionRequest, ask: CardAsk, count: int) -> None:
+        """Take so many containers; the card is not cut into slices."""
+        self.slots += count
+        self.memory_mib += count * _memory_on(self.card, request, ask)
+        self.cores += count * min(ask.cores, _WHOLE)
+
     def copy(self) -> "CardState":
         """Return one that can be changed by itself."""
         return replace(self, places=list(self.places))
@@ -87,18 +101,6 @@ def cards_beside(register: CardRegister, held: Iterable[HeldShare]) -> list[Card
     return list(states.values())
 
 
-def seats_on(states: Sequence[CardState], request: FractionRequest, most: int) -> int:
-    """Return how many such pods are served one after another, at most ``most``."""
-    if len(request.asks) == 1 and request.asks[0].cards == 1 and not _any_mig(states):
-        ask = request.asks[0]
-        return min(most, sum(_capacity(state, request, ask) for state in states))
-    policies = (request.policy,) if request.policy else (SPREAD, BINPACK)
-    return min(
-        fill(states, msgspec.structs.replace(request, policy=policy), most)[0]
-        for policy in policies
-    )
-
-
 def fill(
     states: Sequence[CardState], request: FractionRequest, most: int
 ) -> tuple[int, list[CardState]]:
@@ -114,7 +116,7 @@ def choose_parts(
     states: Sequence[CardState], request: FractionRequest
 ) -> tuple[CardPart, ...] | None:
     """Serve one pod and return its parts; None, and nothing is changed, where it is not served."""
-    if len(request.asks) == 1 and not _any_mig(states):
+    if len(request.asks) == 1 and not is_any_cut(states):
         chosen = _choose_for(states, request, request.asks[0])
         return None if chosen is None else tuple(chosen)
     trial = [state.copy() for state in states]
@@ -177,11 +179,11 @@ def _choose_for(
     Where it is not served, cards that are not cut into slices are left as they were.
     """
     fitting = [state for state in states if find_lack(state, request, ask) is None]
-    is_cut = _any_mig(fitting)
+    is_cut = is_any_cut(fitting)
     if len(fitting) < ask.cards and not is_cut:
         return None
     chosen: list[CardPart] = []
-    for state in sorted(fitting, key=lambda state: _eagerness(state, request, ask)):
+    for state in sorted(fitting, key=lambda state: eagerness(state, request, ask)):
         while len(chosen) < ask.cards and find_lack(state, request, ask) is None:
             part = _part(state, request, ask)
             state.add(part)
@@ -191,7 +193,7 @@ def _choose_for(
     return chosen if len(chosen) == ask.cards else None
 
 
-def _eagerness(state: CardState, request: FractionRequest, ask: CardAsk) -> float:
+def eagerness(state: CardState, request: FractionRequest, ask: CardAsk) -> float:
     """Return how late a card is tried: the emptiest first (spread) or last (binpack)."""
     card = state.card
     if not (card.slots and card.cores and card.memory_mib):
@@ -222,7 +224,7 @@ def _memory_on(card: Card, request: FractionRequest, ask: CardAsk) -> int:
     return card.memory_mib * (ask.percent or _WHOLE) // 100
 
 
-def _capacity(state: CardState, request: FractionRequest, ask: CardAsk) -> int:
+def capacity(state: CardState, request: FractionRequest, ask: CardAsk) -> int:
     """Return how many containers a card takes one after another; it is not cut into slices."""
     if find_lack(state, request, ask) is not None:
         return 0
@@ -245,7 +247,8 @@ def _is_wanted_model(card: Card, request: FractionRequest) -> bool:
     return not any(name.upper() in model for name in request.other_models)
 
 
-def _any_mig(states: Iterable[CardState]) -> bool:
+def is_any_cut(states: Iterable[CardState]) -> bool:
+    """Tell whether a card is cut into slices by MIG."""
     return any(state.card.mode == _MIG for state in states)
 
 

@@ -10,16 +10,18 @@ ordinary rules either, so the age of the handshake, and with it the clock, is no
 """
 
 from itertools import count
-from typing import Final
+from typing import Final, NamedTuple
 
 from gpu_spawner.core.cluster.card_shares import HAMI, KAI, VOLCANO, CardRegister, HeldShare
 from gpu_spawner.core.cluster.objects import Node
 from gpu_spawner.core.cluster.snapshot import NO_LOAD, NodeLoad
+from gpu_spawner.core.devices.fractions.card_seats import seats_beside
 from gpu_spawner.core.devices.fractions.cards import (
     CardState,
+    Lack,
     cards_beside,
     choose_parts,
-    seats_on,
+    find_lack,
 )
 from gpu_spawner.core.devices.fractions.groups import (
     choose_groups,
@@ -35,6 +37,8 @@ from gpu_spawner.core.resources import ResourceVector
 
 __all__ = [
     "SCHEDULER_NAMES",
+    "CardsLeft",
+    "cards_left",
     "count_parts",
     "fraction_asked",
     "register_for",
@@ -98,7 +102,42 @@ def count_parts(request: FractionRequest, node: Node, load: NodeLoad, most: int 
         return 0
     if not request.has_register:
         return seats_in_groups(grouped_cards(request, node, load), request, most)
-    return seats_on(states_of(request, node, load), request, most)
+    register = register_for(request, node)
+    return seats_beside(register, _held(load), request, most) if register is not None else 0
+
+
+class CardsLeft(NamedTuple):
+    """What is left of a node's cards for one more part.
+
+    Attributes:
+        most_mib: of memory, the most on one card that may be shared further; None where there is
+            no such card.
+        out_of_service: cards that are ill or put aside.
+    """
+
+    most_mib: int | None
+    out_of_service: int
+
+
+def cards_left(request: FractionRequest, node: Node, load: NodeLoad) -> CardsLeft:
+    """Look at the cards of a node one by one; a node whose cards are unknown has none."""
+    if why_unknown(request, node):
+        return CardsLeft(None, 0)
+    if not request.has_register:
+        cards = grouped_cards(request, node, load)
+        if not cards.takes_parts or not cards.is_memory_known:
+            return CardsLeft(None, 0)
+        rooms = [max(free, 0) for free in cards.free_mib.values()]
+        return CardsLeft(max([*rooms, *[cards.card_mib] * bool(cards.whole)], default=None), 0)
+    states = states_of(request, node, load)
+    lacks = [(state, find_lack(state, request, request.asks[0])) for state in states]
+    rooms = [
+        max(state.card.memory_mib - state.memory_mib, 0)
+        for state, lack in lacks
+        if lack in (None, Lack.MEMORY)
+    ]
+    ill = sum(lack in (Lack.UNHEALTHY, Lack.CORDONED) for _, lack in lacks)
+    return CardsLeft(max(rooms, default=None), ill)
 
 
 def share_for(
@@ -142,5 +181,8 @@ def states_of(request: FractionRequest, node: Node, load: NodeLoad) -> list[Card
     register = register_for(request, node)
     if register is None:
         return []
-    held = [pod.held_share for pod in load.holders if pod.held_share is not None]
-    return cards_beside(register, held)
+    return cards_beside(register, _held(load))
+
+
+def _held(load: NodeLoad) -> list[HeldShare]:
+    return [pod.held_share for pod in load.holders if pod.held_share is not None]

@@ -18,7 +18,7 @@ BINPACK: Final = "binpack"
 SPREAD: Final = "spread"
 
 
-class CardAsk(msgspec.Struct, frozen=True, kw_only=True):
+class CardAsk(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """What one container asks of cards.
 
     Attributes:
@@ -36,7 +36,7 @@ class CardAsk(msgspec.Struct, frozen=True, kw_only=True):
     cores: int = 0
 
 
-class FractionRequest(msgspec.Struct, frozen=True, kw_only=True):
+class FractionRequest(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """Parts of cards one pod asks for; hashable, so that equal requests are counted once.
 
     Attributes:
