@@ -19,6 +19,7 @@ from gpu_spawner.hub.metrics import STARTS_REFUSED
 __all__ = [
     "REASON_CAPACITY",
     "REASON_CLAIM",
+    "REASON_CLUSTER",
     "REASON_DENIED",
     "REASON_LIMIT",
     "REASON_OPTIONS",
@@ -32,6 +33,8 @@ REASON_CAPACITY: Final = "gpu_capacity"
 """No seat is free."""
 REASON_CLAIM: Final = "gpu_claim"
 """The claim for the GPU cannot be made."""
+REASON_CLUSTER: Final = "gpu_cluster"
+"""The API server does not take the pod, or does not answer."""
 REASON_DENIED: Final = "gpu_denied"
 """The choice is there, and not for this user."""
 REASON_LIMIT: Final = "gpu_limit"
