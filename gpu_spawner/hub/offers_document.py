@@ -69,6 +69,7 @@ def _profile(
         "description": profile.description,
         "default": default is not None and default.slug == profile.slug,
         "category": profile.category or None,
+        "max_wait_seconds": profile.max_wait_seconds,
         "max_lifetime_seconds": profile.lifetime.max_seconds,
         "idle_timeout_seconds": profile.lifetime.idle_seconds,
         "cpu_choices": [one / 1000 for one in profile.resources.cpu_choices],

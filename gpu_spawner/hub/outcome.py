@@ -7,6 +7,7 @@ from markupsafe import escape
 
 from gpu_spawner.core.catalog.lifetime import say_exactly
 from gpu_spawner.core.diagnosis.pod_diagnosis import Category, Diagnosis, diagnose
+from gpu_spawner.core.diagnosis.steps import diagnose_step
 from gpu_spawner.core.wording import say_duration
 from gpu_spawner.hub.refusal import REASON_POD_FAILED, REASON_WAITED, SpawnRefused
 from gpu_spawner.hub.seats import Place
@@ -116,18 +117,14 @@ def progress_message(
         event: what KubeSpawner reports: ``progress``, ``message`` and ``raw_event``, the last
             absent for its reminders that a start takes long.
         pod: the pod as it is now.
-        place: what it was started as; knows the image and how long pulling it should take.
+        place: what it was started as; knows its images and how long pulling them should take.
     """
     if "raw_event" not in event:
         return dict(event)
-    diagnosis = diagnose(
-        pod,
-        # This event alone: the log of the start then tells its steps, also when it is told again.
-        [event["raw_event"]],
-        image=place.image if place else None,
-        pull_seconds=place.pull_seconds if place else None,
-    )
-    sentence = _sentences(diagnosis)
+    step = diagnose_step(pod, event["raw_event"], pulls=place.pulls if place else None)
+    if step is None:
+        return {**event, "html_message": str(escape(event.get("message", "")))}
+    sentence = _sentences(step)
     # The progress page inserts html_message as it is, so everything in it is escaped here.
     raw = escape(event.get("message", ""))
     html = f"{_live(sentence)}<br><small>{raw}</small>"

@@ -1,14 +1,17 @@
 """Who gets a place: look for a free seat, and hold it from the yes until its pod is on a node."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gpu_spawner.core.catalog.compile import PodFragment, compile_selection
 from gpu_spawner.core.catalog.lifetime import say_exactly
-from gpu_spawner.core.catalog.model import Image, Selection
+from gpu_spawner.core.catalog.model import Selection
 from gpu_spawner.core.catalog.site_pod import SitePod, request_of
+from gpu_spawner.core.diagnosis.expected_pull import ExpectedPull
 from gpu_spawner.core.errors import ConfigError
+from gpu_spawner.core.offers.availability import ImageReadiness
 from gpu_spawner.core.placement.seats import PodRequest, count_seats
 from gpu_spawner.hub.allowance import Allowance
 from gpu_spawner.hub.holders import ServerKey
@@ -16,6 +19,7 @@ from gpu_spawner.hub.metrics import STARTS_REFUSED
 from gpu_spawner.hub.page_words import choice_phrase
 from gpu_spawner.hub.refusal import REASON_CAPACITY, REASON_LIMIT, SpawnRefused
 from gpu_spawner.hub.site import placement_site
+from gpu_spawner.hub.warm_start import prepare_start
 
 if TYPE_CHECKING:
     from gpu_spawner.hub.live import Live
@@ -31,9 +35,8 @@ class Place:
         fragment: the profile's part of the pod.
         request: what the pod will ask for; None where that cannot be counted.
         pod_key: namespace and name of the pod.
-        image: what the catalog knows about its image.
-        pull_seconds: how long pulling that is expected to take; None when nobody knows.
-        is_cold: whether every node with room must pull the image first; None when nobody knows.
+        pulls: what to expect of the images it has to pull, by reference.
+        readiness: where they are; None where nobody knows.
         owner: whose server it is, and the server's name.
         groups: of the owner.
     """
@@ -42,11 +45,21 @@ class Place:
     fragment: PodFragment
     request: PodRequest | None
     pod_key: tuple[str, str]
-    image: Image
-    pull_seconds: float | None
-    is_cold: bool | None
+    pulls: Mapping[str, ExpectedPull]
+    readiness: ImageReadiness | None
     owner: ServerKey
     groups: frozenset[str]
+
+    @property
+    def is_cold(self) -> bool | None:
+        """Whether every node with room must pull an image first; None when nobody knows."""
+        readiness = self.readiness
+        return readiness.is_cold if readiness is not None and readiness.is_known else None
+
+    def prepared(self, spawner: Any) -> "Place":
+        """Return the place of a server that prefers nodes with its images, and may take longer."""
+        fragment = prepare_start(self.fragment, spawner, self.live, self.request, self.readiness)
+        return replace(self, fragment=fragment)
 
     def hold(self) -> None:
         """Count the seat as taken.
@@ -91,15 +104,13 @@ class Seats:
         resolved = board.resolve(replace(selection, wait=False))
         offer = board.offer_of(resolved)
         fragment = compile_selection(live.catalog, replace(resolved, wait=selection.wait))
-        readiness = offer.images.get(selection.image)
         place = Place(
             live=live,
             fragment=fragment,
             request=_request(fragment, placement_site(spawner, spawner.site_setting)),
             pod_key=(spawner.namespace, spawner.pod_name),
-            image=live.catalog.images[selection.image],
-            pull_seconds=readiness.pull_seconds if readiness else None,
-            is_cold=readiness.is_cold if readiness and readiness.is_known else None,
+            pulls=board.pulls_of(resolved),
+            readiness=offer.images.get(selection.image),
             owner=(spawner.user.name, spawner.name),
             groups=spawner.group_names,
         )

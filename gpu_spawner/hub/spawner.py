@@ -160,7 +160,7 @@ class GPUSpawner(Settings, ClaimedPods):
             self._save(self._accepted if user_options != self._accepted else {})
             raise refuse_option(error) from None
         self._save(selection.as_user_options())
-        place = self.live.seats.find(self, selection)
+        place = self.live.seats.find(self, selection).prepared(self)
         place.hold()
         self._place = place
         profile = self.live.catalog.profile(selection.profile)

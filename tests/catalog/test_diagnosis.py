@@ -7,10 +7,12 @@ from catalog_builders import catalog_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpu_spawner.core.diagnosis.expected_pull import ExpectedPull
 from gpu_spawner.core.diagnosis.pod_diagnosis import Category, Diagnosis, diagnose
 from gpu_spawner.core.diagnosis.unschedulable import explain_unschedulable
 
 IMAGE = catalog_of().images["torch"]
+PULLS = {IMAGE.reference: ExpectedPull(IMAGE.size_bytes, 100.0)}
 
 
 def pod(
@@ -159,7 +161,7 @@ FULL = "0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient nv
             id="scheduled",
         ),
         pytest.param(
-            diagnose(pod(), [event("Scheduled"), PULLING], image=IMAGE, pull_seconds=100.0),
+            diagnose(pod(), [event("Scheduled"), PULLING], pulls=PULLS),
             Diagnosis(
                 category=Category.PULLING,
                 summary="Pulling a 10 GB image (about 2 min).",
@@ -168,9 +170,7 @@ FULL = "0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient nv
             id="pulling",
         ),
         pytest.param(
-            diagnose(
-                pod(), [event("Pulling", 'Pulling image "x"')], image=IMAGE, pull_seconds=100.0
-            ),
+            diagnose(pod(), [event("Pulling", 'Pulling image "x"')], pulls=PULLS),
             Diagnosis(
                 category=Category.PULLING,
                 summary="Pulling the image.",
@@ -179,7 +179,7 @@ FULL = "0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient nv
             id="pulling the image of another container",
         ),
         pytest.param(
-            diagnose(pod(), [PULLING, event("Pulled", at="2026-01-01T00:00:00.5Z")], image=IMAGE),
+            diagnose(pod(), [PULLING, event("Pulled", at="2026-01-01T00:00:00.5Z")], pulls=PULLS),
             Diagnosis(
                 category=Category.STARTING,
                 summary="The node has the image; the server is starting.",

@@ -25,6 +25,7 @@ FLEET = f"""
 default_command: [python, {TINY_SERVER}]
 images:
   "*missing*": {{missing: true}}
+  "*huge*": {{size: 4G}}
   "*": {{size: 1k}}
 nodes:
   - name: h100

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from gpu_spawner.core.catalog.model import Image
 from gpu_spawner.core.diagnosis.container_failures import (
     Failure,
     explain_exit,
@@ -18,6 +17,7 @@ from gpu_spawner.core.diagnosis.container_failures import (
     explain_waiting,
 )
 from gpu_spawner.core.diagnosis.device_words import explain_claim_creation
+from gpu_spawner.core.diagnosis.expected_pull import ExpectedPull
 from gpu_spawner.core.diagnosis.node_words import NODE_TROUBLES, explain_node_trouble
 from gpu_spawner.core.diagnosis.pod_events import (
     as_list,
@@ -28,7 +28,6 @@ from gpu_spawner.core.diagnosis.pod_events import (
     own_events,
 )
 from gpu_spawner.core.diagnosis.unschedulable import explain_unschedulable
-from gpu_spawner.core.wording import say_bytes, say_duration
 
 __all__ = ["IN_QUEUE", "Category", "Diagnosis", "diagnose"]
 
@@ -81,16 +80,14 @@ def diagnose(
     pod: Mapping[str, Any] | None,
     events: Iterable[Mapping[str, Any]] = (),
     *,
-    image: Image | None = None,
-    pull_seconds: float | None = None,
+    pulls: Mapping[str, ExpectedPull] | None = None,
 ) -> Diagnosis:
     """Diagnose a server's start.
 
     Args:
         pod: the pod as the API has it; None before it exists.
         events: events of the pod in any order; those of another pod of the same name are ignored.
-        image: what the catalog knows about the image, for its size.
-        pull_seconds: how long pulling it is expected to take.
+        pulls: what to expect of its images, by reference; of others nothing is known.
     """
     if not isinstance(pod, Mapping):
         return Diagnosis(category=Category.CREATING, summary="Asking the cluster for the server.")
@@ -100,7 +97,7 @@ def diagnose(
         _ended(pod, status)
         or _unplaced(pod, status, story)
         or _container_trouble(pod, status, story)
-        or _on_node(status, story, image, pull_seconds)
+        or _on_node(status, story, pulls or {})
     )
 
 
@@ -232,8 +229,7 @@ def _container_trouble(
 def _on_node(
     status: Mapping[str, Any],
     story: list[Mapping[str, Any]],
-    image: Image | None,
-    pull_seconds: float | None,
+    pulls: Mapping[str, ExpectedPull],
 ) -> Diagnosis:
     """Diagnose a pod whose node is at work on it."""
     notebook = _notebook(status)
@@ -259,7 +255,7 @@ def _on_node(
     if latest is not None and reason in NODE_TROUBLES:
         return _node_trouble(reason, message_of(latest))
     if reason == "Pulling":
-        return _pulling(latest, image, pull_seconds)
+        return _pulling(latest, pulls)
     if reason in ("Pulled", "Created", "Started"):
         return Diagnosis(
             category=Category.STARTING, summary="The node has the image; the server is starting."
@@ -278,18 +274,11 @@ def _node_trouble(reason: str, message: str) -> Diagnosis:
     )
 
 
-def _pulling(
-    event: Mapping[str, Any] | None, image: Image | None, pull_seconds: float | None
-) -> Diagnosis:
+def _pulling(event: Mapping[str, Any] | None, pulls: Mapping[str, ExpectedPull]) -> Diagnosis:
     message = message_of(event) if event is not None else ""
-    # Init containers and sidecars have images of their own, of which nothing is known here.
-    is_ours = image is not None and f'"{image.reference}"' in message
-    size = image.size_bytes if image is not None and is_ours else None
-    what = f"a {say_bytes(size)} image" if size else "the image"
-    how_long = f" (about {say_duration(pull_seconds)})" if pull_seconds and is_ours else ""
-    return Diagnosis(
-        category=Category.PULLING, summary=f"Pulling {what}{how_long}.", detail=message
-    )
+    found = (pull for reference, pull in pulls.items() if f'"{reference}"' in message)
+    pull = next(found, ExpectedPull())
+    return Diagnosis(category=Category.PULLING, summary=pull.sentence, detail=message)
 
 
 def _terminated(pod: Mapping[str, Any], status: Mapping[str, Any]) -> Failure | None:

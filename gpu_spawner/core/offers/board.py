@@ -6,7 +6,7 @@ not computed again. It decides nothing about a node itself: seats come from
 ``core.placement.seats``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
@@ -15,6 +15,7 @@ from gpu_spawner.core.catalog.mechanisms import ShareFacts, describe_share
 from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection, Share
 from gpu_spawner.core.catalog.site_pod import SitePod
 from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.diagnosis.expected_pull import ExpectedPull
 from gpu_spawner.core.offers.alternatives import nearest_alternative
 from gpu_spawner.core.offers.availability import (
     Availability,
@@ -24,12 +25,11 @@ from gpu_spawner.core.offers.availability import (
     ProfileOffer,
 )
 from gpu_spawner.core.offers.device_look import DeviceLook, look_at
-from gpu_spawner.core.offers.image_places import ImagePlaces
+from gpu_spawner.core.offers.image_outlook import ImageOutlook
 from gpu_spawner.core.offers.pools import Pool, Pools
 from gpu_spawner.core.offers.sentences import Situation, Spread, explain
 from gpu_spawner.core.offers.way_nodes import WayNodes
 from gpu_spawner.core.offers.ways import Way, Ways, WaySeats
-from gpu_spawner.core.preload.durations import PullTimes
 from gpu_spawner.core.preload.readiness import Readiness
 
 __all__ = ["PULL_BYTES_PER_SECOND", "OfferBoard"]
@@ -87,19 +87,9 @@ class OfferBoard:
         """
         self._catalog = catalog
         self._site = site or SitePod()
-        self._times = PullTimes(pull_bytes_per_second)
-        self._times_serial = 0
         self._snapshot = _NOTHING_READ
-        self._beside = {
-            profile.slug: tuple(dict.fromkeys(sidecar.image for sidecar in profile.sidecars))
-            for profile in catalog.profiles
-        }
-        self._references = {name: image.reference for name, image in catalog.images.items()}
-        for beside in self._beside.values():
-            for name in beside:  # a reference has no other name
-                self._references.setdefault(name, name)
-        self._places = ImagePlaces(self._references)
-        self._pools = Pools(self._places)
+        self._images = ImageOutlook(catalog, pull_bytes_per_second)
+        self._pools = Pools(self._images.places)
         self._ways = Ways(catalog, self._site, self._pools)
         self._nodes = WayNodes(self._ways)
         self._lines: dict[object, _Lines] = {}
@@ -119,8 +109,7 @@ class OfferBoard:
 
     def learn_images(self, readiness: Readiness) -> None:
         """Take over what the preloader knows: where images are, and how long pulls take."""
-        self._times, self._times_serial = readiness.times, readiness.times.serial
-        if self._places.tell(readiness.pulled, readiness.managed):
+        if self._images.learn(readiness):
             self._pools.refresh_images()
 
     def offers(self, view: Catalog) -> tuple[ProfileOffer, ...]:
@@ -141,6 +130,10 @@ class OfferBoard:
         else the first that the cluster has at all.
         """
         return self._ways.first_free(selection).fragment.selection
+
+    def pulls_of(self, selection: Selection) -> Mapping[str, ExpectedPull]:
+        """Return what to expect of every image that such a server pulls, by reference."""
+        return self._images.pulls(selection)
 
     def alternative_for(self, key: str, view: Catalog) -> ChoiceOffer | None:
         """Return the nearest choice of the view that would start now, if any would."""
@@ -178,7 +171,7 @@ class OfferBoard:
             selection=selection,
             ways=own,
             by_image=by_image,
-            beside=self._beside.get(selection.profile, ()),
+            beside=self._images.beside(selection.profile),
             pools=tuple(pools.values()),
         )
 
@@ -215,9 +208,10 @@ class OfferBoard:
 
     def _choice_offer(self, line: _Line) -> ChoiceOffer:
         """Return what was said before where nothing it depends on has changed."""
-        told = [self._places.is_told(image) for image in (*line.by_image, *line.beside)]
+        places = self._images.places
+        told = [places.is_told(image) for image in (*line.by_image, *line.beside)]
         versions = [self._ways.version(line.ways), *[pool.version for pool in line.pools]]
-        state = (versions, self._places.is_reported, told, self._times_serial)
+        state = (versions, places.is_reported, told, self._images.serial)
         as_of = self._snapshot.as_of
         offer, seats = line.offer, line.seats
         if line.state != state or seats is None or not self._ways.is_kept(line.ways, seats):
@@ -235,7 +229,7 @@ class OfferBoard:
         images: dict[str, ImageReadiness] = {}
         if seats.free is not None:
             images = {
-                image: self._readiness((image, *line.beside), ways, selection.flavors)
+                image: self._readiness(selection, image, ways)
                 for image, ways in line.by_image.items()
             }
         return ChoiceOffer(
@@ -252,28 +246,10 @@ class OfferBoard:
             as_of=self._snapshot.as_of,
         )
 
-    def _readiness(
-        self, names: tuple[str, ...], ways: tuple[Way, ...], flavors: tuple[str, ...]
-    ) -> ImageReadiness:
-        """Judge the images that one server pulls: the one that was chosen, and its sidecars'."""
-        # What goes by two names is pulled once.
-        images = tuple({self._references[name]: name for name in reversed(names)}.values())
+    def _readiness(self, selection: Selection, image: str, ways: tuple[Way, ...]) -> ImageReadiness:
+        images = self._images.images_of(selection.profile, image)
         places = self._nodes.places(images, ways)
-        are_told = all(map(self._places.is_told, images))
-        expected = [self._pull_seconds(name, flavors) for name in places.lacking or names[:1]]
-        known = [seconds for seconds in expected if seconds is not None]
-        return ImageReadiness(
-            ready_nodes=places.holding,
-            fitting_nodes=places.fitting,
-            is_known=are_told or (self._places.is_reported and not places.unsure),
-            pull_seconds=sum(known) if known else None,
-            is_least=0 < len(known) < len(expected),
-        )
-
-    def _pull_seconds(self, name: str, flavors: tuple[str, ...]) -> float | None:
-        image = self._catalog.images.get(name)
-        size_bytes = image.size_bytes if image is not None else None
-        return self._times.expect(self._references[name], flavors, size_bytes)
+        return self._images.readiness(images, places, selection.flavors)
 
     def _situation(self, line: _Line, seats: WaySeats) -> Situation:
         """Gather what the sentence is made from; the nodes are looked at only where it says no."""
