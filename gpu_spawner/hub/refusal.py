@@ -3,8 +3,8 @@
 JupyterHub 6 has ``SpawnException``, whose ``reason`` becomes a metric label and which never counts
 towards ``consecutive_failure_limit``. The spawn form and the progress stream however show
 ``str(exception)``, which there reads like a log line, unless the exception has
-``jupyterhub_message``. JupyterHub 5 has neither: an ``HTTPError`` below 500 is the one that is not
-counted there, and ``jupyterhub_message`` is honoured as well.
+``jupyterhub_message``. JupyterHub 5 honours that as well, has no ``SpawnException``, and counts
+everything (``failure_count``): there a refusal is an ``HTTPError`` below 500.
 """
 
 from typing import Any, Final
