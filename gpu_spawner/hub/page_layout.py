@@ -48,7 +48,7 @@ def build_page(
     shown = [profile for profile in view.catalog.profiles if profile.slug in by_slug]
     nothing_known = bool(shown) and all(by_slug[profile.slug].state is None for profile in shown)
     made = [
-        (profile.order, _card(_Card(view, profile, by_slug[profile.slug], selected, allowance)))
+        (profile.order, _shared(_Card(view, profile, by_slug[profile.slug], selected, allowance)))
         for profile in shown
     ]
     if view.catalog.denied:
@@ -135,6 +135,13 @@ class _Line:
     def offered(self) -> list[Choice]:
         """The choices without the gaps; never empty."""
         return [choice for choice in self.choices if choice is not None]
+
+
+def _shared(card: _Card) -> Card:
+    """Lay out a card, once for all users of a view where nothing in it is about one of them."""
+    if card.selection is not None or (card.allowance is not None and card.allowance.is_limited):
+        return _card(card)
+    return card.view.memo(f"card of {card.profile.slug}", lambda: _card(card))
 
 
 def _card(card: _Card) -> Card:
