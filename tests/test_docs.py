@@ -24,6 +24,7 @@ from gpu_spawner.catalog_files import read_directory, read_mapping
 from gpu_spawner.cli.command_line import make_parser
 from gpu_spawner.core.catalog.limits import read_limits
 from gpu_spawner.hub.settings import read_settings
+from gpu_spawner.kube.rights import FEATURES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -125,6 +126,18 @@ def test_settings_are_taken(text: str) -> None:
     read_limits(settings.limits, source="the example")
     unknown = [name for name in c.GPUSpawner if not hasattr(GPUSpawner, name)]
     assert unknown == []
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_the_page_about_security_has_every_right(name: str) -> None:
+    text = (DOCS / "explanation" / "security.md").read_text(encoding="utf-8")
+    (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}`")]
+    _, _, in_cluster, in_namespace, _ = row.split("|")
+    feature = FEATURES[name]
+    for rules, cell in ((feature.in_cluster, in_cluster), (feature.in_namespace, in_namespace)):
+        named = set(re.findall(r"[a-z/]+", cell)) - {"and"}
+        every = {word for rule in rules for word in (*rule.resources, *rule.verbs)}
+        assert named == every
 
 
 # What is shown as a command line

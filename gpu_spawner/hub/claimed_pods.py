@@ -12,10 +12,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kubespawner import KubeSpawner
-
 from gpu_spawner.core.catalog.claims import PodClaim
 from gpu_spawner.hub.claims import Patience
+from gpu_spawner.hub.tracked_pods import TrackedPods
 from gpu_spawner.kube.pacing import Backoff
 from gpu_spawner.kube.pod_claims import add_claims, holds_devices, lacks_claims
 
@@ -27,10 +26,8 @@ _FIRST_DOUBT_SECONDS: Final = 4.0
 _LONGEST_DOUBT_SECONDS: Final = 30.0
 
 
-class ClaimedPods(KubeSpawner):
+class ClaimedPods(TrackedPods):
     """KubeSpawner whose pods may have claims for devices."""
-
-    live: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -25,7 +25,7 @@ from gpu_spawner.hub.metrics import CLAIM_TEMPLATES_COLLECTED, CLAIM_TEMPLATES_M
 from gpu_spawner.hub.settings import HubSettings
 from gpu_spawner.kube.claim_templates import ClaimTemplates, StoredTemplate
 from gpu_spawner.kube.client import ClusterClient
-from gpu_spawner.kube.failures import ThrottledError
+from gpu_spawner.kube.failures import ThrottledError, may_pass
 from gpu_spawner.kube.kept_fields import added_fields, dropped_fields
 from gpu_spawner.kube.pacing import Backoff
 from gpu_spawner.kube.reflector import Clocks
@@ -204,7 +204,7 @@ class Claims:
                 pause = backoff.next_seconds()
                 if isinstance(error, ThrottledError):
                     pause = max(pause, error.retry_after_seconds)
-                if not _may_pass(error) or self._clocks.monotonic() + pause > until:
+                if not may_pass(error) or self._clocks.monotonic() + pause > until:
                     raise
             await self._clocks.sleep(pause)
 
@@ -321,8 +321,3 @@ class Claims:
             if key not in self._holders:
                 self._used_at.pop(key)
                 self._seen_at.pop(key, None)
-
-
-def _may_pass(error: ClusterError) -> bool:
-    """Tell a busy or absent API server from one that has decided."""
-    return error.status in (0, 429) or error.status >= 500

@@ -1,25 +1,41 @@
 """Render the spawn page's form from its model; what it shows is decided in ``page_layout``."""
 
 import re
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from gpu_spawner.hub.page_model import Page
+from gpu_spawner.hub.page_model import Card, Page
 
 __all__ = ["render_form"]
+
+_CARDS_KEPT: Final = 512
+_INDENTATION: Final = re.compile(r"\s*\n\s*")  # a quarter of the page, and nothing is preformatted
+
+
+class _DenseLoader(PackageLoader):
+    """Loads templates without their indentation, so that no page has to be stripped of it."""
+
+    def get_source(
+        self, environment: Environment, template: str
+    ) -> tuple[str, str, Callable[[], bool] | None]:
+        """Return the text of a template, where it is from, and whether it still is the same."""
+        source, path, is_current = super().get_source(environment, template)
+        return _INDENTATION.sub("\n", source), path, is_current
+
 
 # Our own environment: KubeSpawner's has no autoescape, and everything on this page that an admin,
 # a node label or a user wrote must arrive as text.
 _ENVIRONMENT = Environment(
-    loader=PackageLoader("gpu_spawner.hub", "templates"),
+    loader=_DenseLoader("gpu_spawner.hub", "templates"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-
-_INDENTATION: Final = re.compile(r"\s*\n\s*")  # a quarter of the page, and nothing is preformatted
 
 
 def render_form(page: Page, *, css_url: str, js_url: str, stream_url: str) -> str:
@@ -32,5 +48,12 @@ def render_form(page: Page, *, css_url: str, js_url: str, stream_url: str) -> st
         stream_url: where the script listens for changes.
     """
     template = _ENVIRONMENT.get_template("page.html")
-    html = template.render(page=page, css_url=css_url, js_url=js_url, stream_url=stream_url)
-    return _INDENTATION.sub("\n", html)
+    return template.render(
+        page=page, css_url=css_url, js_url=js_url, stream_url=stream_url, card_html=_card_html
+    )
+
+
+@lru_cache(maxsize=_CARDS_KEPT)
+def _card_html(card: Card) -> Markup:
+    """Return one card's HTML: it depends on nothing else, and most cards stay as they are."""
+    return Markup(_ENVIRONMENT.get_template("card.html").render(card=card))  # noqa: S704 - rendered with autoescape

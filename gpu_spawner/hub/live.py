@@ -27,6 +27,7 @@ from gpu_spawner.hub.claims import Claims
 from gpu_spawner.hub.connection import load_as_kubespawner
 from gpu_spawner.hub.holders import Holders
 from gpu_spawner.hub.last_failures import LastFailures
+from gpu_spawner.hub.leftovers import Leftovers
 from gpu_spawner.hub.preloading import Preloading
 from gpu_spawner.hub.queues import Queues
 from gpu_spawner.hub.seats import Seats
@@ -80,6 +81,7 @@ class Live:
         limits: how much users may hold at once.
         holders: which servers hold something.
         claims: the templates that claims are made from.
+        leftovers: removes pods that may have outlived their servers.
         preloading: which images are where, and whoever puts them there.
     """
 
@@ -104,6 +106,7 @@ class Live:
         self.limits = read_limits(settings.limits, source="c.GPUSpawner.limits")
         self.holders = Holders(db)
         self.claims = Claims(settings)
+        self.leftovers = Leftovers(settings)
         self.preloading = Preloading(settings)
         self._watch = CatalogWatch(
             CatalogSource(settings), on_change=self._on_catalog, log=self.log
@@ -149,6 +152,7 @@ class Live:
         """
         self.begin(self._follow_cluster(), "gpu_spawner cluster")
         self.begin(self.claims.run(), "gpu_spawner claims")
+        self.begin(self.leftovers.run(), "gpu_spawner leftovers")
         self.begin(self.preloading.run(self), "gpu_spawner preloading")
         period_seconds = self.settings.profiles_reload_seconds
         if period_seconds:
@@ -224,7 +228,6 @@ class Live:
             self._views[key] = View(
                 catalog=catalog,
                 offers=board.offers(catalog),
-                alternative=lambda choice: board.alternative_for(choice, catalog),
                 offer_with=board.offer_with,
             )
         return self._views[key]

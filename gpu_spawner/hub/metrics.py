@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from gpu_spawner.core.catalog.claims import is_template_name
+from gpu_spawner.core.catalog.compile import LABEL_PREFIX
 from gpu_spawner.core.catalog.holdings import WHOLE_GPU_MILLI, Holding
 from gpu_spawner.core.catalog.limits import Held, Limit
 from gpu_spawner.core.offers.availability import Availability, ProfileOffer
@@ -115,6 +116,7 @@ class LiveCollector(Collector):
         yield from _watched(live.watch_status())
         yield from _offered(live.latest_offers())
         yield from _claimed(live)
+        yield _waiting(live)
         together = live.limits.together
         held = live.holders.held(live.catalog).values() if together else ()
         yield from _held_together(together, held)
@@ -191,6 +193,28 @@ def _offered(offers: Iterable[ProfileOffer]) -> Iterator[Metric]:
         devices.add_metric([flavor, share, "free"], free)
         devices.add_metric([flavor, share, "used"], max(0, total - free))
     yield from (seats, state, devices)
+
+
+def _waiting(live: "Live") -> Metric:
+    family = GaugeMetricFamily(
+        "gpu_spawner_starts_waiting",
+        "Starts whose pod waits because no node has room now, or in a queue of the cluster.",
+        labels=["profile"],
+    )
+    pods = live.cluster().pods
+    if pods is None:
+        return family
+    counts = {profile.slug: 0 for profile in live.catalog.profiles}
+    for key in live.book.promised():
+        pod = pods.get(key)
+        if pod is None or pod.node_name or not (pod.is_gated or pod.unschedulable_message):
+            continue
+        slug = pod.labels.get(f"{LABEL_PREFIX}profile", "")
+        if slug in counts:
+            counts[slug] += 1
+    for slug, number in counts.items():
+        family.add_metric([slug], number)
+    return family
 
 
 def _claimed(live: "Live") -> Iterator[Metric]:

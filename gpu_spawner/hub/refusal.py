@@ -3,8 +3,8 @@
 JupyterHub 6 has ``SpawnException``, whose ``reason`` becomes a metric label and which never counts
 towards ``consecutive_failure_limit``. The spawn form and the progress stream however show
 ``str(exception)``, which there reads like a log line, unless the exception has
-``jupyterhub_message``. JupyterHub 5 has neither: an ``HTTPError`` below 500 is the one that is not
-counted there, and ``jupyterhub_message`` is honoured as well.
+``jupyterhub_message``. JupyterHub 5 honours that as well, has no ``SpawnException``, and counts
+everything (``failure_count``): there a refusal is an ``HTTPError`` below 500.
 """
 
 from typing import Any, Final
@@ -19,6 +19,7 @@ from gpu_spawner.hub.metrics import STARTS_REFUSED
 __all__ = [
     "REASON_CAPACITY",
     "REASON_CLAIM",
+    "REASON_CLUSTER",
     "REASON_DENIED",
     "REASON_LIMIT",
     "REASON_OPTIONS",
@@ -32,6 +33,8 @@ REASON_CAPACITY: Final = "gpu_capacity"
 """No seat is free."""
 REASON_CLAIM: Final = "gpu_claim"
 """The claim for the GPU cannot be made."""
+REASON_CLUSTER: Final = "gpu_cluster"
+"""The API server does not take the pod, or does not answer."""
 REASON_DENIED: Final = "gpu_denied"
 """The choice is there, and not for this user."""
 REASON_LIMIT: Final = "gpu_limit"

@@ -23,6 +23,7 @@ from gpu_spawner.core.errors import OptionError
 from gpu_spawner.hub.applied import AppliedSettings
 from gpu_spawner.hub.asked import remember_asked
 from gpu_spawner.hub.claimed_pods import ClaimedPods
+from gpu_spawner.hub.failure_count import refusals_not_counted
 from gpu_spawner.hub.form_fields import check_tile, options_from_fields, options_from_link
 from gpu_spawner.hub.interleaving import with_news
 from gpu_spawner.hub.live import Live
@@ -126,8 +127,9 @@ class GPUSpawner(Settings, ClaimedPods):
         raised there is logged with a traceback as if it were a mistake in a hook.
         """
         if self.has_profiles:
-            await self._check_own_image(user_options)
-            self._hold_place(user_options)
+            with refusals_not_counted():
+                await self._check_own_image(user_options)
+                self._hold_place(user_options)
             if not self.apply_user_options:
                 return
         await super()._run_apply_user_options(self.user_options)
@@ -209,7 +211,7 @@ class GPUSpawner(Settings, ClaimedPods):
         if not self.has_profiles:
             return await super()._start()
         starting = asyncio.ensure_future(super()._start())
-        with measured_start(self._place) as measure, self._remembering():
+        with refusals_not_counted(), measured_start(self._place) as measure, self._remembering():
             try:
                 await self._watch_start(starting)
                 address = await starting

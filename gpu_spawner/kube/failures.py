@@ -20,6 +20,7 @@ __all__ = [
     "ThrottledError",
     "failure_from_response",
     "malformed",
+    "may_pass",
     "translated_failures",
 ]
 
@@ -140,3 +141,14 @@ def _retry_after(header: str | None, in_body: float | None) -> float:
     with suppress(ValueError):  # the header may also be a date; Kubernetes never sends one
         seconds = max(seconds, float(header or 0.0))
     return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_SECONDS)
+
+
+def may_pass(error: Exception) -> bool:
+    """Tell whether the same request may succeed in a moment: the API server is busy or away.
+
+    It knows this package's errors, the client library's, and those of connections.
+    """
+    if isinstance(error, ClusterError | ApiException):
+        status = error.status or 0
+        return status in (0, 429) or status >= 500
+    return isinstance(error, aiohttp.ClientError | OSError)

@@ -125,11 +125,14 @@ class KubeClient:
             ) as response:
                 if response.status >= 400:
                     raise _failure(doing, response.status, await response.read())
-                async for line in _lines(response.content):
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":
-                        raise _status_failure(doing, event["object"])
-                    yield event["type"], event["object"]
+                try:
+                    async for line in _lines(response.content):
+                        event = json.loads(line)
+                        if event["type"] == "ERROR":
+                            raise _status_failure(doing, event["object"])
+                        yield event["type"], event["object"]
+                finally:
+                    _hang_up(response)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise _no_answer(doing, error) from error
 
@@ -166,6 +169,13 @@ class KubeClient:
         if not isinstance(decoded, dict):
             raise ClusterError(doing, status=0, reason="the answer is no object")
         return decoded
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """Close a stream that is not at its end, without TLS' farewell, which somebody must await."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:

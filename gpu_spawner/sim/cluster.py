@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.sim.apiserver.faults import FaultHook
@@ -137,6 +138,31 @@ class Cluster:
     def kubelet(self) -> Kubelet:
         """The kubelet that runs at present."""
         return self._kubelet
+
+    async def stop_server(self) -> None:
+        """Stop the embedded API server; whoever talks to it finds nobody there.
+
+        Raises:
+            RuntimeError: the API server is a foreign one.
+        """
+        if self.server is None:
+            raise RuntimeError("another's API server is not ours to stop")
+        await self.server.stop()
+
+    async def start_server(self) -> None:
+        """Start the embedded API server again, at its old address, with what it knew.
+
+        Raises:
+            RuntimeError: the API server is a foreign one, or the cluster does not keep objects.
+        """
+        before = self.server
+        if before is None or not self.options.keeps_objects:
+            raise RuntimeError("only an embedded API server that keeps its objects comes back")
+        server = self._new_server()
+        server.log_source = before.log_source
+        server.faults = before.faults
+        self.server = server
+        await server.start(port=urlsplit(self.url).port or 0)
 
     async def stop_kubelet(self) -> None:
         """Stop the kubelet as a crash would: containers go on, nobody looks after them."""
@@ -295,18 +321,21 @@ class Cluster:
         if self.options.kubeconfig is not None:
             self.kubeconfig_path = self.options.kubeconfig.absolute()
             return read_kubeconfig(self.kubeconfig_path)
-        self.server = ApiServer(
-            state_dir=self.state_dir / "cluster" if self.options.keeps_objects else None,
-            tls=self.options.tls,
-            faults=self.options.faults,
-        )
+        self.server = self._new_server()
         await self.server.start(port=self.options.port)
-        stack.push_async_callback(self.server.stop)
+        stack.push_async_callback(self.stop_server)
         config = self.server.kubeconfig()
         self.kubeconfig_path = self.state_dir / "kubeconfig"
         self.kubeconfig_path.touch(mode=0o600)
         self.kubeconfig_path.write_text(json.dumps(config, indent=2), encoding="utf-8")
         return endpoint_of(config)
+
+    def _new_server(self) -> ApiServer:
+        return ApiServer(
+            state_dir=self.state_dir / "cluster" if self.options.keeps_objects else None,
+            tls=self.options.tls,
+            faults=self.options.faults,
+        )
 
     def _may_run(self, pod: Mapping[str, Any]) -> bool:
         return self.server is not None or pod["metadata"]["namespace"] in self.options.namespaces

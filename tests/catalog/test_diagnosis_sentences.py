@@ -9,10 +9,12 @@ from typing import Any
 
 from catalog_builders import catalog_of
 
+from gpu_spawner.core.diagnosis.expected_pull import ExpectedPull
 from gpu_spawner.core.diagnosis.pod_diagnosis import diagnose
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "diagnosis" / "sentences.txt"
 IMAGE = catalog_of().images["torch"]
+PULLS = {IMAGE.reference: ExpectedPull(size_bytes=IMAGE.size_bytes, seconds=170.0)}
 _NO_NODE = "0/5 nodes are available: {}. no new claims to deallocate, preemption: 0/5 nodes."
 
 REFUSED = [
@@ -121,7 +123,7 @@ def container(**state: Any) -> list[dict[str, Any]]:
 
 
 def told(raw: str, pod_: dict[str, Any], *events: dict[str, Any]) -> str:
-    found = diagnose(pod_, events, image=IMAGE, pull_seconds=170.0)
+    found = diagnose(pod_, events, pulls=PULLS)
     mark = " [ends]" if found.is_final else " [ends if it stays so]" if found.is_stuck else ""
     lines = [f"{raw.strip()}", f"    {found.summary}{mark}"]
     return "\n".join([*lines, f"    {found.resolution}"] if found.resolution else lines)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import kubernetes_validate
 import pytest
 import yaml
 from kubernetes_asyncio.client import Configuration
@@ -208,6 +209,7 @@ class TestPods:
         pods = await pods_of(version, (*below, name))
         assert pods
         for key, pod in pods.items():
+            kubernetes_validate.validate(json.loads(json.dumps(pod)), "1.36", strict=True)
             spec = pod["spec"]
             assert [one for one in given["tolerations"] if one not in spec["tolerations"]] == []
             (first, *_) = spec["initContainers"]

@@ -1,4 +1,7 @@
-"""A simulated cluster on a thread of its own: tests talk to hub and cluster in turns."""
+"""A simulated cluster on a thread of its own: tests talk to hub and cluster in turns.
+
+Its API server is that of ``GPU_SPAWNER_KUBECONFIG`` where that is set.
+"""
 
 import asyncio
 import threading
@@ -6,13 +9,17 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gpu_spawner.sim.cluster import Cluster
+from foreign_server import KUBECONFIG
+
+from gpu_spawner.sim.cluster import Cluster, ClusterOptions
 from gpu_spawner.sim.fleet import parse_fleet
 
 T = TypeVar("T")
 
 TINY_SERVER = Path(__file__).with_name("tiny_server.py")
 NAMESPACE = "gpu-demo"
+PRELOADING = "gpu-preloading"
+"""A second namespace, for hubs that preload elsewhere than where their servers are."""
 
 FLEET = f"""
 default_command: [python, {TINY_SERVER}]
@@ -36,13 +43,22 @@ nodes:
 
 
 class ClusterThread:
-    """A running cluster; ``call`` runs coroutines where it runs."""
+    """A running cluster; ``call`` runs coroutines where it runs.
 
-    def __init__(self, state_dir: Path, fleet: str = FLEET) -> None:
+    ``options`` are more of ``ClusterOptions``.
+    """
+
+    def __init__(self, state_dir: Path, fleet: str = FLEET, **options: Any) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.cluster = Cluster(parse_fleet(fleet, source="tests"), state_dir=state_dir)
+        self.cluster = Cluster(
+            parse_fleet(fleet, source="tests"),
+            state_dir=state_dir,
+            options=ClusterOptions(
+                kubeconfig=KUBECONFIG, namespaces=(NAMESPACE, PRELOADING), **options
+            ),
+        )
         self.call(self.cluster.__aenter__())
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:

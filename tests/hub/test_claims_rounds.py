@@ -6,37 +6,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from claim_cluster import CONFIG, ClaimCluster
+from claim_cluster import CHOICES, CONFIG, FAULTS, ClaimCluster, is_over
 from cluster_thread import NAMESPACE
 from other_process import wait_until
 from running_hub import Browser, RunningHub, running_hub
 
-from gpu_spawner.sim.apiserver.api_errors import ApiError
 from gpu_spawner.sim.apiserver.faults import Fault, RequestFacts
 
 pytestmark = pytest.mark.timeout(900)
 
 ROUNDS = 100
 AT_ONCE = 10
-CHOICES: list[dict[str, Any]] = [
-    {"profile": "cpu"},
-    {"profile": "whole", "flavor": "any", "count": 1},
-    {"profile": "whole", "flavor": "h200", "count": 2},
-    {"profile": "slices", "share": "mig-1g.23gb"},
-    {"profile": "slices", "share": "mig-3g.90gb"},
-    {"profile": "parts", "share": "memory-10Gi"},
-    {"profile": "parts", "share": "memory-20Gi"},
-]
-FAULTS = [
-    Fault(drops_connection=True),
-    Fault(delay_seconds=4.0),
-    Fault(error=ApiError(429, "TooManyRequests", "slow down", {"retryAfterSeconds": 1})),
-    Fault(error=ApiError(500, "InternalError", "oops", {})),
-    Fault(error=ApiError(503, "ServiceUnavailable", "later", {})),
-]
 CONSTANT_COLLECTION = "c.GPUSpawner.claim_template_max_age_seconds = 1\n"
 
 
@@ -69,12 +51,6 @@ def claims(tmp_path: Path) -> Iterator[ClaimCluster]:
     running = ClaimCluster(tmp_path / "cluster")
     yield running
     running.stop()
-
-
-def is_over(hub: RunningHub, name: str) -> bool:
-    """Tell whether a start has ended, well or badly."""
-    server = hub.user(name).get("servers", {}).get("")
-    return server is None or server["pending"] is None
 
 
 def held_devices(claims: ClaimCluster) -> list[str]:

@@ -123,6 +123,26 @@ class TestCounters:
         assert value(hub, "starts_refused_total", **labels) == before + 1
 
 
+WAITING = """
+c.GPUSpawner.profiles["20-gpus"]["max_wait"] = "10m"
+c.GPUSpawner.preload = False
+"""
+
+
+def test_who_waits_for_a_place(make_hub: MakeHub) -> None:
+    hub = make_hub(PROFILES + WAITING)
+    waiting = {"profile": "gpus"}
+    wait_until(lambda: value(hub, "starts_waiting", **waiting) == 0, "the hub has counted")
+    users = [hub.add_user(f"waiting{number}") for number in range(3)]
+    for user in users:
+        options = {"profile": "gpus", "count": 2, "wait": True}
+        assert hub.start(user, options).status_code in (201, 202)
+    wait_until(lambda: value(hub, "starts_waiting", **waiting), "somebody waits", 60)
+    for user in users:
+        hub.stop(user)
+    wait_until(lambda: value(hub, "starts_waiting", **waiting) == 0, "nobody waits", 60)
+
+
 TOGETHER = """
 c.GPUSpawner.limits = {"together": {"research": {"gpus": 2, "gpu_memory": "400GB"}}}
 """

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from cluster_thread import PRELOADING as ELSEWHERE
 from cluster_thread import ClusterThread
 from hub_profiles import PROFILES, MakeHub
 from running_hub import Browser, wait_until
@@ -14,9 +15,9 @@ PRELOADING = f"""{PROFILES}
 c.GPUSpawner.profiles["20-gpus"]["preload"] = "always"
 c.GPUSpawner.profiles["10-cpu"]["preload"] = "never"
 c.GPUSpawner.profiles["30-secret"]["preload"] = "never"
-c.GPUSpawner.preload_namespace = "default"
+c.GPUSpawner.preload_namespace = "{ELSEWHERE}"
 """
-SETS = "/apis/apps/v1/namespaces/default/daemonsets"
+SETS = f"/apis/apps/v1/namespaces/{ELSEWHERE}/daemonsets"
 
 
 def daemon_sets(cluster: ClusterThread) -> list[dict[str, Any]]:

@@ -4,52 +4,19 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from cluster_thread import NAMESPACE, ClusterThread
+from hub_account import Account
 from hub_profiles import PROFILES, MakeHub
 from other_process import wait_until
 from running_hub import Browser, RunningHub
 
 from gpu_spawner.kube.client import ClusterClient
 from gpu_spawner.kube.questions import denied_rights
-from gpu_spawner.kube.rights import FEATURES, manifests
+from gpu_spawner.kube.rights import FEATURES
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(240)]
-
-RBAC = "/apis/rbac.authorization.k8s.io/v1"
-
-
-class Account:
-    """A service account of the tests' cluster, with a kubeconfig that is its own."""
-
-    def __init__(self, cluster: ClusterThread, name: str, folder: Path) -> None:
-        self.cluster = cluster
-        self.name = name
-        path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts"
-        self.create(
-            path, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
-        )
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        token = self.create(f"{path}/{name}/token", request)["status"]["token"]
-        config = yaml.safe_load(cluster.kubeconfig.read_text())
-        config["users"][0]["user"] = {"token": token}
-        self.kubeconfig = folder / f"{name}.yaml"
-        self.kubeconfig.write_text(yaml.safe_dump(config))
-
-    def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        made: dict[str, Any] = self.cluster.call(self.cluster.cluster.client.create(path, body))
-        return made
-
-    def grant(self, *features: str) -> None:
-        """Apply what the command prints."""
-        for one in manifests(
-            features, namespace=NAMESPACE, service_account=self.name, release=self.name
-        ):
-            folder = f"/namespaces/{NAMESPACE}" if "namespace" in one["metadata"] else ""
-            self.create(f"{RBAC}{folder}/{one['kind'].lower()}s", one)
 
 
 def free(hub: RunningHub, user: str) -> object:

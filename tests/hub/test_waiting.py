@@ -135,7 +135,10 @@ class TestTheLine:
         hub.start(user, {"profile": "brief", "count": 1, "wait": True})
         assert "No place became free within 4 s." in hub.failure(user)
         wait_until(lambda: not cluster.pods(user), "the pod is removed")
-        assert hub.process.poll() is None  # one counted failure would have ended it
+        # One counted failure would end the hub, a moment later.
+        assert hub.start(user, {"profile": "brief", "count": 4}).status_code == 409
+        assert hub.start(user, {"profile": "gone"}).status_code == 400
+        assert "consecutive spawn failures" not in hub.log()
 
     def test_only_where_the_profile_allows_it(
         self, hub: RunningHub, cluster: ClusterThread, user: str

@@ -1,7 +1,7 @@
 """A simulated cluster with GPU nodes, and preloaders on it.
 
 - ``cluster``: two nodes with two H100s each, and one without; a pull of ``torch`` takes a moment.
-- ``faults``: what the cluster's API server does to requests.
+- ``faults``: what the cluster's API server does to requests; skips where it is another's.
 - ``make_preloader``: starts preloaders that look often; all are stopped at the end.
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from foreign_server import KUBECONFIG
 from preload_model import catalog_of
 from preloading import FLEET, NAMESPACE, ApiFaults, MakePreloader, Running
 
@@ -28,8 +29,15 @@ from gpu_spawner.sim.node.pod_context import Backoff
 
 
 @pytest.fixture
-def faults() -> ApiFaults:
+def requests_seen() -> ApiFaults:
     return ApiFaults()
+
+
+@pytest.fixture
+def faults(requests_seen: ApiFaults) -> ApiFaults:
+    if KUBECONFIG is not None:
+        pytest.skip("faults are the embedded server's")
+    return requests_seen
 
 
 @pytest.fixture
@@ -38,12 +46,13 @@ def fleet() -> Fleet:
 
 
 @pytest.fixture
-async def cluster(fleet: Fleet, faults: ApiFaults, tmp_path: Path) -> AsyncIterator[Cluster]:
+async def cluster(fleet: Fleet, requests_seen: ApiFaults, tmp_path: Path) -> AsyncIterator[Cluster]:
     options = ClusterOptions(
+        kubeconfig=KUBECONFIG,
         namespaces=(NAMESPACE,),
         backoff=Backoff(first_seconds=0.2, longest_seconds=0.5),
         stop_grace_seconds=1.0,
-        faults=faults,
+        faults=requests_seen,
     )
     async with Cluster(fleet, state_dir=tmp_path / "state", options=options) as running:
         yield running

@@ -23,7 +23,7 @@ async def test_the_hook_sees_what_is_asked() -> None:
         (3, "deletecollection", "pods", ""),
         (4, "get", "", ""),
     ]
-    assert seen[0].namespace == "default"
+    assert (seen[0].namespace, seen[0].user) == ("default", "admin")
     assert seen[2].body == b'{"gracePeriodSeconds": 0}'
 
 
@@ -44,6 +44,21 @@ async def test_a_connection_can_be_dropped() -> None:
     async with serving(faults=lambda _: Fault(drops_connection=True)) as api:
         with pytest.raises(aiohttp.ClientError):
             await api.call("POST", PODS, {})
+
+
+async def test_an_answer_can_be_lost() -> None:
+    async with serving(faults=lambda _: Fault(loses_answer=True)) as api:
+        with pytest.raises(aiohttp.ClientError):
+            await api.call("POST", CONFIG_MAPS, config_map("a"))
+        api.server.faults = None
+        assert "a" in await api.names(CONFIG_MAPS)
+
+
+async def test_frames_of_a_watch_can_be_spoilt() -> None:
+    async with serving(faults=lambda _: Fault(spoils_watch=lambda frames: frames[::-1])) as api:
+        await api.create(CONFIG_MAPS, config_map("a"))
+        async with api.watch(f"{CONFIG_MAPS}?watch=1") as frames:
+            assert await frames.seen(2) == [("ADDED", "kube-root-ca.crt"), ("ADDED", "a")]
 
 
 async def test_an_answer_can_be_delayed() -> None:

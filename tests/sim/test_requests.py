@@ -271,3 +271,18 @@ async def test_lists_and_objects_agree(api: Api) -> None:
     (item,) = (await api.get(PODS))["items"]
     assert {"kind": "Pod", "apiVersion": "v1", **item} == made
     assert json.dumps(await api.get(f"{PODS}/p")) == json.dumps(made)
+
+
+async def test_a_pod_of_an_account_that_is_not_there_is_refused(api: Api) -> None:
+    manifest = pod("p")
+    manifest["spec"]["serviceAccountName"] = "nobodys"
+    reply = await api.call("POST", PODS, manifest)
+    assert (reply.status, reply.reason) == (403, "Forbidden")
+    assert reply.message == (
+        'pods "p" is forbidden: error looking up service account default/nobodys: '
+        'serviceaccount "nobodys" not found'
+    )
+    await api.create(
+        "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "nobodys"}}
+    )
+    assert (await api.call("POST", PODS, manifest)).status == 201

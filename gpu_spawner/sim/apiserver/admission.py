@@ -28,6 +28,7 @@ _BY_KIND: Final = {item.kind: item for item in RESOURCES}
 _NAMESPACES: Final = _BY_KIND["Namespace"]
 _PRIORITY_CLASSES: Final = _BY_KIND["PriorityClass"]
 _RUNTIME_CLASSES: Final = _BY_KIND["RuntimeClass"]
+_SERVICE_ACCOUNTS: Final = _BY_KIND["ServiceAccount"]
 _STORAGE_CLASSES: Final = _BY_KIND["StorageClass"]
 _ADMIN_ACCESS: Final = "resource.kubernetes.io/admin-access"
 _CLAIM_KINDS: Final = ("ResourceClaim", "ResourceClaimTemplate")
@@ -66,6 +67,7 @@ class Admission:
     def complete(self, resource: Resource, obj: Obj) -> None:
         """Fill in what depends on other objects."""
         if resource.kind == "Pod":
+            self._check_account(resource, obj)
             self._set_priority(resource, obj)
             self._apply_runtime_class(resource, obj)
             for limit_range in self._limit_ranges(obj):
@@ -124,6 +126,17 @@ class Admission:
     def _limit_ranges(self, obj: Obj) -> Iterator[Obj]:
         namespace = obj["metadata"]["namespace"]
         return (item.decode() for item in self._store.list_records(LIMIT_RANGES, namespace))
+
+    def _check_account(self, resource: Resource, obj: Obj) -> None:
+        """Refuse a pod of a service account that is not there."""
+        metadata = obj["metadata"]
+        account = obj["spec"].get("serviceAccountName") or "default"
+        if self._store.get(_SERVICE_ACCOUNTS, metadata["namespace"], account) is None:
+            where = f"{metadata['namespace']}/{account}"
+            reason = f'serviceaccount "{account}" not found'
+            raise forbidden(
+                resource, metadata["name"], f"error looking up service account {where}: {reason}"
+            )
 
     def _set_priority(self, resource: Resource, pod: Obj) -> None:
         spec, name = pod["spec"], pod["metadata"].get("name", "")

@@ -1,8 +1,8 @@
 """Faults on request, for tests of everything that must survive a bad API server.
 
 The server asks its hook before it answers each request; the hook may let it pass, refuse it, delay
-it, drop the connection, or cut a watch after some frames. Nothing here decides when: that is the
-test's business.
+it, drop the connection before or after the request was carried out, cut a watch after some frames,
+or spoil what a watch sends. Nothing here decides when: that is the test's business.
 """
 
 from collections.abc import Callable
@@ -22,6 +22,7 @@ class RequestFacts:
         verb: as RBAC names it (``list``, ``watch``, ``create``, ...), or ``get`` for discovery.
         resource: plural, with the subresource after a slash; empty for discovery.
         body: as it was sent.
+        user: who asks, by the name that RBAC knows.
     """
 
     number: int
@@ -32,6 +33,7 @@ class RequestFacts:
     namespace: str = ""
     name: str = ""
     body: bytes = b""
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +43,19 @@ class Fault:
     Attributes:
         delay_seconds: wait first.
         error: answer with this failure.
-        drops_connection: close the connection without an answer.
+        drops_connection: close the connection without an answer; nothing is done.
+        loses_answer: do what is asked, then close the connection without an answer.
         cuts_watch_after: end a watch in the middle of nowhere after so many writes.
+        spoils_watch: given the frames of each write of a watch, returns what is sent in their
+            place: fewer, in another order, or something else.
     """
 
     delay_seconds: float = 0.0
     error: ApiError | None = None
     drops_connection: bool = False
+    loses_answer: bool = False
     cuts_watch_after: int | None = None
+    spoils_watch: Callable[[list[bytes]], list[bytes]] | None = None
 
 
 FaultHook = Callable[[RequestFacts], Fault | None]

@@ -226,7 +226,10 @@ class ResourceHandlers:
             await response.prepare(request)
             writes = 0
             async with contextlib.aclosing(watch.frames(seconds)) as frames:
-                async for frame in frames:
+                async for written in frames:
+                    frame = written
+                    if fault.spoils_watch is not None:
+                        frame = b"".join(fault.spoils_watch(written.splitlines(keepends=True)))
                     await response.write(frame)
                     writes += 1
                     if fault.cuts_watch_after is not None and writes >= fault.cuts_watch_after:

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from urllib.parse import unquote
 
 import msgspec
@@ -227,6 +227,7 @@ class ApiServer:
                 namespace=(route.namespace or "") if route is not None else "",
                 name=route.name if route is not None else "",
                 body=await request.read(),
+                user=user.name,
             )
             fault = await _suffer(request, hook(facts) or fault)
         asked = _attributes(route, verb, raw_path, request.method)
@@ -234,7 +235,10 @@ class ApiServer:
             raise denial(user, asked)
         if route is None:
             return _discover(parts, request.host)
-        return await self._handlers.answer(request, route, user, fault)
+        answer = await self._handlers.answer(request, route, user, fault)
+        if fault.loses_answer and not answer.prepared:
+            _drop(request, "lost on request")
+        return answer
 
     def _account_uid(self, namespace: str, name: str) -> str:
         record = self.store.get(_SERVICE_ACCOUNTS, namespace, name)
@@ -256,12 +260,17 @@ async def _suffer(request: web.Request, fault: Fault) -> Fault:
     """Do what the hook wants done to this request."""
     if fault.delay_seconds:
         await asyncio.sleep(fault.delay_seconds)
-    if fault.drops_connection and request.transport is not None:
-        request.transport.abort()
-        raise ConnectionResetError("dropped on request")
+    if fault.drops_connection:
+        _drop(request, "dropped on request")
     if fault.error is not None:
         raise fault.error
     return fault
+
+
+def _drop(request: web.Request, why: str) -> NoReturn:
+    if request.transport is not None:
+        request.transport.abort()
+    raise ConnectionResetError(why)
 
 
 def _route(parts: list[str]) -> Route | None:

@@ -99,8 +99,24 @@ def find_mistake(flavor: Flavor, share: Share, count: int) -> Mistake | None:
     )
 
 
+_DESCRIBED_MOST: Final = 4096
+_described: Final[dict[tuple[int, Share, str], tuple[Flavor, ShareFacts]]] = {}
+
+
 def describe_share(flavor: Flavor, share: Share, mechanism: str = "") -> ShareFacts:
     """Say what one of a share means, obtained by one mechanism or by the first there is."""
+    # By identity: a page asks a thousand times, and hashing a flavor costs as much as the answer.
+    key = (id(flavor), share, mechanism)
+    known = _described.get(key)
+    if known is None:
+        if len(_described) >= _DESCRIBED_MOST:
+            _described.clear()
+        # With its flavor, so that no other one can be at the same address.
+        known = _described[key] = flavor, _describe(flavor, share, mechanism)
+    return known[1]
+
+
+def _describe(flavor: Flavor, share: Share, mechanism: str) -> ShareFacts:
     for candidate in _candidates(flavor):
         is_meant = mechanism in ("", candidate.NAME)
         if is_meant and candidate.mistake(flavor, share, 1) is None:

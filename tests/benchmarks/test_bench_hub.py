@@ -1,0 +1,188 @@
+"""What users of a hub wait for, beside a hub with KubeSpawner alone: the page, and a start.
+
+Skipped unless asked for (``make bench``). Pages are measured in processor time of the hub's own
+event loop, because the machine that measures has other things to do; a time is never asserted.
+"""
+
+import itertools
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "hub")]
+
+from claim_cluster import CONFIG, WHOLE, ClaimCluster  # noqa: E402 - the path first
+from large_api import MODELS  # noqa: E402
+from other_process import wait_until  # noqa: E402
+from running_hub import Browser, RunningHub, running_hub  # noqa: E402
+from scale_hub import large_api, write_kubeconfig  # noqa: E402
+
+from gpu_spawner.sim.apiserver.faults import RequestFacts  # noqa: E402
+
+pytestmark = pytest.mark.hosts
+FLAVORS, COUNTS = ("f0", "f1", "f2"), (1, 2, 4)
+
+OURS = f"""
+c.JupyterHub.spawner_class = "gpu"
+c.GPUSpawner.flavors = {{
+    f"f{{number}}": {{"display_name": model, "node_labels": {{"nvidia.com/gpu.product": model}}}}
+    for number, model in enumerate({MODELS!r})
+}}
+c.GPUSpawner.images = {{
+    "one": {{"image": "quay.io/site/one:1", "display_name": "PyTorch", "size": "9.8GB"}}
+}}
+c.GPUSpawner.profiles = {{
+    f"{{number:02}}-profile-{{number}}": {{
+        "display_name": f"Profile {{number}}",
+        "description": "One to four GPUs of one node, for training.",
+        "images": ["one"],
+        "gpu": {{"flavors": {list(FLAVORS)!r}, "share": "whole", "count": {list(COUNTS)!r}}},
+        "resources": {{"cpu": {{"request": 1}}, "memory": {{"request": "1Gi"}}}},
+    }}
+    for number in range(20)
+}}
+"""
+THEIRS = f"""
+c.JupyterHub.spawner_class = "kubespawner.KubeSpawner"
+c.KubeSpawner.profile_list = [
+    {{
+        "display_name": f"Profile {{number}}",
+        "description": "One to four GPUs of one node, for training.",
+        "slug": f"profile-{{number}}",
+        "profile_options": {{
+            "gpu": {{
+                "display_name": "GPUs",
+                "choices": {{
+                    f"{{flavor}}-{{count}}": {{
+                        "display_name": f"{{count}} of {{flavor}}",
+                        "kubespawner_override": {{
+                            "extra_resource_limits": {{"nvidia.com/gpu": str(count)}}
+                        }},
+                    }}
+                    for flavor in {FLAVORS!r}
+                    for count in {COUNTS!r}
+                }},
+            }}
+        }},
+    }}
+    for number in range(20)
+]
+"""
+PLAIN = """
+c.JupyterHub.spawner_class = "kubespawner.KubeSpawner"
+c.KubeSpawner.image = "example.org/torch:1"
+"""
+_MEASURED: list[int] = []
+_CLOCK = [0.0]
+
+
+def loop_seconds() -> float:
+    """Tell the processor time of the measured hub: of its main thread, where its loop is."""
+    return int(Path(f"/proc/{_MEASURED[-1]}/schedstat").read_text().split()[0]) / 1e9
+
+
+def start_seconds() -> float:
+    """Tell a time that goes on only from a POST to the pod's creation."""
+    return _CLOCK[0]
+
+
+@pytest.fixture(scope="module")
+def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with large_api(nodes=500, pods=5000, rate=0) as url:
+        yield write_kubeconfig(tmp_path_factory.mktemp("api"), url)
+
+
+@pytest.mark.parametrize("config", [THEIRS, OURS], ids=["kubespawner", "ours"])
+@pytest.mark.benchmark(group="spawn page: 20 profiles x 9 choices", timer=loop_seconds)
+def test_spawn_page(
+    benchmark: BenchmarkFixture, kubeconfig: Path, tmp_path: Path, config: str
+) -> None:
+    """A signed-in user asks for the page; the cluster's 500 nodes have been read."""
+    with running_hub(tmp_path, config, kubeconfig=kubeconfig) as hub:
+        _MEASURED.append(hub.process.pid)
+        browser = Browser(hub, "ada")
+        if config is OURS:
+            wait_until(lambda: "free" in browser.get("spawn").text, "the hub knows the cluster")
+
+        def ask() -> None:
+            assert "Profile 19" in browser.get("spawn").text
+
+        benchmark.pedantic(ask, rounds=60, warmup_rounds=5)
+        benchmark.extra_info["target"] = "1.5 times KubeSpawner's"
+
+
+class Starts:
+    """Starts on one hub, as the API server sees them."""
+
+    def __init__(self, hub: RunningHub, cluster: ClaimCluster) -> None:
+        self.hub = hub
+        self.cluster = cluster
+        self.created_at = 0.0
+        self.calls: list[str] = []
+        self._numbers = itertools.count()
+        self._user = ""
+
+    def note(self, facts: RequestFacts) -> None:
+        """Note what the hub asks for, up to the pod."""
+        if facts.verb == "create" and facts.resource == "pods":
+            self.created_at = time.perf_counter()
+        if facts.verb not in ("watch", "list") and not self.created_at:
+            self.calls.append(f"{facts.verb} {facts.resource}")
+
+    def prepare(self) -> None:
+        """Give back what the start before holds, and know another user."""
+        if self._user:
+            self.hub.stop(self._user)
+        self._user = self.hub.add_user(f"user{next(self._numbers)}-{os.getpid()}")
+        self.created_at, self.calls = 0.0, []
+
+    def start(self, options: dict[str, object] | None) -> None:
+        """Start a server; the clock goes on by the seconds until the pod is created."""
+        began = time.perf_counter()
+        self.hub.start(self._user, options)
+        wait_until(lambda: self.created_at, "the pod is created")
+        _CLOCK[0] += self.created_at - began
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClaimCluster]:
+    running = ClaimCluster(tmp_path_factory.mktemp("claims"))
+    yield running
+    running.stop()
+
+
+@pytest.mark.parametrize(
+    ("config", "options"),
+    [(PLAIN, None), (CONFIG, {"profile": "cpu"}), (CONFIG, WHOLE)],
+    ids=["kubespawner", "ours", "ours-claim"],
+)
+@pytest.mark.benchmark(group="a start: from POST to the pod's creation", timer=start_seconds)
+def test_start(
+    benchmark: BenchmarkFixture,
+    cluster: ClaimCluster,
+    tmp_path: Path,
+    config: str,
+    options: dict[str, object] | None,
+) -> None:
+    """A server of a new user; the hub's own database and secrets included."""
+    with running_hub(tmp_path, config, kubeconfig=cluster.kubeconfig) as hub:
+        starts = Starts(hub, cluster)
+        cluster.suffer(starts.note)
+        try:
+            starts.prepare()
+            starts.start(options)
+            first = list(starts.calls)
+            benchmark.pedantic(lambda: starts.start(options), setup=starts.prepare, rounds=15)
+            later = list(starts.calls)
+            starts.prepare()
+        finally:
+            cluster.suffer(None)
+    benchmark.extra_info["calls of a first start"] = first
+    benchmark.extra_info["calls of a later start"] = later
+    print(f"\n{benchmark.name}: calls up to the pod: {first}; later {later}")

@@ -1,0 +1,294 @@
+"""A cluster that misbehaves on request, what is true in it, and a hub that must live with it.
+
+The hub has a service account of its own, by which the API server's fault hook tells its requests
+from those of the scheduler, the controllers and the kubelets: only the hub's are spoilt.
+"""
+
+import asyncio
+import contextlib
+import random
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from claim_cluster import CHOICES, FAULTS, FLEET, PROFILES, ClaimCluster
+from cluster_thread import NAMESPACE
+from hub_account import Account
+from other_process import wait_until
+from running_hub import RunningHub, running_hub
+from traitlets.config import Config
+
+from gpu_spawner.core.offers.board import OfferBoard
+from gpu_spawner.hub.rendering import board_for, idle_spawner, read_configured
+from gpu_spawner.kube.rights import FEATURES
+from gpu_spawner.kube.watcher import read_once
+from gpu_spawner.sim.apiserver.api_errors import ApiError
+from gpu_spawner.sim.apiserver.faults import Fault, RequestFacts
+
+WITH_PLUGIN = f"""{FLEET}
+  - name: h100
+    cpu: 32
+    memory: 256Gi
+    gpu: {{product: NVIDIA-H100-80GB-HBM3, family: hopper, compute: "9.0", count: 2,
+          memory_mib: 81559}}
+"""
+
+CATALOG: dict[str, Any] = {
+    **PROFILES,
+    "flavors": {
+        **PROFILES["flavors"],
+        "h100": {
+            "display_name": "NVIDIA H100",
+            "memory": "80GB",
+            "node_labels": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
+        },
+    },
+    "60-plugin": {
+        "display_name": "GPUs of a device plugin",
+        "images": ["torch"],
+        "gpu": {"flavors": ["h100"], "share": "whole", "count": [1, 2]},
+    },
+}
+
+ALL_CHOICES: list[dict[str, Any]] = [
+    *CHOICES,
+    {"profile": "plugin", "count": 1},
+    {"profile": "plugin", "count": 2},
+]
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "GPUSpawner": {
+        "profiles": CATALOG,
+        "claim_template_max_age_seconds": 1,
+        "preload": False,
+    },
+    "KubeSpawner": {
+        "namespace": NAMESPACE,
+        "storage_pvc_ensure": True,
+        "storage_capacity": "1Gi",
+        "pvc_name_template": "home-{username}",
+        "k8s_api_request_retry_timeout": 8,
+        "start_timeout": 30,
+    },
+    # What takes minutes by default, in seconds.
+    "ClusterWatcher": {
+        "max_age_seconds": 3.0,
+        "watch_timeout_seconds": 4.0,
+        "forbidden_retry_seconds": 1.0,
+        "longest_retry_seconds": 1.0,
+        "resync_seconds": 5.0,
+    },
+}
+
+CONFIG = "\n".join(
+    [
+        'c.JupyterHub.spawner_class = "gpu"',
+        *(
+            f"c.{owner}.{name} = {value!r}"
+            for owner, settings in SETTINGS.items()
+            for name, value in settings.items()
+        ),
+    ]
+)
+
+SETTLED_SECONDS = 40.0
+"""Within this everything must be as it should be again, without a restart of the hub."""
+
+WRITES = ("create", "update", "patch", "delete", "deletecollection")
+
+_OURS = re.compile(r'File "[^"]*/gpu_spawner/[^"]*"')
+_TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n(?:.*\n)*?(?=\S)", re.MULTILINE)
+
+
+class FaultyCluster(ClaimCluster):
+    """The cluster, an account for hubs, and the ways in which it can be broken."""
+
+    def __init__(self, state_dir: Path) -> None:
+        super().__init__(state_dir, WITH_PLUGIN, keeps_objects=True, missing_node_seconds=1.0)
+        self.account = Account(self, "hub-of-faults", state_dir)
+        self.grant()
+        self._board = asyncio.run(self._new_board())
+
+    async def _new_board(self) -> OfferBoard:
+        config = Config(SETTINGS)
+        snapshot = await read_once(kubeconfig=self.kubeconfig)
+        with idle_spawner(config, "nobody") as spawner:
+            return board_for(spawner, read_configured(config), snapshot)
+
+    # Ways to break it
+
+    def grant(self) -> None:
+        """Give hubs all the rights they need."""
+        self.account.grant(*FEATURES)
+
+    def revoke(self) -> None:
+        """Take all rights from hubs."""
+        self.account.revoke()
+
+    def restart_server(self) -> None:
+        """Let the API server be gone for a moment."""
+        self.call(self.cluster.stop_server())
+        self.call(self.cluster.start_server())
+
+    def limit(self, **hard: str) -> None:
+        """Let the namespace have no more than this of something."""
+        path = f"/api/v1/namespaces/{NAMESPACE}/resourcequotas"
+        named = {name.replace("__", "/").replace("_", "."): value for name, value in hard.items()}
+        body = {"metadata": {"name": "faults"}, "spec": {"hard": named}}
+        self.call(self.cluster.client.create(path, body))
+
+    def unlimit(self) -> None:
+        """Take the limit away again."""
+        path = f"/api/v1/namespaces/{NAMESPACE}/resourcequotas/faults"
+        self.call(self.cluster.client.delete(path))
+
+    # What is true
+
+    def truth(self) -> dict[str, tuple[object, ...]]:
+        """Return what a reader who has only just looked would offer, by the keys of choices."""
+        offers = self._board.update(self.call(read_once(kubeconfig=self.kubeconfig)))
+        return {
+            choice.key: (choice.free, choice.total, choice.state is not None)
+            for offer in offers
+            for choice in offer.choices
+        }
+
+    def names(self, path: str) -> set[str]:
+        """Return the names of the objects in a collection of the servers' namespace."""
+        folder, _, kind = path.rpartition("/")
+        found = self.call(self.cluster.client.get(f"{folder}/namespaces/{NAMESPACE}/{kind}"))
+        return {one["metadata"]["name"] for one in found["items"]}
+
+    def leaks(self, hub: RunningHub, users: list[str]) -> list[str]:
+        """Return everything that is there and should not be, once nobody starts or stops."""
+        running = {
+            name
+            for name in users
+            for server in hub.user(name).get("servers", {}).values()
+            if server["ready"] or server["pending"]
+        }
+        pods = self.pods()
+        owners = {pod["metadata"]["annotations"]["hub.jupyter.org/username"] for pod in pods}
+        uids = {pod["metadata"]["uid"] for pod in pods}
+        found = [f"the pod of {name}" for name in sorted(owners - running)]
+        found += [f"the server of {name} without a pod" for name in sorted(running - owners)]
+        needed = {
+            reference["resourceClaimTemplateName"]
+            for pod in pods
+            for reference in pod["spec"].get("resourceClaims") or ()
+        }
+        templates = {one["metadata"]["name"] for one in self.templates()}
+        found += [f"the template {name}" for name in sorted(templates - needed)]
+        found += [f"no template {name}" for name in sorted(needed - templates)]
+        for claim in self.claims():
+            if not any(one["uid"] in uids for one in claim["metadata"].get("ownerReferences", ())):
+                found.append(f"the claim {claim['metadata']['name']}")
+        homes = {f"home-{name}" for name in users}
+        volumes = self.names("/api/v1/persistentvolumeclaims")
+        found += [f"the volume {name}" for name in sorted(volumes - homes)]
+        sets = self.names("/apis/apps/v1/daemonsets")
+        return found + [f"the DaemonSet {name}" for name in sorted(sets)]
+
+    def wrong_offers(self, hub: RunningHub) -> list[str]:
+        """Return how the hub's offers differ from what is true, where it claims to know."""
+        truth, told = self.truth(), offers_of(hub)
+        return [
+            f"{key}: told {told.get(key)}, in truth {truth[key]}"
+            for key in truth
+            if told.get(key) != truth[key]
+        ]
+
+    def settle(self, hub: RunningHub, users: list[str]) -> None:
+        """Wait until nothing is left behind and the page says what is true; fail if it never is."""
+        seen: list[str] = []
+
+        def is_settled() -> bool:
+            seen[:] = [*self.leaks(hub, users), *self.wrong_offers(hub)]
+            return not seen
+
+        try:
+            wait_until(is_settled, "all is well again", SETTLED_SECONDS)
+        except AssertionError:
+            raise AssertionError("\n".join(["not settled:", *seen])) from None
+
+
+def offers_of(hub: RunningHub) -> dict[str, tuple[object, ...]]:
+    """Return what the hub offers an admin, as ``FaultyCluster.truth`` does."""
+    answer = hub.rest("GET", "gpu-spawner/offers?user=admin")
+    assert answer.status_code == 200, answer.text
+    return {
+        choice["key"]: (choice["free"], choice["total"], choice["state"] is not None)
+        for profile in answer.json()["profiles"]
+        for choice in profile["choices"]
+    }
+
+
+def own_tracebacks(log: str) -> list[str]:
+    """Return the tracebacks of a hub's log whose innermost frame is ours."""
+    found = []
+    for block in _TRACEBACK.findall(log):
+        frames = [line for line in block.splitlines() if line.lstrip().startswith('File "')]
+        if frames and _OURS.search(frames[-1]):
+            found.append(block)
+    return found
+
+
+class Weather:
+    """Spoils a part of the hub's requests, in a repeatable order; counts what it did.
+
+    Attributes:
+        share: of the requests, from 0 to 1.
+        counts: of faults, by what they were.
+    """
+
+    def __init__(self, username: str, seed: int) -> None:
+        self.share = 0.0
+        self.counts: Counter[str] = Counter()
+        self._username = username
+        self._dice = random.Random(seed)
+        self._lock = threading.Lock()
+        self._faults: list[tuple[str, Callable[[], Fault]]] = [
+            (f"{fault.error.code if fault.error else 'drop or delay'}", lambda one=fault: one)
+            for fault in FAULTS
+        ]
+        gone = Fault(error=ApiError(410, "Expired", "too old resource version", {}))
+        self._faults += [
+            ("410", lambda: gone),
+            ("answer lost", lambda: Fault(loses_answer=True)),
+        ]
+        self._watch_faults: list[tuple[str, Callable[[], Fault]]] = [
+            *self._faults[:1],
+            *self._faults[2:],
+            ("watch cut", lambda: Fault(cuts_watch_after=self._dice.randrange(1, 4))),
+            ("frames lost", lambda: Fault(spoils_watch=self._lose)),
+            ("frames in another order", lambda: Fault(spoils_watch=lambda sent: sent[::-1])),
+        ]
+
+    @property
+    def total(self) -> int:
+        """How many faults there were."""
+        return sum(self.counts.values())
+
+    def _lose(self, frames: list[bytes]) -> list[bytes]:
+        return [frame for frame in frames if self._dice.random() < 0.7]
+
+    def __call__(self, facts: RequestFacts) -> Fault | None:
+        if facts.user != self._username or not facts.resource:
+            return None
+        with self._lock:
+            if self._dice.random() >= self.share:
+                return None
+            kinds = self._watch_faults if facts.verb == "watch" else self._faults
+            name, make = self._dice.choice(kinds)
+            self.counts[name] += 1
+            return make()
+
+
+@contextlib.contextmanager
+def hub_of(cluster: FaultyCluster, folder: Path) -> Iterator[RunningHub]:
+    """Run a hub with the account's rights; in the same folder it finds what the last one knew."""
+    with running_hub(folder, CONFIG, kubeconfig=cluster.account.kubeconfig) as hub:
+        yield hub
