@@ -220,6 +220,7 @@ class ContainerWorker:
         image_command = services.registry.command_of(self.spec["image"])
         argv = build_command(self.spec, image_command, environment, folders.mounts)
         self._require_program(argv, environment)
+        argv = list(map(services.programs.locate, argv))
         rotate_log(context.log_folder, self.record.name)
         log_file = log_path(context.log_folder, self.record.name)
         self._event("Normal", "Created", "Container created")

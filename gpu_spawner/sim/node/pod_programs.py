@@ -19,6 +19,7 @@ from gpu_spawner.sim.node import nvidia_smi
 __all__ = ["PodPrograms"]
 
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+_BUSYBOX = "/bin/busybox"
 
 # As an image would configure its notebook server. In a container root is harmless, and the demo
 # itself may be run as root (in CI, say). The rest keeps JupyterLab from asking the internet, and
@@ -48,10 +49,19 @@ class PodPrograms:
         page_config = self._config / "labconfig" / "page_config.json"
         page_config.parent.mkdir(exist_ok=True)
         page_config.write_text(json.dumps(_PAGE_CONFIG), encoding="utf-8")
-        wrapper = self._programs / "nvidia-smi"
         script = shlex.join([sys.executable, "-I", "-S", str(Path(nvidia_smi.__file__).resolve())])
-        wrapper.write_text(f'#!/bin/sh\nexec {script} "$@"\n', encoding="utf-8")
-        wrapper.chmod(0o755)
+        self._write("nvidia-smi", f'exec {script} "$@"')
+        # Copied elsewhere it still runs what its first argument names: this machine may have none.
+        self._write("busybox", 'exec "$@"')
+
+    def _write(self, name: str, line: str) -> None:
+        program = self._programs / name
+        program.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+        program.chmod(0o755)
+
+    def locate(self, word: str) -> str:
+        """Return a word of a command, or where it points to if images have it and we do not."""
+        return str(self._programs / "busybox") if word == _BUSYBOX else word
 
     def environment(self, *, hostname: str, home: Path, address: str) -> Mapping[str, str]:
         """Return the variables an image sets, before those of the pod."""
