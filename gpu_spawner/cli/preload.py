@@ -6,7 +6,6 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from gpu_spawner.cli.arguments import Commands
@@ -59,10 +58,16 @@ async def _plan(arguments: argparse.Namespace) -> int:
     catalog = read_catalog(arguments, config)
     options, site = _options_and_site(arguments, config)
     if arguments.cluster:
-        snapshot, sets, pods = _read_dump(arguments)
+        snapshot, sets, pods = _read_dump(arguments, options.release)
     else:
-        snapshot, sets, pods = await _read_server(arguments, options.policy.namespace)
-    wishes = wishes_of(catalog, site, used=used_on_demand(snapshot), extra=options.extra_images)
+        snapshot, sets, pods = await _read_server(arguments, options)
+    wishes = wishes_of(
+        catalog,
+        site,
+        used=used_on_demand(snapshot),
+        extra=options.extra_images,
+        release=options.release,
+    )
     world = World(snapshot=snapshot, sets=sets, pods=pods)
     print(describe_plan(make_plan(wishes, world, options.policy, now=int(time.time()))))
     return 0
@@ -130,19 +135,22 @@ def _options_and_site(arguments: argparse.Namespace, config: Any) -> tuple[Any, 
     return replace(options, policy=policy, is_observer=False), site
 
 
-def _read_dump(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:
+def _read_dump(arguments: argparse.Namespace, release: str) -> tuple[Any, Any, Any]:
     """Read the cluster from a file, with our own objects in it, if there are any."""
     import msgspec
 
     from gpu_spawner.core.cluster.puller_wire import WirePullerPod, WirePullerSet
     from gpu_spawner.core.cluster.pullers import build_puller_pod, build_puller_set
     from gpu_spawner.core.cluster.snapshot import Snapshot
+    from gpu_spawner.core.preload.puller_set import is_of
     from gpu_spawner.kube.dump import read_objects
 
     source = str(arguments.cluster)
     items = read_objects(arguments.cluster)
     snapshot = Snapshot.from_objects(items, source=source)
-    ours = [item for item in items if _is_ours(item)]
+    ours = [
+        item for item in items if is_of(release, (item.get("metadata") or {}).get("labels") or {})
+    ]
     try:
         sets = [
             build_puller_set(msgspec.convert(item, WirePullerSet))
@@ -159,23 +167,16 @@ def _read_dump(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:
     return snapshot, tuple(sets), tuple(pods)
 
 
-def _is_ours(item: Mapping[str, Any]) -> bool:
-    from gpu_spawner.core.preload.puller_set import SELECTOR
-
-    labels = (item.get("metadata") or {}).get("labels") or {}
-    return all(labels.get(key) == value for key, value in SELECTOR.items())
-
-
-async def _read_server(arguments: argparse.Namespace, namespace: str) -> tuple[Any, Any, Any]:
-    from gpu_spawner.core.preload.puller_set import SELECTOR
+async def _read_server(arguments: argparse.Namespace, options: Any) -> tuple[Any, Any, Any]:
+    from gpu_spawner.core.preload.puller_set import selector_of
     from gpu_spawner.kube.client import ClusterClient
     from gpu_spawner.kube.listing import list_all
     from gpu_spawner.kube.preload_api import preload_kinds
     from gpu_spawner.kube.watcher import read_once
 
     snapshot = await read_once(kubeconfig=arguments.kubeconfig)
-    selector = ",".join(f"{key}={value}" for key, value in SELECTOR.items())
-    pods_kind, sets_kind, _ = preload_kinds(namespace, selector)
+    selector = selector_of(options.release)
+    pods_kind, sets_kind, _ = preload_kinds(options.policy.namespace, selector)
     found: list[tuple[Any, ...]] = []
     async with await ClusterClient.connect(arguments.kubeconfig) as client:
         for kind in (sets_kind, pods_kind):

@@ -1,5 +1,6 @@
 """The settings an admin gives about preloading images; part of ``Settings``."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from gpu_spawner.preload.surroundings import parse_owner
 
 __all__ = ["PreloadSettings"]
 
+_RELEASE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _COUNTED: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
 
 
@@ -151,6 +153,15 @@ class PreloadSettings(HasTraits):
         empty means none.
         """,
     )
+    preload_release = Unicode(
+        "",
+        config=True,
+        help="""
+        Tells the DaemonSets of this hub from those of another one in the same namespace, such as
+        the name of its Helm release; empty for the only one. Two hubs must not have the same: each
+        would remove what only the other one wants.
+        """,
+    )
     preload_resources = Dict(
         {kind: dict(amounts) for kind, amounts in DEFAULT_RESOURCES.items()},
         config=True,
@@ -206,6 +217,16 @@ class PreloadSettings(HasTraits):
         pulled first: by twice the expected time of the pull, and at most to this. 0 never extends.
         """,
     )
+
+    @validate("preload_release")
+    def _validate_release(self, proposal: Mapping[str, Any]) -> str:
+        value = str(proposal["value"])
+        if value and not _RELEASE.fullmatch(value):
+            raise TraitError(
+                "preload_release must be at most 40 small letters, digits and dashes, got "
+                f"{value[:60]!r}"
+            )
+        return value
 
     @validate("preload_owner")
     def _validate_owner(self, proposal: Mapping[str, Any]) -> str:

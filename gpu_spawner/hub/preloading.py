@@ -101,6 +101,7 @@ def preload_options(settings: Any) -> PreloadOptions:
         ),
         strategy=settings.preload_strategy,
         owner=settings.preload_owner,
+        release=settings.preload_release,
         is_dry_run=settings.preload_dry_run,
         is_observer=settings.preload_elsewhere,
         extra_images={

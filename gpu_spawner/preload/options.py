@@ -20,6 +20,7 @@ class PreloadOptions:
         strategy: a ``Strategy``'s value, or ``auto``.
         owner: kind and name of the object whose end is the end of our DaemonSets, such as
             ``secret/hub``; empty for none.
+        release: whose DaemonSets they are, where several hubs share a namespace; else empty.
         is_dry_run: plan and tell, and write nothing.
         is_observer: only watch, because another process carries the plans out.
         extra_images: further references, with the profiles to whose nodes they go; none for all.
@@ -31,6 +32,7 @@ class PreloadOptions:
     policy: Policy = field(default_factory=Policy)
     strategy: str = AUTO
     owner: str = "secret/hub"
+    release: str = ""
     is_dry_run: bool = False
     is_observer: bool = False
     extra_images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -27,7 +27,7 @@ from gpu_spawner.core.errors import ClusterError, ConfigError
 from gpu_spawner.core.preload.durations import PullTimes, kind_of
 from gpu_spawner.core.preload.held import pulled_images
 from gpu_spawner.core.preload.plan import Plan, World, make_plan
-from gpu_spawner.core.preload.puller_set import SELECTOR
+from gpu_spawner.core.preload.puller_set import selector_of
 from gpu_spawner.core.preload.readiness import Readiness
 from gpu_spawner.core.preload.report import describe_plan
 from gpu_spawner.core.preload.usable import NodeJudge
@@ -109,17 +109,17 @@ class Preloader:
 
     async def run(self, client: ClusterClient) -> None:
         """Preload until cancelled; where it is switched off, remove what was made, and return."""
-        namespace = self._options.policy.namespace
+        namespace, release = self._options.policy.namespace, self._options.release
         api = PreloadApi(client, namespace)
         lease = Lease(
             client,
             namespace=namespace,
-            name=LEASE_NAME,
+            name=f"{LEASE_NAME}-{release}" if release else LEASE_NAME,
             identity=f"{socket.gethostname()}-{os.getpid()}-{id(self):x}",
             seconds=_LEASE_SECONDS,
             monotonic=self._clocks.monotonic,
         )
-        selector = ",".join(f"{key}={value}" for key, value in sorted(SELECTOR.items()))
+        selector = selector_of(release)
         reflectors = [
             Reflector(
                 kind,
@@ -236,7 +236,11 @@ class Preloader:
         if self._wanted is None or self._wanted[0] is not wanted[0] or self._wanted[1] != wanted[1]:
             self._wanted = wanted
             self._wished = wishes_of(
-                wanted[0], self._site(), used=wanted[1], extra=self._options.extra_images
+                wanted[0],
+                self._site(),
+                used=wanted[1],
+                extra=self._options.extra_images,
+                release=self._options.release,
             )
         return self._wished
 

@@ -26,6 +26,7 @@ default_command: [python, {TINY_SERVER}]
 images:
   "*missing*": {{missing: true}}
   "*huge*": {{size: 4G}}
+  "*/pause:*": {{size: 1k, command: []}}
   "*": {{size: 1k}}
 nodes:
   - name: h100

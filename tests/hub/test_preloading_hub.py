@@ -47,10 +47,12 @@ def test_a_hub_preloads_and_its_page_knows(cluster: ClusterThread, make_hub: Mak
 
     assert images == {"example.org/torch:1", "example.org/torch:0"}
 
-    told = hub.rest("GET", "gpu-spawner/inventory").json()["preload"]
-    (torch,) = [one for one in told["images"] if one["image"] == "example.org/torch:1"]
-    assert torch["ready"] == ["h100-1", "h100-2"]
-    assert (torch["wanted"], torch["next_try"]) == (2, None)
+    def torch() -> Any:
+        told = hub.rest("GET", "gpu-spawner/inventory").json()["preload"]["images"]
+        return next(one for one in told if one["image"] == "example.org/torch:1")
+
+    wait_until(lambda: torch()["ready"] == ["h100-1", "h100-2"], "admins are told so", 30)
+    assert (torch()["wanted"], torch()["next_try"]) == (2, None)
     page = Browser(hub, "admin").get("gpu-spawner/admin").text
     assert "Preloaded images" in page
     assert "example.org/torch:1" in page

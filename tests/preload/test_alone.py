@@ -161,6 +161,7 @@ class TestSettings:
         "settings",
         [
             {"preload_owner": "hub"},
+            {"preload_release": "Blue!"},
             {"preload_owner": "pod/hub-1"},
             {"preload_resources": {"limits": {"nvidia.com/gpu": "1"}}},
             {"preload_resources": {"claims": {}}},

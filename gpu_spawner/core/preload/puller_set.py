@@ -31,12 +31,13 @@ from gpu_spawner.core.preload.policy import Policy, Strategy
 from gpu_spawner.core.preload.usable import HOSTNAME_LABEL
 from gpu_spawner.core.preload.wishes import Wish
 
-__all__ = ["SELECTOR", "SetSpec", "build_set", "template_digest"]
+__all__ = ["SetSpec", "build_set", "is_of", "selector_of", "template_digest"]
 
-SELECTOR: Final[Mapping[str, str]] = MappingProxyType(
+_COMMON: Final[Mapping[str, str]] = MappingProxyType(
     {"app.kubernetes.io/managed-by": "gpu-spawner", COMPONENT_LABEL: COMPONENT}
 )
-"""The labels that all our DaemonSets and their pods have."""
+"""The labels that the DaemonSets and pods of every hub have."""
+_RELEASE_LABEL: Final = "gpu-spawner.jupyter.org/release"
 
 _NOBODY: Final = 65534
 _HOLD_SECONDS: Final = "2147483647"
@@ -64,6 +65,22 @@ class SetSpec:
         return self.wish.set_name
 
 
+def selector_of(release: str) -> str:
+    """Return the label selector of a hub's DaemonSets and pods.
+
+    >>> selector_of("blue").rsplit(",", 1)[1], selector_of("").rsplit(",", 1)[1]
+    ('gpu-spawner.jupyter.org/release=blue', '!gpu-spawner.jupyter.org/release')
+    """
+    own = f"{_RELEASE_LABEL}={release}" if release else f"!{_RELEASE_LABEL}"
+    return ",".join([*(f"{key}={value}" for key, value in sorted(_COMMON.items())), own])
+
+
+def is_of(release: str, labels: Mapping[str, str]) -> bool:
+    """Tell the same of an object's labels."""
+    is_ours = all(labels.get(key) == value for key, value in _COMMON.items())
+    return is_ours and labels.get(_RELEASE_LABEL, "") == release
+
+
 def template_digest(spec: SetSpec, policy: Policy) -> str:
     """Return a digest of all that is written but the nodes and the notes."""
     written = _template(spec, policy)
@@ -83,7 +100,7 @@ def build_set(spec: SetSpec, policy: Policy, *, resource_version: str = "") -> d
     metadata: dict[str, Any] = {
         "name": spec.name,
         "namespace": policy.namespace,
-        "labels": {**SELECTOR, SET_LABEL: spec.name},
+        "labels": _labels(spec),
         "annotations": {
             IMAGE_ANNOTATION: spec.wish.image,
             TEMPLATE_ANNOTATION: template_digest(spec, policy),
@@ -99,12 +116,18 @@ def build_set(spec: SetSpec, policy: Policy, *, resource_version: str = "") -> d
         "kind": "DaemonSet",
         "metadata": metadata,
         "spec": {
-            "selector": {"matchLabels": {**SELECTOR, SET_LABEL: spec.name}},
+            "selector": {"matchLabels": {**_COMMON, SET_LABEL: spec.name}},
             "updateStrategy": {"type": "OnDelete"},
             "revisionHistoryLimit": 1,
             "template": _template(spec, policy),
         },
     }
+
+
+def _labels(spec: SetSpec) -> dict[str, str]:
+    release = spec.wish.pool.release
+    own = {_RELEASE_LABEL: release} if release else {}
+    return {**_COMMON, SET_LABEL: spec.name, **own}
 
 
 def _template(spec: SetSpec, policy: Policy) -> dict[str, Any]:
@@ -137,7 +160,7 @@ def _template(spec: SetSpec, policy: Policy) -> dict[str, Any]:
         pod["priorityClassName"] = policy.priority_class
     return {
         "metadata": {
-            "labels": {**SELECTOR, SET_LABEL: spec.name},
+            "labels": _labels(spec),
             "annotations": {
                 IMAGE_ANNOTATION: spec.wish.image,
                 # A service mesh's sidecar would be pulled as well, on every node.

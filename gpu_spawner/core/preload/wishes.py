@@ -37,16 +37,22 @@ class Pool:
         requests: the requests of the servers; a node is useful if it could ever take one of them.
             Not part of the pool's identity.
         pull_secrets: names of Secrets with credentials for the registry, those of the servers.
+        release: whose servers these are, where several hubs share a namespace; empty for the only
+            hub's. Each looks after DaemonSets of its own.
     """
 
     rules: PodRequest
     requests: tuple[PodRequest, ...]
     pull_secrets: tuple[str, ...] = ()
+    release: str = ""
 
     @property
     def key(self) -> str:
         """Ten hexadecimal digits that stay the same as long as the pool does."""
-        text = msgspec.json.encode([_bare(self.rules), self.pull_secrets], order="deterministic")
+        identity = [_bare(self.rules), self.pull_secrets]
+        if self.release:
+            identity.append(self.release)
+        text = msgspec.json.encode(identity, order="deterministic")
         return hashlib.sha256(text).hexdigest()[:10]
 
 
@@ -92,6 +98,7 @@ def wishes_of(
     *,
     used: Iterable[tuple[str, str]] = (),
     extra: Mapping[str, Iterable[str]] | None = None,
+    release: str = "",
 ) -> tuple[Wish, ...]:
     """List what should be preloaded.
 
@@ -102,6 +109,7 @@ def wishes_of(
             profiles are to have.
         extra: further references, with the slugs of the profiles to whose nodes they go (none:
             every profile's).
+        release: of the hub, as in ``Pool``.
 
     Raises:
         ConfigError: the site's settings make no valid pod.
@@ -126,7 +134,8 @@ def wishes_of(
                         requests={request: None},
                     )
                 )
-    return tuple(map(_wish, sorted(collecting.drafts.values(), key=lambda draft: draft.rank)))
+    drafts = sorted(collecting.drafts.values(), key=lambda draft: draft.rank)
+    return tuple(_wish(draft, release) for draft in drafts)
 
 
 def used_on_demand(snapshot: Snapshot) -> frozenset[tuple[str, str]]:
@@ -237,13 +246,14 @@ class _Collecting:
         known.requests.update(draft.requests)
 
 
-def _wish(draft: _Draft) -> Wish:
+def _wish(draft: _Draft, release: str) -> Wish:
     return Wish(
         image=draft.image,
         pool=Pool(
             rules=draft.rules,
             requests=tuple(draft.requests),
             pull_secrets=draft.pull_secrets,
+            release=release,
         ),
         profiles=tuple(draft.profiles),
         on_demand=draft.on_demand,
