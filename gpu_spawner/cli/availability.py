@@ -60,11 +60,7 @@ async def _view(config: Any, catalog: Any, snapshot: Snapshot) -> Any:
 
     with idle_spawner(config, "user") as spawner:
         board = board_for(spawner, catalog, snapshot)
-    return View(
-        catalog=catalog,
-        offers=board.offers(catalog),
-        alternative=lambda key: board.alternative_for(key, catalog),
-    )
+    return View(catalog=catalog, offers=board.offers(catalog))
 
 
 def _table(view: Any) -> Iterator[str]:

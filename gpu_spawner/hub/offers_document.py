@@ -63,6 +63,7 @@ def _profile(
 ) -> dict[str, Any]:
     choices = {choice.key: choice for choice in profile.choices}
     default = view.catalog.default_profile
+    beyond = allowance.beyond if allowance is not None and allowance.is_limited else None
     return {
         "profile": profile.slug,
         "display_name": profile.display_name,
@@ -100,7 +101,7 @@ def _profile(
             {
                 **_choice(one, allowance.beyond(choices[one.key]) if allowance else ""),
                 "name": choice_phrase(view.catalog, profile, choices[one.key]),
-                "alternative": view.instead(one.key) or None,
+                "alternative": view.instead(one.key, beyond=beyond) or None,
             }
             for one in offer.choices
         ],
@@ -119,6 +120,10 @@ def _choice(offer: ChoiceOffer, beyond: str) -> dict[str, Any]:
         "over_limit": beyond or None,
         "images": {
             name: {
+                "state": readiness.state.word if readiness.state is not None else None,
+                "free": readiness.free,
+                "total": readiness.total,
+                "because": readiness.because or offer.because,
                 "ready_nodes": readiness.ready_nodes if readiness.is_known else None,
                 "fitting_nodes": readiness.fitting_nodes,
                 "pull_seconds": readiness.pull_seconds,

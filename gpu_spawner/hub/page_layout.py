@@ -110,8 +110,8 @@ class _Card:
 
     def alternative(self, key: str) -> str:
         """Return the key of the nearest choice that would start and that the user may hold."""
-        nearest = self.view.choice(self.view.instead(key))
-        return "" if nearest is None or self.beyond(nearest[1]) else nearest[1].key
+        is_limited = self.allowance is not None and self.allowance.is_limited
+        return self.view.instead(key, self.image, self.beyond if is_limited else None)
 
     @property
     def image(self) -> str:
@@ -251,17 +251,29 @@ def _row(card: _Card, line: _Line, number: int) -> Row:
         ),
         None,
     )
-    facts = share_facts(card.catalog, line.offered[0])
     return Row(
         id=row_id,
         title=title,
         subtitle=subtitle,
         summary=count_words(count),
         percent=_percent(count),
-        isolation=" ".join(filter(None, (facts.isolation, facts.advice))) if facts else "",
+        isolation=_isolation(card, line),
         tiles=tuple(tiles),
         notes=_notes(tiles),
     )
+
+
+def _isolation(card: _Card, line: _Line) -> str:
+    """Say what keeps neighbours apart, where it is the same wherever the server lands."""
+    said = {
+        " ".join(filter(None, (facts.isolation, facts.advice)))
+        for choice in line.offered
+        for name in choice.flavors
+        if (facts := share_facts(card.catalog, replace(choice, flavors=(name,)))) is not None
+    }
+    if len(said) > 1:
+        return "What keeps neighbours apart depends on the GPU you get; see below."
+    return said.pop() if said else ""
 
 
 def _row_title(card: _Card, line: _Line) -> tuple[str, str]:
@@ -291,18 +303,20 @@ def _percent(count: FlavorCount | None) -> int | None:
 def _tile(
     card: _Card, choice: Choice, offer: ChoiceOffer, element_id: str, *, by_share: bool
 ) -> Tile:
-    state, label, detail = tile_words(offer, card.image)
+    images = {image: _with_image(offer, image) for image in card.profile.images}
+    state, label, detail, reason = images[card.image]
     title, subtitle = tile_title(card.catalog, choice, by_share=by_share)
-    others = []
-    for image in card.profile.images:
-        other_state, _, other_detail = tile_words(offer, image)
-        if (other_state, other_detail) != (state, detail):
-            others.append((image, other_state, other_detail))
+    others = [
+        (image, *words)
+        for image, words in images.items()
+        if words != (state, label, detail, reason)
+    ]
     because = card.beyond(choice)
     if because:
         state, label, detail, others = "limit", "over your limit", "", []
-    elif offer.state is not None and not offer.starts_now:
-        because = offer.because
+    else:
+        because = reason
+    offer = offer.with_image(card.image)
     picked = card.selection
     return Tile(
         id=element_id,
@@ -320,6 +334,13 @@ def _tile(
         is_selected=picked is not None and picked.choice.key == choice.key,
         images=tuple(others),
     )
+
+
+def _with_image(offer: ChoiceOffer, image: str) -> tuple[str, str, str, str]:
+    """Return state, label, detail and the reason why not, of a choice with one image."""
+    one = offer.with_image(image)
+    is_closed = one.state is not None and not one.starts_now
+    return (*tile_words(one, image), one.because if is_closed else "")
 
 
 def _denied_tile(card: _Card, choice: Choice, element_id: str, *, by_share: bool) -> Tile:

@@ -20,7 +20,8 @@ class Tile:
         label: state and number in words; ``detail`` one more short line, may be empty.
         because: the sentence why it cannot start now; empty when it can, or when nobody knows.
         instead: the key of the nearest choice that would start; empty when none.
-        images: state and detail with each *other* image of the profile, where they differ.
+        images: name, state, label, detail and reason with each *other* image of the profile, where
+            they differ.
     """
 
     id: str
@@ -36,7 +37,7 @@ class Tile:
     because: str
     instead: str
     is_selected: bool
-    images: tuple[tuple[str, str, str], ...]
+    images: tuple[tuple[str, str, str, str, str], ...]
 
     @property
     def is_disabled(self) -> bool:
@@ -45,7 +46,7 @@ class Tile:
 
     @property
     def other_images(self) -> str:
-        """``images`` as one attribute: ``name=state=detail`` parts separated by ``|``."""
+        """``images`` as one attribute: parts separated by ``|``, what is in them by ``=``."""
         return "|".join("=".join(part) for part in self.images)
 
 

@@ -8,7 +8,8 @@ from typing import Final
 
 from gpu_spawner.core.catalog.amounts import Amount
 from gpu_spawner.core.catalog.mechanisms import ShareFacts, describe_share
-from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Image, Profile
+from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Image, Profile, Share
+from gpu_spawner.core.catalog.shares import memory_wanted
 from gpu_spawner.core.offers.availability import (
     Availability,
     ChoiceOffer,
@@ -155,9 +156,21 @@ def tile_title(catalog: Catalog, choice: Choice, *, by_share: bool) -> tuple[str
         return "CPU only", ""
     if not by_share:
         return f"{choice.count} {facts.unit if choice.count == 1 else facts.units}", ""
-    memory = gigabytes(facts.memory_bytes) if facts.memory_bytes else ""
-    title = choice.share.value or facts.title
-    return (f"{choice.count} {TIMES} {title}" if choice.count > 1 else title), memory
+    title, subtitle = _share_title(choice.share, facts)
+    return (f"{choice.count} {TIMES} {title}" if choice.count > 1 else title), subtitle
+
+
+def _share_title(share: Share, facts: ShareFacts) -> tuple[str, str]:
+    """Name one share by what was wished, and beside it say what one gets, where that is more."""
+    had = facts.memory_bytes
+    memory = gigabytes(had) if had else ""
+    if share.kind == "memory":
+        wanted = gigabytes(memory_wanted(share, None) or 0)
+        is_more = bool(memory) and memory != wanted
+        return wanted, f"in a {facts.unit} with {memory}" if is_more else ""
+    if share.kind == "fraction":
+        return f"{share.value} of a GPU", memory
+    return share.value or facts.title, memory
 
 
 def choice_phrase(catalog: Catalog, profile: Profile, choice: Choice) -> str:
@@ -176,6 +189,10 @@ def choice_phrase(catalog: Catalog, profile: Profile, choice: Choice) -> str:
     if not choice.share.value:
         return f"{choice.count} {unit} of {flavor}"
     several = f"{choice.count} {TIMES} " if choice.count > 1 else ""
+    if choice.share.kind == "memory":
+        return f"{several}{_share_title(choice.share, facts)[0]} of {flavor}"
+    if choice.share.kind == "fraction":
+        return f"{several}{choice.share.value} of {flavor}"
     return f"{several}{choice.share.value} {unit} of {flavor}"
 
 

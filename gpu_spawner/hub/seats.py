@@ -137,12 +137,15 @@ class Seats:
         offer = view.offer(key)
         profile = view.catalog.profile(selection.profile)
         what = choice_phrase(view.catalog, profile, selection.choice) if profile else key
+        offer = offer.with_image(selection.image) if offer is not None else None
         if offer is None or offer.starts_now:
             reason = "somebody else has just taken the last place"
         else:
             reason = _within_sentence(offer.because)
         message = f"{what} cannot start now: {reason}."
-        instead = view.choice(view.instead(key))
+        allowance = Allowance(self._live, spawner)
+        beyond = allowance.beyond if allowance.is_limited else None
+        instead = view.choice(view.instead(key, selection.image, beyond))
         if instead is not None:
             name = choice_phrase(view.catalog, *instead)
             message += f" Free now: {name}."

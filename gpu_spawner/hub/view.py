@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from gpu_spawner.core.catalog.model import Catalog, Choice, Profile, Selection
+from gpu_spawner.core.offers.alternatives import nearest_alternative
 from gpu_spawner.core.offers.availability import ChoiceOffer, ProfileOffer
 
 __all__ = ["View"]
@@ -20,14 +21,12 @@ class View:
     (``memo``): a thousand open pages cost as much as one.
 
     Attributes:
-        alternative: from a choice's key to the nearest one that would start, if any would.
         offer_with: from a profile and amounts of CPU (milli) and memory (bytes) to its offer; None
             where only the default amounts are counted.
     """
 
     catalog: Catalog
     offers: tuple[ProfileOffer, ...]
-    alternative: Callable[[str], ChoiceOffer | None]
     offer_with: Callable[[Profile, int | None, int | None], ProfileOffer] | None = None
     _memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -39,13 +38,37 @@ class View:
                 return offer.choice(key)
         return None
 
-    def instead(self, key: str) -> str:
-        """Return the key of the nearest choice that would start, or nothing."""
+    def instead(
+        self, key: str, image: str = "", beyond: Callable[[Choice], str] | None = None
+    ) -> str:
+        """Return the key of the nearest choice that would start, or nothing.
+
+        Args:
+            key: of the choice that cannot be had.
+            image: what was picked with it; empty for the profile's first.
+            beyond: says why a choice is more than a user may hold; None where there are no limits.
+        """
         offer = self.offer(key)
-        if offer is None or offer.state is None or offer.starts_now:
+        if offer is None:
             return ""
-        nearest = self.memo(f"instead of {key}", lambda: self.alternative(key))
+        one = offer.with_image(image)
+        is_open = one.state is None or one.starts_now
+        if is_open and (beyond is None or not self._is_beyond(key, beyond)):
+            return ""
+        if beyond is None:
+            return self.memo(f"instead of {key} with {image}", lambda: self._nearest(key, image))
+        return self._nearest(key, image, lambda other: not self._is_beyond(other.key, beyond))
+
+    def _nearest(
+        self, key: str, image: str, is_permitted: Callable[[ChoiceOffer], bool] | None = None
+    ) -> str:
+        offers = [choice for offer in self.offers for choice in offer.choices]
+        nearest = nearest_alternative(key, offers, image=image, is_permitted=is_permitted)
         return nearest.key if nearest is not None else ""
+
+    def _is_beyond(self, key: str, beyond: Callable[[Choice], str]) -> bool:
+        found = self.choice(key)
+        return found is None or bool(beyond(found[1]))
 
     def choice(self, key: str) -> tuple[Profile, Choice] | None:
         """Return the choice with this key and its profile, if these users may pick it."""

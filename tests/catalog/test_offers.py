@@ -291,6 +291,26 @@ class TestImages:
         assert self.readiness(node, image="torch").is_cold
         assert not self.readiness(node, image="base").is_cold
 
+    def test_each_image_has_its_own_seats(self) -> None:
+        """One of the nodes has a driver that is too old for one of the images."""
+        old = {
+            "nvidia.com/cuda.runtime-version.major": "11",
+            "nvidia.com/cuda.runtime-version.minor": "8",
+        }
+        found = offer(ONE, h100("a", 8), taken("a", 8), h100("b", 8, labels=old))
+        assert (found.free, found.total, found.state) == (0, 8, Availability.BUSY)
+        assert found.images["torch"].because == ""
+        base = found.with_image("base")
+        assert (base.free, base.total, base.state) == (8, 16, Availability.READY)
+        assert base.because == "8 of 16 free"
+        assert found.with_image("torch") == found
+
+    def test_no_seat_of_one_image(self) -> None:
+        arm = h100("a", 8, labels={"kubernetes.io/arch": "arm64"})
+        found = offer(ONE, arm)
+        assert found.state is Availability.IMPOSSIBLE
+        assert found.with_image("base").free == 8
+
     def test_unknown_where_no_node_lists_any(self) -> None:
         found = offer(ONE, h100("a", 8))
         assert found.images_ready is None

@@ -168,18 +168,16 @@ def page(
     states: Mapping[str, State] | None = None,
     *,
     selected: Selection | None = None,
-    instead: str = "",
     cold_images: tuple[str, ...] = (),
     age_seconds: int | None = 3,
 ) -> Page:
-    view = view_of(CATALOG, offers(states or {}, cold_images=cold_images), instead)
+    view = view_of(CATALOG, offers(states or {}, cold_images=cold_images))
     return build_page(view, selected=selected, age_seconds=age_seconds)
 
 
-def view_of(catalog: Catalog, offered: Sequence[ProfileOffer], instead: str = "") -> View:
-    """Return what a user sees; ``instead`` is the nearest alternative of everything."""
-    nearest = next((one for each in offered for one in each.choices if one.key == instead), None)
-    return View(catalog=catalog, offers=tuple(offered), alternative=lambda _: nearest)
+def view_of(catalog: Catalog, offered: Sequence[ProfileOffer]) -> View:
+    """Return what a user sees."""
+    return View(catalog=catalog, offers=tuple(offered))
 
 
 def tile(page: Page, key: str) -> Tile:

@@ -86,13 +86,13 @@ class TestTiles:
         shown = page(cold_images=("torch",))
         one = tile(shown, "whole/h100/whole/1")
         assert one.state == "cold"
-        assert one.images == (("old", "ready", "starts now"),)
+        assert one.images == (("old", "ready", "3 free", "starts now", ""),)
         other = tile(
             page(cold_images=("torch",), selected=pick("whole/h100/whole/1", "old")),
             "whole/h100/whole/1",
         )
         assert other.state == "ready"
-        assert other.images == (("torch", "cold", "+3 min to pull the image"),)
+        assert other.images == (("torch", "cold", "3 free", "+3 min to pull the image", ""),)
 
     def test_only_the_impossible_is_closed(self):
         shown = page(
@@ -135,12 +135,12 @@ class TestReasons:
 
     def test_a_full_preselection_names_what_would_start(self):
         full = {"whole/h100/whole/4": (BUSY, 0, 2, "Both are in use")}
-        shown = page(full, selected=pick("whole/h100/whole/4"), instead="whole/h100/whole/2")
+        shown = page(full, selected=pick("whole/h100/whole/4"))
         assert shown.notice is not None
         assert shown.notice.what == "4 \N{MULTIPLICATION SIGN} NVIDIA H100"
         assert shown.notice.because == "Both are in use"
         assert shown.notice.alternative is not None
-        assert shown.notice.alternative.phrase == "2 \N{MULTIPLICATION SIGN} NVIDIA H100"
+        assert shown.notice.alternative.phrase == "4 \N{MULTIPLICATION SIGN} NVIDIA A100"
 
     def test_no_notice_where_the_preselection_starts(self):
         assert page(selected=pick("whole/h100/whole/4")).notice is None

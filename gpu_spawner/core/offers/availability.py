@@ -5,7 +5,7 @@ depends on it is ``None`` too, never zero.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 __all__ = ["Availability", "ChoiceOffer", "FlavorCount", "ImageReadiness", "ProfileOffer"]
@@ -48,6 +48,10 @@ class ImageReadiness:
         pull_seconds: expected time to pull all that any node with room lacks; None without facts.
         is_least: whether more than ``pull_seconds`` may be needed, as for one of these images
             nobody knows.
+        free, total: seats with this image, as an image may need a newer driver or another
+            processor than the next; None where they are unknown.
+        because: why it stands so with this image, where its seats differ from the first image's;
+            else empty.
     """
 
     ready_nodes: int
@@ -55,6 +59,20 @@ class ImageReadiness:
     is_known: bool
     pull_seconds: float | None = None
     is_least: bool = False
+    free: int | None = None
+    total: int | None = None
+    because: str = ""
+
+    @property
+    def state(self) -> Availability | None:
+        """How soon a server with this image would start; None where that is unknown."""
+        if self.total == 0:
+            return Availability.IMPOSSIBLE
+        if self.free is None:
+            return None
+        if self.free == 0:
+            return Availability.BUSY
+        return Availability.COLD if self.is_cold else Availability.READY
 
     @property
     def is_cold(self) -> bool:
@@ -74,6 +92,8 @@ class ChoiceOffer:
         because: one sentence, never empty: "8 of 16 free", "All 16 are in use", ...
         images: readiness of each image of the profile, by name; empty when unknown.
         as_of: Unix time of the knowledge; None when nothing is known.
+        gpu_bytes: memory on the GPUs of one server, at least; None without GPUs, or where nobody
+            said.
     """
 
     key: str
@@ -87,6 +107,16 @@ class ChoiceOffer:
     because: str
     images: Mapping[str, ImageReadiness]
     as_of: float | None
+    gpu_bytes: int | None = None
+
+    def with_image(self, name: str) -> "ChoiceOffer":
+        """Return the same offer as it is with another image of the profile."""
+        found = self.images.get(name)
+        if found is None or not found.because:
+            return self
+        return replace(
+            self, state=found.state, free=found.free, total=found.total, because=found.because
+        )
 
     @property
     def images_ready(self) -> tuple[int, int] | None:

@@ -101,11 +101,15 @@ class OfferBoard:
 
     def update(self, snapshot: Snapshot) -> tuple[ProfileOffer, ...]:
         """Follow the cluster to a snapshot, and return the offers of the whole catalog."""
+        self.follow(snapshot)
+        return self.offers(self._catalog)
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """Follow the cluster to a snapshot; what is asked next is counted then."""
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
             self._pools.update(snapshot)
             self._ways.update(snapshot)
-        return self.offers(self._catalog)
 
     def learn_images(self, readiness: Readiness) -> None:
         """Take over what the preloader knows: where images are, and how long pulls take."""
@@ -135,10 +139,10 @@ class OfferBoard:
         """Return what to expect of every image that such a server pulls, by reference."""
         return self._images.pulls(selection)
 
-    def alternative_for(self, key: str, view: Catalog) -> ChoiceOffer | None:
+    def alternative_for(self, key: str, view: Catalog, image: str = "") -> ChoiceOffer | None:
         """Return the nearest choice of the view that would start now, if any would."""
         offers = [offer for profile in self.offers(view) for offer in profile.choices]
-        return nearest_alternative(key, offers)
+        return nearest_alternative(key, offers, image=image)
 
     def offer_with(
         self, profile: Profile, cpu_milli: int | None, memory_bytes: int | None
@@ -229,7 +233,7 @@ class OfferBoard:
         images: dict[str, ImageReadiness] = {}
         if seats.free is not None:
             images = {
-                image: self._readiness(selection, image, ways)
+                image: self._with_seats(line, seats, image, ways)
                 for image, ways in line.by_image.items()
             }
         return ChoiceOffer(
@@ -244,7 +248,32 @@ class OfferBoard:
             because=explain(self._situation(line, seats)),
             images=MappingProxyType(images),
             as_of=self._snapshot.as_of,
+            gpu_bytes=self._gpu_bytes(selection),
         )
+
+    def _gpu_bytes(self, selection: Selection) -> int | None:
+        """Return the least memory on the GPUs of one server, over the flavors it may land on."""
+        if selection.share is None:
+            return None
+        flavors = [self._catalog.flavors[name] for name in selection.flavors]
+        each = [describe_share(flavor, selection.share).memory_bytes for flavor in flavors]
+        known = [size for size in each if size is not None]
+        return min(known) * selection.count if len(known) == len(each) and known else None
+
+    def _with_seats(
+        self, line: _Line, own: WaySeats, image: str, ways: tuple[Way, ...]
+    ) -> ImageReadiness:
+        """Judge one image of a choice, whose seats with its first image are known."""
+        seats = self._ways.together(ways)
+        readiness = replace(
+            self._readiness(line.selection, image, ways),
+            free=0 if seats.total == 0 else seats.free,
+            total=seats.total,
+        )
+        if (seats.free, seats.total) == (own.free, own.total):
+            return readiness
+        situation = self._situation(replace(line, ways=ways), seats)
+        return replace(readiness, because=explain(situation))
 
     def _readiness(self, selection: Selection, image: str, ways: tuple[Way, ...]) -> ImageReadiness:
         images = self._images.images_of(selection.profile, image)

@@ -129,12 +129,11 @@
     const own = ownField(card);
     let state = tile.dataset.serverState;
     let detail = tile.dataset.serverDetail;
-    if (select && tile.dataset.images) {
-      for (const part of tile.dataset.images.split("|")) {
-        const [name, otherState, otherDetail] = part.split("=");
-        if (name === select.value) { state = otherState; detail = otherDetail; }
-      }
-    }
+    let label = tile.dataset.serverLabel;
+    let because = tile.dataset.serverBecause;
+    const images = select && tile.dataset.images ? tile.dataset.images.split("|") : [];
+    const other = images.map((part) => part.split("=")).find(([name]) => name === select.value);
+    if (other) [, state, label, detail, because] = other;
     if (own && own.value.trim() && (state === "ready" || state === "cold")) {
       state = "cold";
       detail = "image may have to be pulled";
@@ -143,7 +142,10 @@
     tile.classList.remove(...STATES.map((one) => "gs-" + one));
     tile.classList.add("gs-" + state);
     tile.querySelector(".gs-state use").setAttribute("href", "#gs-" + state);
-    find("detail", tile).textContent = detail;
+    find("label", tile).textContent = label;
+    // The row says why for the image it was made with; here it is another.
+    find("detail", tile).textContent = other && because ? because : detail;
+    tile.dataset.because = because;
     tile.querySelector("input").disabled = state === "impossible" || state === "denied";
   }
 
@@ -164,7 +166,8 @@
     find("label", tile).textContent = news.label;
     tile.dataset.free = news.free === null ? "" : news.free;
     tile.dataset.total = news.total === null ? "" : news.total;
-    tile.dataset.because = news.because;
+    tile.dataset.serverBecause = news.because;
+    tile.dataset.serverLabel = news.label;
     tile.dataset.instead = news.instead;
     tile.dataset.images = news.images;
     tile.dataset.serverState = news.state;
@@ -387,6 +390,8 @@
   root.querySelectorAll(".gs-tile").forEach((tile) => {
     tile.dataset.serverState = tile.dataset.state;
     tile.dataset.serverDetail = find("detail", tile).textContent;
+    tile.dataset.serverLabel = find("label", tile).textContent;
+    tile.dataset.serverBecause = tile.dataset.because || "";
   });
   function pickIn(card) {
     if (card.querySelector("input:checked")) return;

@@ -112,13 +112,12 @@ def describe(flavor: Flavor, share: Share) -> ShareFacts:
             "and its crash can end your work.",
             advice="Good for learning and debugging, not for measuring speed.",
         )
-    amount = f"{say_bytes(wanted)} of its memory" if wanted is not None else "A part of its memory"
     return ShareFacts(
         title="Part of a GPU",
         unit="share",
         units="shares",
         memory_bytes=wanted,
-        isolation=f"{amount} are set aside for you, but nothing keeps a neighbour from using more, "
-        "and its crash can end your work.",
+        isolation="This part of its memory is set aside for you, but nothing keeps a neighbour "
+        "from using more, and its crash can end your work.",
         advice="The GPU computes for its users in turns.",
     )

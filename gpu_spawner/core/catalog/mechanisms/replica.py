@@ -133,7 +133,7 @@ def describe(flavor: Flavor, share: Share) -> ShareFacts:
             "a neighbour's crash can end your work.",
         )
     wanted = memory_wanted(share, flavor.memory_bytes)
-    fair = f" {say_bytes(wanted)} are meant for you, but" if wanted is not None else ""
+    fair = " this part of it is meant for you, but" if wanted is not None else ""
     neighbours = f"All share one memory and take turns:{fair} a neighbour can use the memory up, "
     return ShareFacts(
         title=title,
