@@ -15,7 +15,6 @@ from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.cluster.state import ClusterState
 from gpu_spawner.core.offers.board import OfferBoard
 
-
 pytestmark = pytest.mark.benchmark(timer=time.thread_time)
 
 
