@@ -245,7 +245,7 @@ class Live:
         self._boards = [*kept[1 - _MOST_BOARDS :], found]
         board, is_countable = found[2]
         board.learn_images(self.preloading.readiness)
-        board.update(self.snapshot() if is_countable else _UNCOUNTABLE)
+        board.follow(self.snapshot() if is_countable else _UNCOUNTABLE)
         return board
 
     def _new_board(self, catalog: Catalog, site: SitePod) -> tuple[OfferBoard, bool]:

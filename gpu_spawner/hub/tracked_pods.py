@@ -13,7 +13,7 @@ from kubespawner import KubeSpawner
 from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.hub.leftovers import PodKey
 from gpu_spawner.hub.server_refusal import refused_by_cluster
-from gpu_spawner.kube.failures import may_pass, translated_failures
+from gpu_spawner.kube.failures import cluster_error, may_pass, translated_failures
 
 __all__ = ["TrackedPods"]
 
@@ -45,6 +45,11 @@ class TrackedPods(KubeSpawner):
                 raise
             trouble, what = self._trouble
             raise refused_by_cluster(trouble, what, self.namespace) from error
+        except Exception as error:
+            # What KubeSpawner does besides, such as reading its lists anew, can fail as well.
+            if self.has_profiles and (known := cluster_error(error, "starting a server")):
+                raise refused_by_cluster(known, "pod", self.namespace) from error
+            raise
 
     async def _make_create_pod_request(self, pod: Any, request_timeout: float) -> Any:
         """Create the pod; a pod that was made without an answer is replaced by the next try."""

@@ -18,6 +18,7 @@ from gpu_spawner.core.errors import ClusterError
 __all__ = [
     "SilenceError",
     "ThrottledError",
+    "cluster_error",
     "failure_from_response",
     "malformed",
     "may_pass",
@@ -141,6 +142,17 @@ def _retry_after(header: str | None, in_body: float | None) -> float:
     with suppress(ValueError):  # the header may also be a date; Kubernetes never sends one
         seconds = max(seconds, float(header or 0.0))
     return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_SECONDS)
+
+
+def cluster_error(error: Exception, doing: str) -> ClusterError | None:
+    """Return what ``translated_failures`` makes of an error; None where it is none of the API's."""
+    try:
+        with translated_failures(doing):
+            raise error  # noqa: TRY301 - to be translated
+    except ClusterError as translated:
+        return translated
+    except Exception:  # noqa: BLE001 - it is the caller's to raise
+        return None
 
 
 def may_pass(error: Exception) -> bool:

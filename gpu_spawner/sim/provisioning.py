@@ -110,14 +110,20 @@ class Provisioning:
         Raises:
             ClusterError: the API server refused or did not answer.
         """
+        nodes = {
+            node["metadata"]["name"] for node in (await self._client.get(_NODES)).get("items") or ()
+        }
         for namespace in await self._ours(_NAMESPACES):
             # Before the namespace: its own deletion would leave pods their whole grace period.
             pods = f"{_NAMESPACES}/{namespace}/pods"
             for pod in (await self._client.get(pods)).get("items") or ():
-                await self._delete(f"{pods}/{pod['metadata']['name']}", grace_seconds=1)
+                # On a node that is gone nobody is left to end it.
+                has_node = pod["spec"].get("nodeName", "") in nodes
+                path = f"{pods}/{pod['metadata']['name']}"
+                await self._delete(path, grace_seconds=1 if has_node else 0)
             await self._delete(f"{_NAMESPACES}/{namespace}")
         await _until(lambda: self._is_gone(_NAMESPACES))
-        nodes = await self._ours(_NODES)
+        ours = await self._ours(_NODES)
         kinds = ["/api/v1/persistentvolumes", _STORAGE_CLASSES, _NODES]
         if self._fleet.has_claimable_devices:
             # A server that is too old for devices would have refused them already.
@@ -125,7 +131,7 @@ class Provisioning:
         for path in kinds:
             for name in await self._ours(path):
                 await self._delete(f"{path}/{name}")
-        for name in nodes:
+        for name in ours:
             await self._delete(f"{_LEASES}/{name}")
         await _until(lambda: self._is_gone(_NODES))
 

@@ -95,7 +95,7 @@ def test_hami_is_busy_when_its_cards_are_though_slots_are_free() -> None:
     found = offers(catalog, hami_node("a", 1), held("alice", "a", 10 * GIB))
     one = found["parts/parts/memory-12Gi/1"]
     assert (one.free, one.total) == (0, 1)
-    assert one.because == "The only one is in use"
+    assert one.because == "6 GB is the most that is left on one GPU"
 
 
 def test_a_cluster_without_hami_has_no_parts() -> None:

@@ -30,7 +30,18 @@ STEPS = [
 ]
 """All that a first start and a stop ask for, one after another."""
 
-EVERY_STEP = bool(os.environ.get("GPU_SPAWNER_FAULTS"))
+DEADLIEST = [
+    ("create resourceclaimtemplates", False),
+    ("create pods", True),
+    ("create pods", False),
+    ("delete pods", True),
+]
+MOMENTS = (
+    [(step, before) for step in STEPS for before in (True, False)]
+    if os.environ.get("GPU_SPAWNER_FAULTS")
+    else DEADLIEST
+)
+"""At which request, and whether it is not carried out any more; all of them in a long run."""
 
 
 def step_of(facts: RequestFacts) -> str:
@@ -102,29 +113,28 @@ def test_killed_at_each_of_them(cluster: FaultyCluster, tmp_path: Path) -> None:
             return stack.enter_context(hub_of(cluster, tmp_path / "hub"))
 
         hub = new_hub()
-        for step in STEPS:
-            for before in (True, False):
-                name = f"{step.replace(' ', '-')}-{'before' if before else 'after'}"
-                users.append(name)
-                killer = Killer(cluster.account.username, hub, step, before=before)
-                is_stop = step.startswith("delete")
-                if is_stop:
-                    hub.start(name, CHOICE)
-                    wait_until(partial(is_ready, hub, name), f"{name} runs", 60)
-                cluster.suffer(killer)
-                ask_in_passing(hub, name, is_stop=is_stop)
-                assert killer.has_killed.wait(timeout=30), step
-                cluster.suffer(None)
-                log = hub.log()
-                hub = new_hub()
-                wait_until(partial(is_over, hub, name), f"the hub has made up its mind on {name}")
-                cluster.settle(hub, users)
-                if not is_ready(hub, name):
-                    assert hub.start(name, CHOICE).status_code in (201, 202), hub.log()
-                    wait_until(partial(is_ready, hub, name), f"{name} runs", 60)
-                hub.stop(name)
-                cluster.settle(hub, users)
-                assert own_tracebacks(log) == []
+        for step, before in MOMENTS:
+            name = f"{step.replace(' ', '-')}-{'before' if before else 'after'}"
+            users.append(name)
+            killer = Killer(cluster.account.username, hub, step, before=before)
+            is_stop = step.startswith("delete")
+            if is_stop:
+                hub.start(name, CHOICE)
+                wait_until(partial(is_ready, hub, name), f"{name} runs", 60)
+            cluster.suffer(killer)
+            ask_in_passing(hub, name, is_stop=is_stop)
+            assert killer.has_killed.wait(timeout=30), step
+            cluster.suffer(None)
+            log = hub.log()
+            hub = new_hub()
+            wait_until(partial(is_over, hub, name), f"the hub has made up its mind on {name}")
+            cluster.settle(hub, users)
+            if not is_ready(hub, name):
+                assert hub.start(name, CHOICE).status_code in (201, 202), hub.log()
+                wait_until(partial(is_ready, hub, name), f"{name} runs", 60)
+            hub.stop(name)
+            cluster.settle(hub, users)
+            assert own_tracebacks(log) == []
 
 
 def ask_in_passing(hub: RunningHub, name: str, *, is_stop: bool) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,11 +32,24 @@ def start_and_stop(hub: RunningHub, user: str) -> None:
     hub.stop(user)
 
 
+@pytest.fixture
+def make_account(cluster: ClusterThread, tmp_path: Path) -> Iterator[Callable[[str], Account]]:
+    made: list[Account] = []
+
+    def make(name: str) -> Account:
+        made.append(Account(cluster, name, tmp_path))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.revoke()
+
+
 class TestHub:
     def test_with_all_of_them_it_knows_what_is_free_and_spawns(
-        self, make_hub: MakeHub, cluster: ClusterThread, tmp_path: Path
+        self, make_hub: MakeHub, make_account: Callable[[str], Account]
     ) -> None:
-        account = Account(cluster, "hub-with-all", tmp_path)
+        account = make_account("hub-with-all")
         account.grant(*FEATURES)
         hub = make_hub(PROFILES, kubeconfig=account.kubeconfig)
         user = hub.add_user("with-all-rights")
@@ -45,9 +59,9 @@ class TestHub:
         assert "may not" not in hub.log()
 
     def test_with_those_of_the_chart_alone_it_spawns_and_says_that_it_does_not_know(
-        self, make_hub: MakeHub, cluster: ClusterThread, tmp_path: Path
+        self, make_hub: MakeHub, make_account: Callable[[str], Account]
     ) -> None:
-        account = Account(cluster, "hub-of-the-chart", tmp_path)
+        account = make_account("hub-of-the-chart")
         account.grant("spawn")
         hub = make_hub(PROFILES, kubeconfig=account.kubeconfig)
         user = hub.add_user("with-few-rights")
@@ -59,8 +73,10 @@ class TestHub:
 
 
 class TestReview:
-    def test_what_is_missing_is_named(self, cluster: ClusterThread, tmp_path: Path) -> None:
-        account = Account(cluster, "hub-asked", tmp_path)
+    def test_what_is_missing_is_named(
+        self, cluster: ClusterThread, make_account: Callable[[str], Account]
+    ) -> None:
+        account = make_account("hub-asked")
         account.grant("spawn")
         name = f"system:serviceaccount:{NAMESPACE}:{account.name}"
 
@@ -88,9 +104,9 @@ class TestDoctor:
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     def test_it_names_what_a_hub_lacks_and_how_to_grant_it(
-        self, cluster: ClusterThread, tmp_path: Path
+        self, cluster: ClusterThread, make_account: Callable[[str], Account]
     ) -> None:
-        account = Account(cluster, "hub-examined", tmp_path)
+        account = make_account("hub-examined")
         account.grant("spawn", "claims")
         common = ("--kubeconfig", cluster.kubeconfig, "--namespace", NAMESPACE)
         done = self.run(*common, "--service-account", account.name, "--pull-secret", "regcred")

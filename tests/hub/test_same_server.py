@@ -30,7 +30,10 @@ def essence(pod: dict[str, Any]) -> dict[str, Any]:
             key: value for key, value in pod["metadata"]["labels"].items() if "gpu-spawner" in key
         },
         "tolerations": spec.get("tolerations", []),
-        "affinity": spec.get("affinity"),
+        # What steers, and never refuses, depends on which nodes have the image by now.
+        "affinity": (spec.get("affinity") or {})
+        .get("nodeAffinity", {})
+        .get("requiredDuringSchedulingIgnoredDuringExecution"),
     }
 
 

@@ -101,11 +101,15 @@ class OfferBoard:
 
     def update(self, snapshot: Snapshot) -> tuple[ProfileOffer, ...]:
         """Follow the cluster to a snapshot, and return the offers of the whole catalog."""
+        self.follow(snapshot)
+        return self.offers(self._catalog)
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """Follow the cluster to a snapshot; what is asked next is counted then."""
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
             self._pools.update(snapshot)
             self._ways.update(snapshot)
-        return self.offers(self._catalog)
 
     def learn_images(self, readiness: Readiness) -> None:
         """Take over what the preloader knows: where images are, and how long pulls take."""
