@@ -95,7 +95,11 @@ async def client() -> AsyncIterator[ClusterClient]:
     configuration.api_key["BearerToken"] = f"Bearer {token}"
     async with ClusterClient(configuration) as client:
         accounts = "/api/v1/namespaces/jhub/serviceaccounts"
-        for path, name in ((PATHS["Namespace"], "jhub"), (accounts, "notebooks")):
+        for path, name in (
+            (PATHS["Namespace"], "jhub"),
+            (accounts, "notebooks"),
+            (accounts, "gpu-experiments"),
+        ):
             request = Request("POST", path, body={"metadata": {"name": name}})
             await client.send(request, doing=f"making {name}", timeout_seconds=5.0)
         yield client
