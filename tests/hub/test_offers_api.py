@@ -3,6 +3,7 @@
 import threading
 import time
 from itertools import islice
+from typing import Any
 
 import pytest
 import requests
@@ -31,7 +32,12 @@ def open_stream(browser: Browser, url: str) -> requests.Response:
 
 class TestJson:
     def test_it_says_what_the_form_says(self, hub: RunningHub, user: str) -> None:
-        document = hub.rest("GET", f"gpu-spawner/offers?user={user}").json()
+        def counted() -> Any:
+            """Read the offers; a hub that has just started knows nothing of the cluster yet."""
+            found = hub.rest("GET", f"gpu-spawner/offers?user={user}").json()
+            return found if found["as_of"] is not None else None
+
+        document = wait_until(counted, "the hub has read the cluster")
         by_slug = {profile["profile"]: profile for profile in document["profiles"]}
         assert list(by_slug) == ["cpu", "gpus"]
         assert by_slug["cpu"]["default"]
