@@ -20,6 +20,7 @@ from prometheus_client import Counter
 from gpu_spawner.core.catalog.lifetime import Lifetime, Verdict
 from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.catalog.renames import current_names
+from gpu_spawner.core.offers.expectation import ServerEnd
 from gpu_spawner.core.wording import say_duration
 
 __all__ = ["SERVERS_ENDED", "SETTLING_SECONDS", "Lifetimes"]
@@ -42,6 +43,9 @@ class Lifetimes:
         log: of the hub.
         warning_seconds: how long before its end a server is named in the log.
         clock: Unix time, in seconds.
+
+    Attributes:
+        on_ends: is told, after each look, when which servers are expected to be stopped.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Lifetimes:
         self._hub: Final = hub
         self._catalog: Final = catalog
         self.log: Final = log
+        self.on_ends: Callable[[tuple[ServerEnd, ...]], None] | None = None
         self._warning_seconds: Final = warning_seconds
         self._clock: Final = clock
         self._began: Final = clock()
@@ -75,10 +80,12 @@ class Lifetimes:
         """Judge every running server once, and stop those that are over."""
         over = []
         warned = set()
+        ends: list[ServerEnd] = []
         for user, spawner in self._running():
             verdict = self._judge(spawner)
             if verdict is None:
                 continue
+            ends.extend(self._expected_end(spawner, verdict))
             if verdict.seconds_left <= 0:
                 over.append(self._stop(user, spawner, verdict))
             elif verdict.seconds_left <= self._warning_seconds:
@@ -88,7 +95,20 @@ class Lifetimes:
                     left = say_duration(verdict.seconds_left)
                     self.log.info("%s is stopped in %s. %s", name, left, verdict.because)
         self._warned = warned
+        if self.on_ends is not None:
+            self.on_ends(tuple(sorted(ends)))
         await asyncio.gather(*over)
+
+    def _expected_end(self, spawner: Any, verdict: Verdict) -> Iterator[ServerEnd]:
+        """Yield when a server is expected to end; one that is used may go on being used."""
+        pod = getattr(spawner, "namespace", ""), getattr(spawner, "pod_name", "")
+        last_used = _unix(spawner.orm_spawner.last_activity)
+        is_used = last_used is None or self._clock() - last_used < SETTLING_SECONDS
+        if not all(pod) or (verdict.is_idle and is_used):
+            return
+        at = self._clock() + max(verdict.seconds_left, 0.0)
+        # Whole minutes, so that nothing is told anew while nothing is new.
+        yield ServerEnd(round(at / 60) * 60.0, pod, "idle" if verdict.is_idle else "lifetime")
 
     def _running(self) -> Iterator[tuple[Any, Any]]:
         """Yield the servers that run and that nothing is being done with, with their users."""

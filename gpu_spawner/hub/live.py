@@ -20,6 +20,8 @@ from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.errors import ConfigError, Problem
 from gpu_spawner.core.offers.availability import ProfileOffer
 from gpu_spawner.core.offers.board import OfferBoard
+from gpu_spawner.core.offers.choosing import Choosing
+from gpu_spawner.core.offers.expectation import ServerEnd
 from gpu_spawner.core.placement.reservations import ReservationBook
 from gpu_spawner.hub.catalog_source import CatalogSource
 from gpu_spawner.hub.catalog_watch import CatalogWatch
@@ -117,6 +119,7 @@ class Live:
         self._reading: _Reading | None = None
         self._boards: list[tuple[Catalog, SitePod, tuple[OfferBoard, bool]]] = []
         self._views: dict[tuple[int, Person], View] = {}
+        self._ends: tuple[ServerEnd, ...] = ()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -177,6 +180,13 @@ class Live:
     def _on_catalog(self) -> None:
         self.preloading.catalog_changed()
         self.announce()
+
+    def learn_ends(self, ends: tuple[ServerEnd, ...]) -> None:
+        """Take over when servers of this hub are expected to be stopped."""
+        was_known = bool(self._ends)
+        self._ends = ends
+        if ends or was_known:  # also where only the minutes that are left have changed
+            self.announce()
 
     def announce(self) -> None:
         """Wake everybody who waits for a change."""
@@ -245,17 +255,19 @@ class Live:
         self._boards = [*kept[1 - _MOST_BOARDS :], found]
         board, is_countable = found[2]
         board.learn_images(self.preloading.readiness)
+        board.learn_ends(self._ends)
         board.follow(self.snapshot() if is_countable else _UNCOUNTABLE)
         return board
 
     def _new_board(self, catalog: Catalog, site: SitePod) -> tuple[OfferBoard, bool]:
         """Make a board; where the site's settings make no pod, one on which all is unknown."""
-        speed = self.settings.pull_bytes_per_second
+        speed, choosing = self.settings.pull_bytes_per_second, Choosing(self.settings.choose)
         try:
-            return OfferBoard(catalog, site, pull_bytes_per_second=speed), True
+            board = OfferBoard(catalog, site, pull_bytes_per_second=speed, choosing=choosing)
         except ConfigError as error:
             self.log.error("KubeSpawner's settings make no valid pod:\n%s", error)  # noqa: TRY400 - the list is the message
             return OfferBoard(catalog), False
+        return board, True
 
     async def _follow_cluster(self) -> None:
         if not self.settings.watch_cluster:

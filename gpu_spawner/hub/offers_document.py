@@ -29,6 +29,8 @@ def offers_document(
     ``free`` and ``total`` of what is unknown, with the reason in ``because``. ``options`` of a
     choice is what to send as ``user_options`` to start it; ``over_limit`` says why it is more than
     the user may hold, and ``holding`` how much of the limits is used (null without limits).
+    ``expected_at`` (Unix time) says when a place of a busy choice is expected to come free, by the
+    rules of the servers that hold it; null where no rule says.
     ``denied`` lists what is there but not for this user, with the admin's words.
     """
     offers = {offer.slug: offer for offer in view.offers}
@@ -117,6 +119,7 @@ def _choice(offer: ChoiceOffer, beyond: str) -> dict[str, Any]:
         "free": offer.free,
         "total": offer.total,
         "because": offer.because,
+        "expected_at": offer.expected.at if offer.expected is not None else None,
         "over_limit": beyond or None,
         "images": {
             name: {

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from gpu_spawner.core.catalog.lifetime import say_exactly
 from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection, Share
 from gpu_spawner.core.offers.availability import ChoiceOffer, FlavorCount, ProfileOffer
+from gpu_spawner.core.offers.sentences import say_expected
 from gpu_spawner.core.wording import gigabytes, listed
 from gpu_spawner.hub.allowance import Allowance
 from gpu_spawner.hub.page_filters import amount_views, filters_of, most_memory
@@ -340,7 +341,10 @@ def _with_image(offer: ChoiceOffer, image: str) -> tuple[str, str, str, str]:
     """Return state, label, detail and the reason why not, of a choice with one image."""
     one = offer.with_image(image)
     is_closed = one.state is not None and not one.starts_now
-    return (*tile_words(one, image), one.because if is_closed else "")
+    because = one.because if is_closed else ""
+    if because and one.expected is not None and one.as_of is not None:
+        because = f"{because}. {say_expected(one.expected, one.as_of)}"
+    return (*tile_words(one, image), because)
 
 
 def _denied_tile(card: _Card, choice: Choice, element_id: str, *, by_share: bool) -> Tile:

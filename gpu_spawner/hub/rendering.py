@@ -24,6 +24,7 @@ from gpu_spawner.core.catalog.model import Catalog, Selection
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.errors import ConfigError, OptionError, Problem
 from gpu_spawner.core.offers.board import OfferBoard
+from gpu_spawner.core.offers.choosing import Choosing
 from gpu_spawner.core.wording import listed, quoted
 from gpu_spawner.hub.catalog_source import CatalogSource
 from gpu_spawner.hub.settings import read_settings
@@ -95,6 +96,7 @@ def board_for(spawner: GPUSpawner, catalog: Catalog, snapshot: Snapshot) -> Offe
         catalog,
         placement_site(spawner, spawner.site_setting),
         pull_bytes_per_second=spawner.pull_bytes_per_second,
+        choosing=Choosing(spawner.choose),
     )
     board.update(snapshot)
     return board

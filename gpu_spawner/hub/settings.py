@@ -7,10 +7,11 @@ hub before there is any spawner (``read_settings``).
 from pathlib import Path
 from typing import Any, Final
 
-from traitlets import Bool, Dict, Float, Unicode, default
+from traitlets import Bool, Dict, Enum, Float, Unicode, default
 from traitlets.config import Config, LoggingConfigurable
 
 from gpu_spawner.core.offers.board import PULL_BYTES_PER_SECOND
+from gpu_spawner.core.offers.choosing import Choosing
 from gpu_spawner.hub.preload_settings import PreloadSettings
 
 __all__ = ["HubSettings", "Settings", "read_settings"]
@@ -100,6 +101,19 @@ class Settings(PreloadSettings):
         Whether to refuse a start at once, with the reason and the nearest choice that would start,
         when no place is free for it. False creates the pod anyway and lets it wait until
         `start_timeout`.
+        """,
+    )
+    choose = Enum(
+        [one.value for one in Choosing],
+        Choosing.FULLEST.value,
+        config=True,
+        help="""
+        Which flavor a server gets that takes whichever is free first, of those with a free place.
+
+        `fullest` takes the one with the smallest part of a node's GPUs left, so that empty nodes
+        stay empty for those who want many GPUs at once; `in_order` takes the first in the
+        profile's list. Where flavors are equally full, and within one claim, which the scheduler
+        decides about, the order of the list holds in any case.
         """,
     )
     stuck_seconds = Float(

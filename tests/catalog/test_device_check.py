@@ -143,6 +143,48 @@ def test_what_no_device_can_be(
     assert found.startswith(problem), found
 
 
+@pytest.mark.parametrize(
+    ("second", "told_of"),
+    [
+        pytest.param({"min_memory": "100Gi"}, 1, id="the same devices"),
+        pytest.param({"attributes": {"productName": "NVIDIA B200"}}, 0, id="others"),
+    ],
+)
+def test_two_flavors_of_a_profile_that_select_the_same_devices(
+    second: dict[str, Any], told_of: int
+) -> None:
+    flavors = {
+        "h200": {"attributes": {"productName": "NVIDIA H200"}},
+        "large": second,
+    }
+
+    def problems(*profiles: list[str]) -> list[str]:
+        mapping: dict[str, Any] = {
+            "flavors": {
+                name: {"display_name": name, "memory": "141GB", "dra": dra}
+                for name, dra in flavors.items()
+            },
+            "images": {"base": {"image": "quay.io/site/base:1", "display_name": "Base"}},
+        }
+        for number, names in enumerate(profiles):
+            mapping[f"10-p{number}"] = {
+                "display_name": "It",
+                "images": ["base"],
+                "gpu": {"flavors": names, "share": "whole"},
+            }
+        catalog = read_mapping(mapping, source="profiles")
+        found = check_against_cluster(catalog, Snapshot.from_objects(ITEMS, as_of=0.0))
+        return [str(problem) for problem in found]
+
+    said = problems(["h200", "large"])
+    assert len(said) == told_of
+    for problem in said:
+        assert problem.startswith(
+            "profiles: 10-p0: gpu.flavors: 'h200' and 'large' select the same devices. "
+        )
+    assert problems(["h200"], ["large"]) == []
+
+
 def test_slices_that_may_not_be_read() -> None:
     mapping = {
         "flavors": {"x": {"display_name": "X", "dra": {}}},

@@ -12,6 +12,7 @@ from gpu_spawner.core.cluster.objects import node_from_api, pod_from_api
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.cluster.state import ClusterState
 from gpu_spawner.core.offers import pools
+from gpu_spawner.core.offers.alternatives import nearest_alternative
 from gpu_spawner.core.offers.availability import Availability, ChoiceOffer, ImageReadiness
 from gpu_spawner.core.offers.board import OfferBoard
 
@@ -463,9 +464,8 @@ class TestWhicheverIsFreeFirst:
 
 class TestAlternatives:
     def nearest(self, key: str, *items: dict[str, Any]) -> str | None:
-        board = OfferBoard(CATALOG)
-        board.update(snapshot_of(*items))
-        found = board.alternative_for(key, CATALOG)
+        offered = OfferBoard(CATALOG).update(snapshot_of(*items))
+        found = nearest_alternative(key, [one for each in offered for one in each.choices])
         return found.key if found is not None else None
 
     @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from gpu_spawner.core.catalog.options import parse_options
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.offers.availability import ChoiceOffer
 from gpu_spawner.core.offers.board import OfferBoard
+from gpu_spawner.core.offers.choosing import Choosing
 
 CLUSTER = REPOSITORY / "tests" / "golden" / "catalog" / "cluster.json"
 ITEMS: list[dict[str, Any]] = json.loads(CLUSTER.read_text(encoding="utf-8"))["items"]
@@ -116,9 +117,11 @@ def test_what_is_unknown_beside_known_seats_is_at_least() -> None:
         (["both"], 1, "whole"),
     ],
 )
-def test_the_first_way_with_a_seat_is_taken(flavors: list[str], count: int, mechanism: str) -> None:
+def test_the_first_way_with_a_seat_is_taken_in_order(
+    flavors: list[str], count: int, mechanism: str
+) -> None:
     catalog = catalog_for(flavors, count=count)
-    board = OfferBoard(catalog)
+    board = OfferBoard(catalog, choosing=Choosing.IN_ORDER)
     board.update(SEEN)
     resolved = board.resolve(parse_options(catalog, {"profile": "it"}, groups=()))
     assert resolved.mechanism == mechanism

@@ -12,6 +12,7 @@ from other_process import wait_until
 from page_examples import CATALOG
 
 from gpu_spawner.core.catalog.lifetime import Lifetime
+from gpu_spawner.core.offers.expectation import ServerEnd
 from gpu_spawner.hub.lifetimes import SETTLING_SECONDS, Lifetimes
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(240)]
@@ -80,6 +81,8 @@ class Site:
             ready=True,
             pending=None,
             lifetime=lifetime,
+            namespace="jupyter",
+            pod_name="jupyter-ada",
             user_options={"profile": profile},
             orm_spawner=row,
         )
@@ -134,6 +137,28 @@ class TestRules:
         site.use()
         assert not await site.after(HOUR - 1)
         assert await site.after(1)
+
+    async def test_others_are_told_when_a_place_comes_free(self) -> None:
+        """Of a server that is used nobody knows when it will be idle."""
+        told: list[tuple[ServerEnd, ...]] = []
+        site = Site(Lifetime(idle_seconds=3600, max_seconds=86400), profile="gone")
+        site.lifetimes.on_ends = told.append
+        began = site.clock.now
+        pod = ("jupyter", "jupyter-ada")
+        await site.after(700)
+        site.use()
+        await site.after(300)
+        await site.after(400)
+        site.use()
+        await site.after(0)
+        assert [[end.at - began for end in ends] for ends in told] == [
+            [3600],
+            [],
+            [4320],
+            [],
+        ]
+        await site.after(84600)
+        assert told[-1] == (ServerEnd(told[-1][0].at, pod, "idle"),)
 
     async def test_one_warning_then_the_end(self) -> None:
         site = Site(Lifetime(max_seconds=7200), profile="gone")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gpu_spawner.core.catalog.compile import PodFragment, compile_ways
+from gpu_spawner.core.catalog.contested_devices import check_contested_devices
 from gpu_spawner.core.catalog.device_check import check_devices, most_devices
 from gpu_spawner.core.catalog.documents import dotted
 from gpu_spawner.core.catalog.flavors import Flavor, LabelIn
@@ -51,6 +52,7 @@ def check_against_cluster(
     nodes = [state.node for state in snapshot.nodes.values()]
     problems = set(_contested_nodes(catalog, nodes))
     problems.update(check_devices(catalog, snapshot))
+    problems.update(check_contested_devices(catalog, snapshot))
     for profile in catalog.profiles:
         for choice in profile.choices:
             if choice.flavor != ANY:

@@ -28,7 +28,13 @@ from gpu_spawner.core.devices.pools import Candidate, facts_of
 from gpu_spawner.core.errors import Problem
 from gpu_spawner.core.wording import as_sentence, did_you_mean, listed, quoted
 
-__all__ = ["check_devices", "devices_matching", "distinct_devices", "most_devices"]
+__all__ = [
+    "check_devices",
+    "devices_matching",
+    "devices_of_class",
+    "distinct_devices",
+    "most_devices",
+]
 
 Tell = Callable[[str, str, str], Problem]
 """Makes a problem of a key inside a flavor, a message and a cure."""
@@ -82,7 +88,7 @@ def most_devices(snapshot: Snapshot, wish: DeviceWish) -> int | None:
         for device in one.devices:
             facts = facts_of(Candidate(device, one, is_usable=True))
             if facts not in matches:
-                matches[facts] = bool(_of_class([facts], selectors))
+                matches[facts] = bool(devices_of_class([facts], selectors))
             by_node[one.reach.node_name] += matches[facts]
     # Devices that no single node has (network-attached ones) can serve any node.
     anywhere = by_node.pop("", 0)
@@ -144,7 +150,7 @@ def _flavor_problems(
             )
     if told:
         return
-    offered = {name: _of_class(devices, classes[name]) for name in used}
+    offered = {name: devices_of_class(devices, classes[name]) for name in used}
     whole = offered.get(layout.device_class) or next(iter(offered.values()), ())
     for problem in (
         *_unknown_attributes(layout, whole, tell),
@@ -172,7 +178,9 @@ def _wishes(catalog: Catalog, flavor: Flavor) -> Iterator[tuple[Share, DeviceWis
                 yield share, side.devices
 
 
-def _of_class(devices: Iterable[DeviceFacts], selectors: Sequence[str]) -> tuple[DeviceFacts, ...]:
+def devices_of_class(
+    devices: Iterable[DeviceFacts], selectors: Sequence[str]
+) -> tuple[DeviceFacts, ...]:
     """Return the devices of a class; those on which its selectors fail are not of it."""
     found: list[DeviceFacts] = []
     for device in devices:

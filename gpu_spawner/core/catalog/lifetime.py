@@ -13,10 +13,12 @@ class Verdict:
     Attributes:
         because: the rule, in a sentence.
         seconds_left: until the server is to stop; zero or less when that is now.
+        is_idle: whether it is because nobody uses it.
     """
 
     because: str
     seconds_left: float
+    is_idle: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ class Lifetime:
         if self.idle_seconds is not None:
             because = f"It may be unused for {say_exactly(self.idle_seconds)}."
             left = self.idle_seconds - min(idle_seconds, ran_seconds)
-            verdicts.append(Verdict(because=because, seconds_left=left))
+            verdicts.append(Verdict(because=because, seconds_left=left, is_idle=True))
         return min(verdicts, key=lambda verdict: verdict.seconds_left, default=None)
 
     def or_longer(self, other: "Lifetime") -> "Lifetime":

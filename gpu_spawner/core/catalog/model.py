@@ -107,7 +107,7 @@ class GpuBlock:
     """One ``gpu`` block of a profile: every flavor with every share in every count.
 
     Attributes:
-        flavors: names, in the order in which "whichever is free first" tries them.
+        flavors: names; of two that are equally full "whichever is free first" takes the first.
         access: who may pick these choices.
     """
 
@@ -176,7 +176,7 @@ class Choice:
     Attributes:
         profile: the slug of the profile it belongs to.
         flavor: a flavor's name, ``any``, or empty where the profile has no GPU.
-        flavors: the flavors it may land on, in the order in which they are tried.
+        flavors: the flavors it may land on, in the admin's order.
         share: None where the profile has no GPU.
         count: how many shares; 0 where the profile has no GPU.
         key: a stable, bounded string for form values: ``pytorch-gpus/h100-80gb/whole/2``, or

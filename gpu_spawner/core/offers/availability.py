@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+from gpu_spawner.core.offers.expectation import Expected
+
 __all__ = ["Availability", "ChoiceOffer", "FlavorCount", "ImageReadiness", "ProfileOffer"]
 
 
@@ -94,6 +96,7 @@ class ChoiceOffer:
         as_of: Unix time of the knowledge; None when nothing is known.
         gpu_bytes: memory on the GPUs of one server, at least; None without GPUs, or where nobody
             said.
+        expected: where it is busy, when a seat is expected to come free; None where no rule says.
     """
 
     key: str
@@ -108,6 +111,7 @@ class ChoiceOffer:
     images: Mapping[str, ImageReadiness]
     as_of: float | None
     gpu_bytes: int | None = None
+    expected: Expected | None = None
 
     def with_image(self, name: str) -> "ChoiceOffer":
         """Return the same offer as it is with another image of the profile."""
@@ -115,7 +119,12 @@ class ChoiceOffer:
         if found is None or not found.because:
             return self
         return replace(
-            self, state=found.state, free=found.free, total=found.total, because=found.because
+            self,
+            state=found.state,
+            free=found.free,
+            total=found.total,
+            because=found.because,
+            expected=None,
         )
 
     @property

@@ -16,7 +16,6 @@ from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Select
 from gpu_spawner.core.catalog.site_pod import SitePod
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.diagnosis.expected_pull import ExpectedPull
-from gpu_spawner.core.offers.alternatives import nearest_alternative
 from gpu_spawner.core.offers.availability import (
     Availability,
     ChoiceOffer,
@@ -24,7 +23,10 @@ from gpu_spawner.core.offers.availability import (
     ImageReadiness,
     ProfileOffer,
 )
+from gpu_spawner.core.offers.choice_memory import gpu_bytes
+from gpu_spawner.core.offers.choosing import Choosing, choose_way
 from gpu_spawner.core.offers.device_look import DeviceLook, look_at
+from gpu_spawner.core.offers.expectation import Expectations, Expected, ServerEnd
 from gpu_spawner.core.offers.image_outlook import ImageOutlook
 from gpu_spawner.core.offers.pools import Pool, Pools
 from gpu_spawner.core.offers.sentences import Situation, Spread, explain
@@ -79,6 +81,7 @@ class OfferBoard:
         site: SitePod | None = None,
         *,
         pull_bytes_per_second: float = PULL_BYTES_PER_SECOND,
+        choosing: Choosing = Choosing.FULLEST,
     ) -> None:
         """Compile every choice.
 
@@ -86,6 +89,8 @@ class OfferBoard:
             ConfigError: the site's settings cannot be counted, such as an impossible quantity.
         """
         self._catalog = catalog
+        self._choosing = choosing
+        self._expectations = Expectations()
         self._site = site or SitePod()
         self._snapshot = _NOTHING_READ
         self._images = ImageOutlook(catalog, pull_bytes_per_second)
@@ -116,6 +121,10 @@ class OfferBoard:
         if self._images.learn(readiness):
             self._pools.refresh_images()
 
+    def learn_ends(self, ends: tuple[ServerEnd, ...]) -> None:
+        """Take over when servers are expected to be stopped."""
+        self._expectations.learn(ends)
+
     def offers(self, view: Catalog) -> tuple[ProfileOffer, ...]:
         """Return the offers of a part of the catalog, as ``visible_to`` makes it."""
         return tuple([self._profile_offer(profile) for profile in view.profiles])
@@ -130,19 +139,14 @@ class OfferBoard:
     def resolve(self, selection: Selection) -> Selection:
         """Settle which flavors and which mechanism a selection takes, where there are several ways.
 
-        The first way with a free seat wins; without one, the first whose seats are unknown, and
-        else the first that the cluster has at all.
+        A way with a free seat wins; without one, the first whose seats are unknown, and else the
+        first that the cluster has at all.
         """
-        return self._ways.first_free(selection).fragment.selection
+        return choose_way(self._ways, self._nodes, selection, self._choosing)
 
     def pulls_of(self, selection: Selection) -> Mapping[str, ExpectedPull]:
         """Return what to expect of every image that such a server pulls, by reference."""
         return self._images.pulls(selection)
-
-    def alternative_for(self, key: str, view: Catalog, image: str = "") -> ChoiceOffer | None:
-        """Return the nearest choice of the view that would start now, if any would."""
-        offers = [offer for profile in self.offers(view) for offer in profile.choices]
-        return nearest_alternative(key, offers, image=image)
 
     def offer_with(
         self, profile: Profile, cpu_milli: int | None, memory_bytes: int | None
@@ -215,7 +219,8 @@ class OfferBoard:
         places = self._images.places
         told = [places.is_told(image) for image in (*line.by_image, *line.beside)]
         versions = [self._ways.version(line.ways), *[pool.version for pool in line.pools]]
-        state = (versions, places.is_reported, told, self._images.serial)
+        serials = (self._images.serial, self._expectations.serial)
+        state = (versions, places.is_reported, told, serials)
         as_of = self._snapshot.as_of
         offer, seats = line.offer, line.seats
         if line.state != state or seats is None or not self._ways.is_kept(line.ways, seats):
@@ -248,17 +253,15 @@ class OfferBoard:
             because=explain(self._situation(line, seats)),
             images=MappingProxyType(images),
             as_of=self._snapshot.as_of,
-            gpu_bytes=self._gpu_bytes(selection),
+            gpu_bytes=gpu_bytes(self._catalog, selection),
+            expected=self._expected(line, seats),
         )
 
-    def _gpu_bytes(self, selection: Selection) -> int | None:
-        """Return the least memory on the GPUs of one server, over the flavors it may land on."""
-        if selection.share is None:
+    def _expected(self, line: _Line, seats: WaySeats) -> Expected | None:
+        if seats.free != 0 or not seats.total:
             return None
-        flavors = [self._catalog.flavors[name] for name in selection.flavors]
-        each = [describe_share(flavor, selection.share).memory_bytes for flavor in flavors]
-        known = [size for size in each if size is not None]
-        return min(known) * selection.count if len(known) == len(each) and known else None
+        requests = [way.index.request for way in self._ways.offered(line.ways)]
+        return self._expectations.of(self._snapshot, requests)
 
     def _with_seats(
         self, line: _Line, own: WaySeats, image: str, ways: tuple[Way, ...]

@@ -10,10 +10,11 @@ from typing import Final
 
 from gpu_spawner.core.diagnosis.unschedulable import resource_word
 from gpu_spawner.core.offers.device_look import DeviceLook
+from gpu_spawner.core.offers.expectation import Expected
 from gpu_spawner.core.placement.fitting import Reason, Rejection
-from gpu_spawner.core.wording import counted, gigabytes, listed
+from gpu_spawner.core.wording import counted, gigabytes, listed, say_duration
 
-__all__ = ["Situation", "Spread", "explain"]
+__all__ = ["Situation", "Spread", "explain", "say_expected"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,16 @@ class Situation:
     short: Collection[str]
     look: DeviceLook | None = None
     unit_bytes: int | None = None
+
+
+_CAUSES: Final = {"idle": "idle", "lifetime": "its time is over"}
+
+
+def say_expected(expected: Expected, now: float) -> str:
+    """Say when a seat is expected: "One is expected free in about 25 min (idle)"."""
+    left = max(expected.at - now, 0.0)
+    when = "any moment" if left < 60 else f"in about {say_duration(left)}"
+    return f"One is expected free {when} ({_CAUSES[expected.cause]})"
 
 
 _UNEVALUATED: Final = "the selector cannot be evaluated"

@@ -85,6 +85,25 @@ class WayNodes:
                     pairs.append((found.free, found.total))
         return pairs
 
+    def least_left(self, way: Way) -> float | None:
+        """Return which part of its GPUs is free on the fullest node where such a pod would start.
+
+        None without GPUs, and where no node has room.
+        """
+        rows = self._rows_with_room(way)
+        seats = self._ways.count_units(way)
+        if seats is not None:
+            names = way.pool.node_names()
+            found = [seats.nodes[names[row]] for row in rows if names[row] in seats.nodes]
+            pairs = [(node.free, node.total) for node in found]
+        else:
+            resource = next(iter(way.fragment.devices), "")
+            if not resource:
+                return None
+            free, offered = way.pool.free_of(resource), way.pool.offered_of(resource)
+            pairs = [(free[row], offered[row]) for row in rows]
+        return min([free / total for free, total in pairs if total], default=None)
+
     def places(self, images: Sequence[str], ways: Sequence[Way]) -> Places:
         """Count the nodes where a pod would start now, and those that have all of its images."""
         fitting, unsure = set[str](), set[str]()
