@@ -121,7 +121,7 @@ class CommandHelp(SphinxDirective):
 
 def _commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
     for action in parser._actions:  # noqa: SLF001 - argparse has no public list of subcommands
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above
             yield from action.choices.values()
 
 
