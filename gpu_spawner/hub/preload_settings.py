@@ -139,7 +139,7 @@ class PreloadSettings(HasTraits):
         help="""
         The namespace of the DaemonSets; the servers' own by default.
 
-        Two hubs that preload need two namespaces: each would remove what the other made.
+        Two hubs that share one need names of their own: see `preload_release`.
         """,
     )
     preload_owner = Unicode(

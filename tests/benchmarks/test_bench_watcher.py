@@ -25,6 +25,7 @@ from gpu_spawner.core.cluster.decoding import decode_list, decode_watch_event
 from gpu_spawner.core.cluster.state import ClusterState
 from gpu_spawner.kube.client import ClusterClient
 from gpu_spawner.kube.watcher import ClusterWatcher
+from gpu_spawner.sim.listener import Listener
 
 pytestmark = pytest.mark.hosts
 
@@ -192,10 +193,9 @@ class StaticApi:
     async def _start(self) -> str:
         app = web.Application()
         app.router.add_get("/{path:.*}", self._serve)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self._listener = Listener(app, shutdown_timeout=0.1)
+        host, port = await self._listener.start()
+        return f"http://{host}:{port}"
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         if not request.path.endswith(("nodes", "pods")):
@@ -215,7 +215,7 @@ class StaticApi:
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._closing.set)
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._listener.stop(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

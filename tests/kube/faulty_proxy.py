@@ -14,6 +14,8 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
+from gpu_spawner.sim.listener import Listener
+
 Upstream = Callable[[], Awaitable[aiohttp.ClientResponse]]
 Fault = Callable[[web.Request, Upstream], Awaitable[web.StreamResponse]]
 
@@ -24,7 +26,7 @@ class FaultyProxy:
     def __init__(self, upstream: str) -> None:
         self._upstream = upstream
         self._faults: deque[Fault] = deque()
-        self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
         self._session: aiohttp.ClientSession | None = None
         self._port = 0
         self._always: Fault | None = None
@@ -47,17 +49,14 @@ class FaultyProxy:
     async def up(self) -> None:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        self._listener = Listener(app, shutdown_timeout=0.05)
+        _, self._port = await self._listener.start(port=self._port)
 
     async def down(self) -> None:
         """Break every connection and refuse new ones."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        if self._listener is not None:
+            await self._listener.stop()
+            self._listener = None
 
     def spoil(self, *faults: Fault, always: Fault | None = None) -> None:
         """Queue faults for the next requests, and one for all after them."""
@@ -121,6 +120,12 @@ def _chunks(upstream: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     return upstream.content.iter_any()
 
 
+def _abort(request: web.Request) -> None:
+    # None where the client was faster.
+    if request.transport is not None:
+        request.transport.abort()
+
+
 def answering(code: int, reason: str = "Injected", **headers: str) -> Fault:
     """Answer with a failure instead of asking the server."""
     body = {"kind": "Status", "status": "Failure", "reason": reason, "message": "", "code": code}
@@ -144,8 +149,7 @@ def cutting(after_bytes: int) -> Fault:
                 left -= len(chunk)
                 if left <= 0:
                     break
-            assert request.transport is not None
-            request.transport.abort()
+            _abort(request)
             return response
 
     return fault
@@ -155,8 +159,7 @@ def hanging_up() -> Fault:
     """Break the connection without any answer."""
 
     async def fault(request: web.Request, _forward: Upstream) -> web.StreamResponse:
-        assert request.transport is not None
-        request.transport.abort()
+        _abort(request)
         return web.Response()
 
     return fault

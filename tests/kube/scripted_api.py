@@ -10,6 +10,8 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from gpu_spawner.sim.listener import Listener
+
 Answer = Callable[[web.Request, "ScriptedApi"], Awaitable[web.StreamResponse]]
 
 
@@ -27,24 +29,21 @@ class ScriptedApi:
         self.headers: list[Mapping[str, str]] = []
         self._arrived = asyncio.Condition()
         self._closing = asyncio.Event()
-        self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
         self.url = ""
 
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        port = self._runner.addresses[0][1]
-        self.url = f"http://127.0.0.1:{port}"
+        self._listener = Listener(app, shutdown_timeout=0.1)
+        host, port = await self._listener.start()
+        self.url = f"http://{host}:{port}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._closing.set()
-        assert self._runner is not None
-        await self._runner.cleanup()
+        assert self._listener is not None
+        await self._listener.stop()
 
     def then(self, *answers: Answer) -> None:
         """Add to the end of the script."""

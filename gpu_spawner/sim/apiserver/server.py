@@ -39,6 +39,7 @@ from gpu_spawner.sim.apiserver.registry import Registry
 from gpu_spawner.sim.apiserver.routes import Route, UnknownGroupError, parse_route, verb_of
 from gpu_spawner.sim.apiserver.store import Store
 from gpu_spawner.sim.apiserver.tls import load_or_create_identity
+from gpu_spawner.sim.listener import Listener
 
 __all__ = ["ApiServer"]
 
@@ -106,7 +107,7 @@ class ApiServer:
         self._housekeeping.settle()
         self.faults = faults
         self._requests = 0
-        self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
         self._url = ""
 
     @property
@@ -156,27 +157,23 @@ class ApiServer:
         """Listen; port 0 picks a free one."""
         app = web.Application(client_max_size=_MAX_BODY_BYTES)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0
-        )
-        await runner.setup()
-        self._runner = runner
+        listener = Listener(app, handler_cancellation=True, shutdown_timeout=1.0)
+        context = self._identity.context() if self._identity is not None else None
         try:
-            context = self._identity.context() if self._identity is not None else None
-            await web.TCPSite(runner, host, port, ssl_context=context).start()
+            bound_host, bound_port = await listener.start(host, port, context=context)
         except OSError:
             await self.stop()
             raise
-        bound_host, bound_port = runner.addresses[0][:2]
+        self._listener = listener
         scheme = "http" if context is None else "https"
         self._url = f"{scheme}://{bound_host}:{bound_port}"
 
     async def stop(self) -> None:
         """End every watch, stop listening, and close the state directory."""
         self._handlers.close_watches()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        if self._listener is not None:
+            await self._listener.stop()
+            self._listener = None
         self._housekeeping.close()
         if self._journal is not None:
             self._journal.close()
