@@ -95,13 +95,16 @@ class Pods:
 
     async def events(self, name: str) -> list[tuple[str, str]]:
         """Return reason and message of the events about the pod, oldest first."""
-        answer = await self.client.get(
-            f"/api/v1/namespaces/{NAMESPACE}/events",
-            fieldSelector=f"involvedObject.name={name}",
-        )
-        # Their names end in the time they were made at.
-        items = sorted(answer["items"], key=lambda each: each["metadata"]["name"])
-        return [(each["reason"], each["message"]) for each in items]
+        return [(each["reason"], each["message"]) for each in await self._events(name)]
+
+    async def messages(self, name: str, reason: str) -> list[str]:
+        """Return the messages of all events of this reason, the same one as often as it was told.
+
+        The API counts an event that is told again in the same words; two pulls that took the same
+        number of milliseconds are one object.
+        """
+        found = [each for each in await self._events(name) if each["reason"] == reason]
+        return [each["message"] for each in found for _ in range(each.get("count") or 1)]
 
     async def wait_event(self, name: str, reason: str) -> str:
         """Return the message of the first event of this reason, once there is one."""
@@ -113,3 +116,11 @@ class Pods:
 
         await until(is_there, f"an event {reason} of {name}")
         return found[0]
+
+    async def _events(self, name: str) -> list[Json]:
+        answer = await self.client.get(
+            f"/api/v1/namespaces/{NAMESPACE}/events",
+            fieldSelector=f"involvedObject.name={name}",
+        )
+        # Their names end in the time they were made at.
+        return sorted(answer["items"], key=lambda each: str(each["metadata"]["name"]))

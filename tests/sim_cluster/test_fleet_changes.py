@@ -106,12 +106,10 @@ async def test_a_node_that_comes_back_has_its_images_or_a_new_disk(
     await cluster.return_node("cpu-1", is_blank=bool(is_blank))
     await pods.wait_restarts("one", 1)
 
-    async def had() -> list[bool]:
-        texts = [text for reason, text in await pods.events("one") if reason == "Pulled"]
-        return [text.startswith("Successfully pulled") for text in texts]
-
     async def is_told() -> bool:
-        return await had() == [True, bool(is_blank)]
+        texts = await pods.messages("one", "Pulled")
+        was_pulled = [text.startswith("Successfully pulled") for text in texts]
+        return was_pulled == [True, bool(is_blank)]
 
     await until(is_told, "whether it was pulled again")
 
