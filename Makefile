@@ -5,6 +5,8 @@ VENV := .venv
 OLDEST := .venv-oldest
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check install --quiet
+# A process for each core, each with whole files: clusters and hubs are shared within a file.
+SPREAD := --numprocesses auto --dist loadfile
 
 .PHONY: demo demo-torch test test-oldest lint types docs bench clean
 
@@ -16,11 +18,11 @@ demo-torch: $(VENV)/.demo $(VENV)/.torch
 	@exec $(BIN)/gpu-spawner demo $(ARGS)
 
 test: lint types docs
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(SPREAD) $(PYTEST_ARGS)
 	$(MAKE) --no-print-directory test-oldest
 
 test-oldest: $(OLDEST)/.test
-	$(OLDEST)/bin/python -m pytest -m hosts $(PYTEST_ARGS)
+	$(OLDEST)/bin/python -m pytest -m hosts $(SPREAD) $(PYTEST_ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
