@@ -75,6 +75,7 @@ _FAILURES: Final = frozenset(
 """Reasons for which a container waits in vain, from the kubelet's ``images`` and ``container``."""
 _MAX_MESSAGE: Final = 300
 _MAX_SETBACKS: Final = 100
+_MAX_AWAITED: Final = 500
 
 
 class PullState(StrEnum):
@@ -112,11 +113,15 @@ class PullerPod(msgspec.Struct, frozen=True, kw_only=True):
     is_terminating: bool = False
 
 
-class Setback(msgspec.Struct, frozen=True):
-    """Failures of one image on one node, in a row, and when to try again (unix seconds)."""
+class Setback(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Failures of one image on one node, in a row, and when to try again (unix seconds).
+
+    ``why`` is the reason of the last one, in one word; empty where it was not noted.
+    """
 
     count: int
     retry_at: int
+    why: str = ""
 
 
 class LearntPull(msgspec.Struct, frozen=True):
@@ -141,6 +146,7 @@ class SetNotes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         setbacks: by node.
         learnt: by kind of node, as ``core.preload.durations`` names it.
         refresh_since: since when nodes with an older version of a moved tag are pulling it again.
+        awaited: admitted nodes for which no pod has been made yet, with when they were admitted.
     """
 
     unwanted_since: int = 0
@@ -152,11 +158,17 @@ class SetNotes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     setbacks: dict[str, Setback] = {}
     learnt: dict[str, LearntPull] = {}
     refresh_since: int = 0
+    awaited: dict[str, int] = {}
 
     def as_annotation(self) -> str:
         """Write them as the annotation's JSON, always the same for the same notes."""
         latest = sorted(self.setbacks.items(), key=lambda item: -item[1].retry_at)
-        bounded = msgspec.structs.replace(self, setbacks=dict(sorted(latest[:_MAX_SETBACKS])))
+        longest = sorted(self.awaited.items(), key=lambda item: (item[1], item[0]))
+        bounded = msgspec.structs.replace(
+            self,
+            setbacks=dict(sorted(latest[:_MAX_SETBACKS])),
+            awaited=dict(sorted(longest[:_MAX_AWAITED])),
+        )
         return msgspec.json.encode(bounded, order="deterministic").decode()
 
 
