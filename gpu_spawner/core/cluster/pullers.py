@@ -97,6 +97,7 @@ class PullerPod(msgspec.Struct, frozen=True, kw_only=True):
         reason: why it failed, in Kubernetes' word; else empty. ``message`` has the details.
         image_id: what the runtime calls the image it runs; empty where that is not told.
         created: unix seconds. ``ready_at`` likewise, since when it is ready; 0 while it is not.
+        ended_at: when its containers last ended, as at a node's reboot, likewise; 0 for never.
     """
 
     name: str
@@ -110,7 +111,13 @@ class PullerPod(msgspec.Struct, frozen=True, kw_only=True):
     image_id: str = ""
     created: int = 0
     ready_at: int = 0
+    ended_at: int = 0
     is_terminating: bool = False
+
+    @property
+    def waiting_since(self) -> int:
+        """Since when it has been on its way to what it is now, in unix seconds."""
+        return max(self.created, self.ended_at)
 
 
 class Setback(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -223,6 +230,7 @@ def build_puller_pod(wire: WirePullerPod) -> PullerPod:
         ),
         created=_unix(meta.creation_timestamp),
         ready_at=ready_at if state is PullState.READY else 0,
+        ended_at=_ended_at(status),
         is_terminating=meta.deletion_timestamp is not None,
     )
 
@@ -270,10 +278,25 @@ def _waiting(status: PullerPodStatus) -> Iterator[PullerWaiting]:
 
 
 def _ready_at(status: PullerPodStatus) -> int:
+    """Return since when the image is held; 0 while it is not.
+
+    A container that runs holds it, whatever the condition says: that of every pod turns false while
+    its node does not report, and the node has its images all the same.
+    """
     for condition in status.conditions or ():
         if condition.type == "Ready" and condition.status == "True":
             return _unix(condition.last_transition_time) or 1
-    return 0
+    running = [one.state.running if one.state else None for one in status.container_statuses or ()]
+    started = [_unix(one.started_at) or 1 for one in running if one is not None]
+    return max(started) if started and len(started) == len(running) else 0
+
+
+def _ended_at(status: PullerPodStatus) -> int:
+    states = [
+        state for one in status.container_statuses or () for state in (one.state, one.last_state)
+    ]
+    ended = [state.terminated for state in states if state is not None]
+    return max((_unix(one.finished_at) for one in ended if one is not None), default=0)
 
 
 def _terms(spec: PullerPodSpec) -> Iterator[PullerTerm]:

@@ -134,7 +134,7 @@ class Draft:
     @property
     def pulling_since(self) -> int:
         """When the first pull under way began, in unix seconds; 0 for none."""
-        began = [pod.created for pod in self._pods if pod.state is PullState.PULLING]
+        began = [pod.waiting_since for pod in self._pods if pod.state is PullState.PULLING]
         return min(began, default=0)
 
     def occupy(self, slots: Slots) -> None:

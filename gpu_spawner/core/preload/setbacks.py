@@ -71,7 +71,7 @@ def failure_of(pod: PullerPod, policy: Policy, now: int) -> Failure | None:
             words in told for words in _OF_THE_NODE
         )
         return Failure(pod.reason or "Failed", pod.message, lies_in_image)
-    age = now - pod.created if pod.created else 0
+    age = now - pod.waiting_since if pod.created else 0
     if pod.state is PullState.WAITING and age > WAIT_SECONDS:
         return Failure("NoRoom")
     if pod.state is PullState.PULLING and age > policy.stall_seconds:
@@ -97,8 +97,8 @@ def deadline_of(pod: PullerPod, policy: Policy) -> int:
     if not pod.created:
         return 0
     if pod.state is PullState.WAITING:
-        return pod.created + WAIT_SECONDS + 1
-    return pod.created + policy.stall_seconds + 1 if pod.state is PullState.PULLING else 0
+        return pod.waiting_since + WAIT_SECONDS + 1
+    return pod.waiting_since + policy.stall_seconds + 1 if pod.state is PullState.PULLING else 0
 
 
 def note_failures(
