@@ -153,6 +153,7 @@ class SetNotes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         setbacks: by node.
         learnt: by kind of node, as ``core.preload.durations`` names it.
         refresh_since: since when nodes with an older version of a moved tag are pulling it again.
+        size_bytes: of the image, compressed; the profiles may no longer tell it. 0: not known.
         awaited: admitted nodes for which no pod has been made yet, with when they were admitted.
     """
 
@@ -166,6 +167,7 @@ class SetNotes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     learnt: dict[str, LearntPull] = {}
     refresh_since: int = 0
     awaited: dict[str, int] = {}
+    size_bytes: int = 0
 
     def as_annotation(self) -> str:
         """Write them as the annotation's JSON, always the same for the same notes."""

@@ -175,7 +175,7 @@ class Draft:
         self._retry_at = max(self.notes.retry_at, registry_at)
         for name in sorted(self.uses, key=lambda one: (one not in self.kept, one)):
             if name in self.kept:
-                disk.take(name, size_bytes)
+                disk.occupy(name, size_bytes, is_wanted=True)
             elif self.uses[name] is Use.NOW:
                 self._consider(name, disk, size_bytes)
 

@@ -125,6 +125,7 @@ class Plan:
 
 _OFF: Final = "preloading is switched off"
 _UNWANTED: Final = "no profile wants it any more"
+_IN_THE_WAY: Final = "no profile wants it any more, and its room is needed"
 
 
 def make_plan(  # noqa: PLR0913 - what is wished, what is there, and how to judge it
@@ -204,6 +205,7 @@ class _Desk:
         self._now: Final = now
         self._times: Final = times
         self._refused: Final = world.refused
+        self._crowded: set[str] = set()
 
     def drafts(self, snapshot: Snapshot, judge: NodeJudge) -> list[Draft]:
         """Begin with what is there; a node is asked once for an image, for the first wish."""
@@ -236,6 +238,8 @@ class _Desk:
         for pod in self._world.pods:
             if pod.set_name not in self._wanted and pod.state is PullState.PULLING:
                 slots.occupy(pod.node)
+            elif pod.set_name not in self._wanted and pod.state is PullState.READY:
+                disk.occupy(pod.node, self._size_held(pod), is_wanted=False)
         throttled = _throttled(drafts)
         for draft in drafts:
             draft.refresh(slots)
@@ -249,6 +253,7 @@ class _Desk:
                 draft.admit(slots, again=again)
         for draft in drafts:
             draft.close()
+        self._crowded = disk.crowded
 
     def change(self, draft: Draft) -> Change | None:
         """Return what is to be written for a wish, if anything."""
@@ -278,6 +283,9 @@ class _Desk:
             if end <= self._now or not has_it:
                 removals.append(Removal(before=current, why=_UNWANTED))
                 continue
+            if any(pod.node in self._crowded for pod in self.pods.get(name, ())):
+                removals.append(Removal(before=current, why=_IN_THE_WAY))
+                continue
             ends.append(end)
             if not since:
                 noted = msgspec.structs.replace(current.notes, unwanted_since=self._now)
@@ -288,7 +296,10 @@ class _Desk:
         self, wish: Wish, current: PullerSet | None, hosts: frozenset[str] | None, notes: SetNotes
     ) -> Change | None:
         notes = msgspec.structs.replace(
-            notes, unwanted_since=0, learnt=dict(self._learnt(wish, notes))
+            notes,
+            unwanted_since=0,
+            learnt=dict(self._learnt(wish, notes)),
+            size_bytes=self._size_of(wish) or 0,
         )
         spec = SetSpec(wish=wish, hosts=hosts, notes=notes, asks_registry=bool(notes.refresh_since))
         if current is None:
@@ -308,6 +319,12 @@ class _Desk:
         if self._times is None:
             return notes.learnt
         return {**notes.learnt, **self._times.all_of(wish.image)}
+
+    def _size_held(self, pod: PullerPod) -> int | None:
+        """Return the size of an image that nobody wants any more, as it was noted."""
+        learnt = self._times.size_of(pod.image) if self._times is not None else None
+        current = self.sets.get(pod.set_name)
+        return learnt or (current.notes.size_bytes if current is not None else 0)
 
     def _size_of(self, wish: Wish) -> int | None:
         if wish.size_bytes is not None or self._times is None:
