@@ -234,6 +234,22 @@ def test_a_moved_tag_is_noticed_and_pulled_again() -> None:
     assert all(pod.image_id.endswith("new") for pod in cluster.pods.values())
 
 
+def test_one_image_by_two_kinds_of_names_is_no_moved_tag() -> None:
+    """One runtime tells the digest of the configuration, another that of the manifest."""
+    cluster = ModelCluster([make_node("gpu-0"), make_node("gpu-1")])
+    wishes = only(wishes_of(catalog_of()), TORCH)
+    cluster.settle(wishes)
+    names = {"gpu-0": "sha256:1111", "gpu-1": "quay.io/site/torch@sha256:2222"}
+    cluster.pods = {
+        key: msgspec.structs.replace(pod, image_id=names[key[1]])
+        for key, pod in cluster.pods.items()
+    }
+    plan = cluster.plan(wishes)
+
+    assert plan.is_empty
+    assert all(outlook.versions == 0 for outlook in plan.outlooks)
+
+
 def test_a_full_disk_takes_a_node_out_until_it_has_room() -> None:
     cluster = ModelCluster([make_node("gpu-1"), make_node("gpu-2")])
     wishes = only(wishes_of(catalog_of()), TORCH)
