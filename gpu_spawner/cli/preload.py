@@ -67,6 +67,7 @@ async def _plan(arguments: argparse.Namespace) -> int:
         site,
         used=used_on_demand(world.snapshot),
         extra=options.extra_images,
+        namespace=options.policy.namespace,
         release=options.release,
     )
     times = PullTimes(options.pull_bytes_per_second)

@@ -272,6 +272,7 @@ class Preloader:
                 self._site(),
                 used=wanted[1],
                 extra=self._options.extra_images,
+                namespace=self._options.policy.namespace,
                 release=self._options.release,
             )
         return self._wished

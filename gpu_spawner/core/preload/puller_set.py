@@ -171,6 +171,8 @@ def _template(spec: SetSpec, policy: Policy) -> dict[str, Any]:
         pod["nodeSelector"] = dict(rules.node_selector)
     if spec.wish.pool.pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in spec.wish.pool.pull_secrets]
+    if spec.wish.pool.service_account:
+        pod["serviceAccountName"] = spec.wish.pool.service_account
     if policy.priority_class:
         pod["priorityClassName"] = policy.priority_class
     return {
