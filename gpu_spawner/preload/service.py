@@ -31,7 +31,8 @@ from gpu_spawner.core.preload.puller_set import selector_of
 from gpu_spawner.core.preload.readiness import Readiness
 from gpu_spawner.core.preload.report import describe_plan
 from gpu_spawner.core.preload.usable import NodeJudge
-from gpu_spawner.core.preload.wishes import Wish, used_on_demand, wishes_of
+from gpu_spawner.core.preload.wishes import Wish, unknown_profiles, used_on_demand, wishes_of
+from gpu_spawner.core.wording import listed
 from gpu_spawner.kube.client import ClusterClient
 from gpu_spawner.kube.conditions import Condition
 from gpu_spawner.kube.lease import Lease
@@ -49,6 +50,7 @@ __all__ = ["LEASE_NAME", "Preloader"]
 
 LEASE_NAME: Final = "gpu-spawner-preloader"
 _LEASE_SECONDS: Final = 30
+_MOST_TOLD: Final = 300
 _LEASE_ROUND_SECONDS: Final = 10.0
 _MISSING_RIGHT: Final = (
     "preloading: the right to write DaemonSets is missing, so images are not preloaded; "
@@ -266,6 +268,12 @@ class Preloader:
             return ()
         wanted = (self._catalog(), used_on_demand(snapshot))
         if self._wanted is None or self._wanted[0] is not wanted[0] or self._wanted[1] != wanted[1]:
+            unknown = unknown_profiles(wanted[0], self._options.extra_images)
+            if unknown and (self._wanted is None or self._wanted[0] is not wanted[0]):
+                self._log.warning(
+                    "preloading: preload_extra_images names profiles that do not exist: %s",
+                    listed(unknown)[:_MOST_TOLD],
+                )
             self._wanted = wanted
             self._wished = wishes_of(
                 wanted[0],

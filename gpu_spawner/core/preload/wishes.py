@@ -22,7 +22,7 @@ from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.resources import EMPTY
 
-__all__ = ["Pool", "Wish", "pull_secrets_of", "used_on_demand", "wishes_of"]
+__all__ = ["Pool", "Wish", "pull_secrets_of", "unknown_profiles", "used_on_demand", "wishes_of"]
 
 _ALIVE: Final = frozenset({"Pending", "Running"})
 _NOT_READY: Final = frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
@@ -147,6 +147,12 @@ def wishes_of(  # noqa: PLR0913 - what is offered, to whom, and for whose hub
                 )
     drafts = sorted(collecting.drafts.values(), key=lambda draft: draft.rank)
     return tuple(_wish(draft, release) for draft in drafts)
+
+
+def unknown_profiles(catalog: Catalog, extra: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    """Return the slugs that further images name and no profile has, in alphabetical order."""
+    known = {profile.slug for profile in catalog.profiles}
+    return tuple(sorted({slug for slugs in extra.values() for slug in slugs} - known))
 
 
 def used_on_demand(snapshot: Snapshot) -> frozenset[tuple[str, str]]:
