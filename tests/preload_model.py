@@ -107,7 +107,8 @@ class ModelCluster:
     Attributes:
         now: unix seconds.
         images: what each node has, beside what its own list says.
-        pulls: how many pulls were begun, by (node, image).
+        pulls: the pulls that were begun, by (node, image).
+        refused: DaemonSets that may not be written, with the reason.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class ModelCluster:
         self.pods: dict[tuple[str, str], PullerPod] = {}
         self.images: dict[str, set[str]] = {}
         self.pulls: list[tuple[str, str]] = []
+        self.refused: dict[str, str] = {}
         self._serial = 0
 
     @property
@@ -135,6 +137,7 @@ class ModelCluster:
             snapshot=Snapshot.from_objects(self.nodes.values()),
             sets=self.sets,
             pods=tuple(self.pods.values()),
+            refused=self.refused,
         )
 
     def plan(self, wishes: Iterable[Wish]) -> Plan:
@@ -150,8 +153,11 @@ class ModelCluster:
         for removal in plan.removals:
             del self.manifests[removal.before.name]
 
-    def run_daemons(self) -> None:
-        """Do what the DaemonSet controller does: pods where they belong, and nowhere else."""
+    def run_daemons(self, *, refusing: str = "") -> None:
+        """Do what the DaemonSet controller does: pods where they belong, and nowhere else.
+
+        A policy of the cluster refuses pods with one image.
+        """
         wanted: set[tuple[str, str]] = set()
         for one in self.sets:
             for name, node in self.nodes.items():
@@ -163,6 +169,8 @@ class ModelCluster:
         images = {one.name: one.image for one in self.sets}
         for key in sorted(wanted - self.pods.keys()):
             set_name, node = key
+            if images[set_name] == refusing:
+                continue
             has_it = images[set_name] in self.images.get(node, ())
             if not has_it:
                 self.pulls.append((node, images[set_name]))
@@ -178,14 +186,18 @@ class ModelCluster:
                 ready_at=self.now if has_it else 0,
             )
 
-    def finish(self, *, failing: Iterable[str] = (), why: str = "ErrImagePull") -> None:
+    def finish(
+        self, *, failing: Iterable[str] = (), why: str = "ErrImagePull", message: str = ""
+    ) -> None:
         """End every pull: those of failing images, or on failing nodes, in failure."""
         bad = set(failing)
         for key, pod in list(self.pods.items()):
             if pod.state is not PullState.PULLING:
                 continue
             if pod.image in bad or pod.node in bad:
-                changed = msgspec.structs.replace(pod, state=PullState.FAILED, reason=why)
+                changed = msgspec.structs.replace(
+                    pod, state=PullState.FAILED, reason=why, message=message
+                )
             else:
                 self.images.setdefault(pod.node, set()).add(pod.image)
                 changed = msgspec.structs.replace(pod, state=PullState.READY, ready_at=self.now)

@@ -50,7 +50,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _plan(arguments: argparse.Namespace) -> int:
-    from gpu_spawner.core.preload.plan import World, make_plan
+    from gpu_spawner.core.preload.durations import PullTimes
+    from gpu_spawner.core.preload.plan import make_plan
     from gpu_spawner.core.preload.report import describe_plan
     from gpu_spawner.core.preload.wishes import used_on_demand, wishes_of
 
@@ -58,18 +59,21 @@ async def _plan(arguments: argparse.Namespace) -> int:
     catalog = read_catalog(arguments, config)
     options, site = _options_and_site(arguments, config)
     if arguments.cluster:
-        snapshot, sets, pods = _read_dump(arguments, options.release)
+        world, policy = _read_dump(arguments, options)
     else:
-        snapshot, sets, pods = await _read_server(arguments, options)
+        world, policy = await _read_server(arguments, options)
     wishes = wishes_of(
         catalog,
         site,
-        used=used_on_demand(snapshot),
+        used=used_on_demand(world.snapshot),
         extra=options.extra_images,
+        namespace=options.policy.namespace,
         release=options.release,
     )
-    world = World(snapshot=snapshot, sets=sets, pods=pods)
-    print(describe_plan(make_plan(wishes, world, options.policy, now=int(time.time()))))
+    times = PullTimes(options.pull_bytes_per_second)
+    for one in world.sets:
+        times.recall(one.image, one.notes.learnt)
+    print(describe_plan(make_plan(wishes, world, policy, now=int(time.time()), times=times)))
     return 0
 
 
@@ -135,49 +139,58 @@ def _options_and_site(arguments: argparse.Namespace, config: Any) -> tuple[Any, 
     return replace(options, policy=policy, is_observer=False), site
 
 
-def _read_dump(arguments: argparse.Namespace, release: str) -> tuple[Any, Any, Any]:
-    """Read the cluster from a file, with our own objects in it, if there are any."""
+def _read_dump(arguments: argparse.Namespace, options: Any) -> tuple[Any, Any]:
+    """Read the cluster from a file, with our own objects in it, if there are any.
+
+    Returns the world and the policy; what a cluster decides of it is what those objects show.
+    """
     import msgspec
 
     from gpu_spawner.core.cluster.puller_wire import WirePullerPod, WirePullerSet
     from gpu_spawner.core.cluster.pullers import build_puller_pod, build_puller_set
     from gpu_spawner.core.cluster.snapshot import Snapshot
-    from gpu_spawner.core.preload.puller_set import is_of
+    from gpu_spawner.core.preload.plan import World
+    from gpu_spawner.core.preload.puller_set import is_of, policy_behind
     from gpu_spawner.kube.dump import read_objects
 
     source = str(arguments.cluster)
     items = read_objects(arguments.cluster)
     snapshot = Snapshot.from_objects(items, source=source)
     ours = [
-        item for item in items if is_of(release, (item.get("metadata") or {}).get("labels") or {})
+        item
+        for item in items
+        if is_of(options.release, (item.get("metadata") or {}).get("labels") or {})
     ]
+    made = [item for item in ours if item.get("kind") == "DaemonSet"]
+    pods = [item for item in ours if item.get("kind") == "Pod"]
     try:
-        sets = [
-            build_puller_set(msgspec.convert(item, WirePullerSet))
-            for item in ours
-            if item.get("kind") == "DaemonSet"
-        ]
-        pods = [
-            build_puller_pod(msgspec.convert(item, WirePullerPod))
-            for item in ours
-            if item.get("kind") == "Pod"
-        ]
+        world = World(
+            snapshot=snapshot,
+            sets=tuple(build_puller_set(msgspec.convert(item, WirePullerSet)) for item in made),
+            pods=tuple(build_puller_pod(msgspec.convert(item, WirePullerPod)) for item in pods),
+        )
     except ValueError as error:
         raise ConfigError([Problem(file=source, message=f"{error}.")]) from error
-    return snapshot, tuple(sets), tuple(pods)
+    policy = options.policy
+    return world, policy_behind(made[0], policy) if made else policy
 
 
-async def _read_server(arguments: argparse.Namespace, options: Any) -> tuple[Any, Any, Any]:
+async def _read_server(arguments: argparse.Namespace, options: Any) -> tuple[Any, Any]:
+    """Read the cluster, and what it decides of the policy; nothing is written."""
+    from gpu_spawner.core.preload.plan import World
     from gpu_spawner.core.preload.puller_set import selector_of
     from gpu_spawner.kube.client import ClusterClient
     from gpu_spawner.kube.listing import list_all
-    from gpu_spawner.kube.preload_api import preload_kinds
+    from gpu_spawner.kube.preload_api import PreloadApi, preload_kinds
     from gpu_spawner.kube.watcher import read_once
+    from gpu_spawner.preload.surroundings import Surroundings
 
     snapshot = await read_once(kubeconfig=arguments.kubeconfig)
     selector = selector_of(options.release)
-    pods_kind, sets_kind, _ = preload_kinds(options.policy.namespace, selector)
+    namespace = options.policy.namespace
+    pods_kind, sets_kind, _ = preload_kinds(namespace, selector)
     found: list[tuple[Any, ...]] = []
+    log = logging.getLogger("gpu_spawner.preload")
     async with await ClusterClient.connect(arguments.kubeconfig) as client:
         for kind in (sets_kind, pods_kind):
             try:
@@ -190,4 +203,5 @@ async def _read_server(arguments: argparse.Namespace, options: Any) -> tuple[Any
                 found.append(())
             else:
                 found.append(tuple(listing.objects))
-    return snapshot, found[0], found[1]
+        policy = await Surroundings(PreloadApi(client, namespace), options, log).policy()
+    return World(snapshot=snapshot, sets=found[0], pods=found[1]), policy

@@ -53,22 +53,37 @@ def age_words(age_seconds: int | None) -> str:
 
 def _pull_words(readiness: ImageReadiness) -> str:
     """Say that the image must come first, and how long that takes where it is known."""
+    seconds = _pull_time(readiness)
+    return f"{seconds} to pull the image" if seconds else "image is pulled first"
+
+
+def _pull_time(readiness: ImageReadiness) -> str:
+    """Write how much longer a start takes that begins with the pull; empty where nobody knows."""
     seconds = readiness.pull_seconds
     if seconds is None:
-        return "image is pulled first"
+        return ""
     more = " or more" if readiness.is_least else ""
     if seconds < 90:
-        return f"+{max(10, round(seconds / 10) * 10)} s{more} to pull the image"
-    return f"+{round(seconds / 60)} min{more} to pull the image"
+        return f"+{max(10, round(seconds / 10) * 10)} s{more}"
+    return f"+{round(seconds / 60)} min{more}"
 
 
 def _warm_words(readiness: ImageReadiness | None) -> str:
-    """Say that it starts now, or on how many of the nodes it does, where the others must pull."""
-    if readiness is None or not readiness.is_known:
+    """Say that it starts now, or on how many of the nodes, and how long it takes on the others.
+
+    Where nobody knows which nodes have the image, nothing is promised.
+    """
+    if readiness is None:
         return "starts now"
-    if readiness.ready_nodes >= readiness.fitting_nodes:
+    ready, fitting = readiness.ready_nodes, readiness.fitting_nodes
+    if fitting and ready >= fitting:
         return "starts now"
-    return f"image on {readiness.ready_nodes} of {readiness.fitting_nodes} nodes"
+    seconds = _pull_time(readiness)
+    if not readiness.is_known:
+        if ready:
+            return f"image on {ready} or more of {fitting} nodes"
+        return f"{seconds} if the image must be pulled" if seconds else "image may be pulled first"
+    return f"image on {ready} of {fitting} nodes" + (f", else {seconds}" if seconds else "")
 
 
 def image_facts(image: Image) -> str:

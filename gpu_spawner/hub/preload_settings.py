@@ -17,8 +17,10 @@ from traitlets import (
 )
 from traitlets import List as ListTrait
 
+from gpu_spawner.core.catalog.fields import read_image_reference
 from gpu_spawner.core.preload.policy import DEFAULT_RESOURCES, HELPER_IMAGE, PAUSE_IMAGE, Strategy
 from gpu_spawner.core.preload.steering import Steering
+from gpu_spawner.core.quantity import parse_nano
 from gpu_spawner.preload.options import AUTO
 from gpu_spawner.preload.surroundings import parse_owner
 
@@ -131,6 +133,8 @@ class PreloadSettings(HasTraits):
         nodes it should be; an empty list means the nodes of every profile. Example::
 
             c.GPUSpawner.preload_extra_images = {"quay.io/site/proxy:2": ["pytorch-gpus"]}
+
+        A profile that does not exist is named in the hub's log.
         """,
     )
     preload_namespace = Unicode(
@@ -160,6 +164,9 @@ class PreloadSettings(HasTraits):
         Tells the DaemonSets of this hub from those of another one in the same namespace, such as
         the name of its Helm release; empty for the only one. Two hubs must not have the same: each
         would remove what only the other one wants.
+
+        DaemonSets that were made under another name, or none, are nobody's then; switch preloading
+        off before you change it, or remove them yourself.
         """,
     )
     preload_resources = Dict(
@@ -228,6 +235,15 @@ class PreloadSettings(HasTraits):
             )
         return value
 
+    @validate("preload_extra_images")
+    def _validate_extra_images(self, proposal: Mapping[str, Any]) -> Any:
+        for reference in proposal["value"]:
+            try:
+                read_image_reference(reference)
+            except ValueError as error:
+                raise TraitError(f"preload_extra_images: {error}") from None
+        return proposal["value"]
+
     @validate("preload_owner")
     def _validate_owner(self, proposal: Mapping[str, Any]) -> str:
         value = str(proposal["value"])
@@ -248,4 +264,26 @@ class PreloadSettings(HasTraits):
                     f"preload_resources.{kind} may name {', '.join(sorted(_COUNTED))}; "
                     f"got {', '.join(sorted(map(str, set(amounts) - _COUNTED)))[:60]}"
                 )
+        _check_amounts(value.get("requests", {}), value.get("limits", {}))
         return value
+
+
+def _check_amounts(requests: Mapping[str, Any], limits: Mapping[str, Any]) -> None:
+    """Find what the API server would refuse in every DaemonSet.
+
+    Raises:
+        TraitError: an amount is none, or a request is above its limit.
+    """
+    read: dict[tuple[str, str], int] = {}
+    for kind, amounts in (("requests", requests), ("limits", limits)):
+        for name, amount in amounts.items():
+            key = f"preload_resources.{kind}.{name}"
+            try:
+                read[kind, name] = parse_nano(amount)
+            except (TypeError, ValueError) as error:
+                raise TraitError(f"{key}: {error}") from None
+            if read[kind, name] < 0:
+                raise TraitError(f"{key} must not be negative, got {str(amount)[:60]!r}")
+    for name in requests.keys() & limits.keys():
+        if read["requests", name] > read["limits", name]:
+            raise TraitError(f"preload_resources.requests.{name} is above its limit")

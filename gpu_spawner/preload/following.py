@@ -22,6 +22,8 @@ class Following:
         serial: grows with every change of pods or DaemonSets.
         pods, sets: by name; None while not known.
         unknown: why not.
+        vanished: names of DaemonSets that are gone, and that nobody here removed; whoever reads
+            them clears the list.
     """
 
     def __init__(self, *, on_pull: Callable[[PullEvent], None]) -> None:
@@ -29,6 +31,7 @@ class Following:
         self.pods: dict[str, PullerPod] | None = None
         self.sets: dict[str, PullerSet] | None = None
         self.unknown: dict[str, str] = {}
+        self.vanished: list[str] = []
         self._on_pull = on_pull
         self._seen: dict[tuple[str, int], None] = {}
 
@@ -45,7 +48,8 @@ class Following:
         if kind == PODS:
             self.pods = {pod.name: pod for pod in objects}
         else:
-            self.sets = {one.name: one for one in objects}
+            before, self.sets = self.sets or {}, {one.name: one for one in objects}
+            self.vanished.extend(before.keys() - self.sets.keys())
         self.serial += 1
 
     def apply(self, kind: str, event_type: str, obj: Any) -> None:
@@ -58,7 +62,11 @@ class Following:
         if known is None:
             return
         if event_type == "DELETED":
-            known.pop(obj.name, None)
+            # Late news of one that was made again in the meantime is none of the new one.
+            if obj.name in known and known[obj.name].uid == obj.uid:
+                del known[obj.name]
+                if kind == SETS:
+                    self.vanished.append(obj.name)
         elif kind == PODS or not self._is_older(obj):
             known[obj.name] = obj
         self.serial += 1

@@ -31,7 +31,8 @@ from gpu_spawner.core.preload.puller_set import selector_of
 from gpu_spawner.core.preload.readiness import Readiness
 from gpu_spawner.core.preload.report import describe_plan
 from gpu_spawner.core.preload.usable import NodeJudge
-from gpu_spawner.core.preload.wishes import Wish, used_on_demand, wishes_of
+from gpu_spawner.core.preload.wishes import Wish, unknown_profiles, used_on_demand, wishes_of
+from gpu_spawner.core.wording import listed
 from gpu_spawner.kube.client import ClusterClient
 from gpu_spawner.kube.conditions import Condition
 from gpu_spawner.kube.lease import Lease
@@ -39,15 +40,17 @@ from gpu_spawner.kube.pacing import Backoff
 from gpu_spawner.kube.preload_api import PreloadApi, preload_kinds
 from gpu_spawner.kube.reflector import Clocks, Reflector, ReflectorSettings
 from gpu_spawner.kube.watcher import ClusterWatcher
-from gpu_spawner.preload.carrying_out import carry_out
+from gpu_spawner.preload.carrying_out import CarriedOut, carry_out
 from gpu_spawner.preload.following import SETS, Following
 from gpu_spawner.preload.options import PreloadOptions
+from gpu_spawner.preload.refusals import Refusals
 from gpu_spawner.preload.surroundings import Surroundings
 
 __all__ = ["LEASE_NAME", "Preloader"]
 
 LEASE_NAME: Final = "gpu-spawner-preloader"
 _LEASE_SECONDS: Final = 30
+_MOST_TOLD: Final = 300
 _LEASE_ROUND_SECONDS: Final = 10.0
 _MISSING_RIGHT: Final = (
     "preloading: the right to write DaemonSets is missing, so images are not preloaded; "
@@ -93,6 +96,7 @@ class Preloader:
         self._times: Final = PullTimes(options.pull_bytes_per_second)
         self._following: Final = Following(on_pull=self._learn)
         self._judge: Final = NodeJudge()
+        self._refusals: Final = Refusals(options.policy)
         self._wake: Final = asyncio.Event()
         self._wanted: tuple[Catalog, frozenset[tuple[str, str]]] | None = None
         self._wished: tuple[Wish, ...] = ()
@@ -152,7 +156,7 @@ class Preloader:
                     await asyncio.wait_for(lease.release(), 2.0)
 
     async def _loop(self, api: PreloadApi) -> None:
-        surroundings = Surroundings(api, self._options, self._log)
+        surroundings = Surroundings(api, self._options, self._log, monotonic=self._clocks.monotonic)
         backoff = Backoff(first_seconds=1.0, cap_seconds=60.0, chance=self._clocks.chance)
         while True:
             self._wake.clear()
@@ -169,10 +173,12 @@ class Preloader:
             self.rounds += 1
             if plan is not None and not self._options.policy.is_on and plan.is_empty:
                 return
+            now = self._wall_clock()
+            moments = [self._refusals.next_at(now), plan.next_at if plan is not None else None]
             if self._is_told:
                 wait = self._options.forbidden_seconds
-            elif plan is not None and plan.next_at is not None:
-                wait = min(wait, max(0.0, plan.next_at - self._wall_clock()))
+            else:
+                wait = min([wait, *(max(0.0, one - now) for one in moments if one is not None)])
             await self._pause(wait)
 
     async def _pause(self, seconds: float) -> None:
@@ -199,18 +205,25 @@ class Preloader:
             return None
         snapshot = snapshot or Snapshot()
         wishes = await asyncio.to_thread(self._wishes, snapshot)
-        policy = await surroundings.policy(wishes[0] if wishes else None)
+        now = self._wall_clock()
+        for name in following.vanished:
+            self._refusals.vanished(name, now)
+            surroundings.forget_owners()
+        following.vanished.clear()
+        self._refusals.forget_but({*following.sets, *(wish.set_name for wish in wishes)})
+        policy = await surroundings.policy()
         world = World(
             snapshot=snapshot,
             sets=tuple(following.sets.values()),
             pods=tuple(following.pods.values()),
+            refused=self._refusals.at(now),
         )
         plan = await asyncio.to_thread(
             make_plan,
             wishes,
             world,
             policy,
-            now=int(self._wall_clock()),
+            now=int(now),
             judge=self._judge,
             times=self._times.copy(),
         )
@@ -221,25 +234,53 @@ class Preloader:
             self._tell(f"dry run:\n{describe_plan(plan)}")
             return plan
         done = await carry_out(plan, policy, api, following, self._log)
-        if done.is_forbidden:
-            self._tell_missing_right(str(done.failures[0]))
-        elif done.failures:
-            raise done.failures[0]
+        self._take_in(done)
+        return plan
+
+    def _take_in(self, done: CarriedOut) -> None:
+        """Remember how the writes went, and say what is new of it.
+
+        Raises:
+            ClusterError: the API server failed.
+        """
+        now = self._wall_clock()
+        for name in done.written:
+            self._refusals.accepted(name)
+        for name in done.made:
+            self._refusals.made(name, now)
+        for name, error in done.refused.items():
+            if self._refusals.refuse(name, error, now):
+                self._log.warning(
+                    "preloading: the cluster refuses a DaemonSet; other images go on: %s", error
+                )
+        if done.missing_right is not None:
+            self._tell_missing_right(str(done.missing_right))
+        elif done.failure is not None:
+            raise done.failure
         else:
             self._is_told = False
-        return plan
+        if done.refused:
+            # The slots that these would have taken are free for others now.
+            self._wake.set()
 
     def _wishes(self, snapshot: Snapshot) -> tuple[Wish, ...]:
         if not self._options.policy.is_on:
             return ()
         wanted = (self._catalog(), used_on_demand(snapshot))
         if self._wanted is None or self._wanted[0] is not wanted[0] or self._wanted[1] != wanted[1]:
+            unknown = unknown_profiles(wanted[0], self._options.extra_images)
+            if unknown and (self._wanted is None or self._wanted[0] is not wanted[0]):
+                self._log.warning(
+                    "preloading: preload_extra_images names profiles that do not exist: %s",
+                    listed(unknown)[:_MOST_TOLD],
+                )
             self._wanted = wanted
             self._wished = wishes_of(
                 wanted[0],
                 self._site(),
                 used=wanted[1],
                 extra=self._options.extra_images,
+                namespace=self._options.policy.namespace,
                 release=self._options.release,
             )
         return self._wished

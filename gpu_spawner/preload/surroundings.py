@@ -1,14 +1,18 @@
 """What the cluster offers the preloader: who owns its objects, and how images can be pulled."""
 
 import logging
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from gpu_spawner.core.errors import ClusterError
+from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.preload.policy import Policy, Strategy
 from gpu_spawner.core.preload.puller_set import SetSpec, build_set
-from gpu_spawner.core.preload.wishes import Wish
+from gpu_spawner.core.preload.wishes import Pool, Wish
+from gpu_spawner.core.resources import EMPTY
 from gpu_spawner.kube.preload_api import OWNER_KINDS, PreloadApi
 from gpu_spawner.preload.options import AUTO, PreloadOptions
 
@@ -33,32 +37,61 @@ def parse_owner(text: str) -> tuple[str, str] | None:
 
 
 class Surroundings:
-    """Finds out, once, what depends on the cluster; a failure leaves it to be found out later."""
+    """Finds out what depends on the cluster; a failure leaves it to be found out later.
 
-    def __init__(self, api: PreloadApi, options: PreloadOptions, log: Log) -> None:
+    The owner is looked for again from time to time, and whenever DaemonSets of ours have gone: one
+    that is made anew under its old name owns nothing yet, and the cluster deletes at once what
+    names the old one.
+
+    Args:
+        monotonic: seconds that only ever grow.
+    """
+
+    def __init__(
+        self,
+        api: PreloadApi,
+        options: PreloadOptions,
+        log: Log,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._api = api
         self._options = options
         self._log = log
+        self._monotonic = monotonic
         self._owners: tuple[Mapping[str, Any], ...] | None = None
+        self._owners_at = 0.0
         self._strategy: Strategy | None = None
+        self._tried_at: float | None = None
 
-    async def policy(self, example: Wish | None) -> Policy:
+    def forget_owners(self) -> None:
+        """Look for the owner again before anything is written."""
+        self._owners_at = -math.inf
+
+    async def policy(self) -> Policy:
         """Return the policy with owner and strategy.
-
-        Args:
-            example: a wish to try out on the API server what it accepts; None: there is none.
 
         Raises:
             ClusterError: the API server fails; nothing should be written before it answers.
         """
-        if self._owners is None:
-            self._owners = await self._find_owners()
+        now = self._monotonic()
+        if self._owners is None or now - self._owners_at >= self._options.resync_seconds:
+            owners = await self._find_owners()
+            if not owners and owners != self._owners and parse_owner(self._options.owner):
+                self._log.info(
+                    "preloading: %s was not found: the preloader's DaemonSets will not go with it",
+                    self._options.owner,
+                )
+            self._owners, self._owners_at = owners, now
         policy = replace(self._options.policy, owners=self._owners)
         if self._options.strategy != AUTO:
             return replace(policy, strategy=Strategy(self._options.strategy))
-        if self._strategy is None and example is not None:
-            self._strategy = await self._find_strategy(policy, example)
+        if self._strategy is None and self._may_try(now):
+            self._strategy, self._tried_at = await self._find_strategy(policy), now
         return replace(policy, strategy=self._strategy or Strategy.HELPER)
+
+    def _may_try(self, now: float) -> bool:
+        return self._tried_at is None or now - self._tried_at >= self._options.forbidden_seconds
 
     async def _find_owners(self) -> tuple[Mapping[str, Any], ...]:
         wanted = parse_owner(self._options.owner)
@@ -70,23 +103,21 @@ class Surroundings:
             if not error.is_forbidden:
                 raise
             found = None
-        if found is None:
-            self._log.info(
-                "preloading: %s was not found: the preloader's DaemonSets will not go with it",
-                self._options.owner,
-            )
-            return ()
-        return (found,)
+        return () if found is None else (found,)
 
-    async def _find_strategy(self, policy: Policy, example: Wish) -> Strategy | None:
+    async def _find_strategy(self, policy: Policy) -> Strategy | None:
         """Take image volumes where the API server has them, and keeps them in a DaemonSet.
 
-        None where nobody can tell yet: the right to try it is missing, or a rule of the site
-        forbids it. Then the helper is used until the answer is another.
+        What is tried holds the image that holds all others, so that no rule about one of the site's
+        images decides for the rest. None where nobody can tell yet: the right to try it is missing,
+        or a rule of the site forbids it. Then the helper is used until the answer is another.
         """
         strategy = Strategy.HELPER
         if await self._api.server_minor() >= _IMAGE_VOLUMES_FROM:
-            spec = SetSpec(wish=example, hosts=frozenset())
+            rules = PodRequest(requests=EMPTY)
+            pool = Pool(rules=rules, requests=(), release=self._options.release)
+            wish = Wish(image=policy.pause_image, pool=pool, profiles=())
+            spec = SetSpec(wish=wish, hosts=frozenset())
             trial = build_set(spec, replace(policy, strategy=Strategy.VOLUME))
             trial["metadata"]["name"] += "-trial"
             try:

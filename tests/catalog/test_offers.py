@@ -320,8 +320,19 @@ class TestImages:
     def test_unknown_where_a_list_is_full(self) -> None:
         """A kubelet reports at most fifty images."""
         full = [f"x:{number}" for number in range(50)]
-        assert not self.readiness(h100("a", 8, images=full)).is_known
+        node = h100("a", 8, images=full)
+        for image in node["status"]["images"]:
+            image["sizeBytes"] = 20_000_000_000
+        assert not self.readiness(node).is_known
         assert self.readiness(h100("a", 8, images=[*full[1:], TORCH])).ready_nodes == 1
+
+    def test_an_image_larger_than_one_of_a_full_list_is_not_there(self) -> None:
+        """A kubelet lists the largest first: of two images one is larger, the other is not."""
+        node = h100("a", 8, images=[f"x:{number}" for number in range(50)])
+        for image in node["status"]["images"]:
+            image["sizeBytes"] = 5_000_000_000
+        assert self.readiness(node, image="torch").is_cold
+        assert not self.readiness(node, image="base").is_known
 
     @pytest.mark.parametrize("listed", ["docker.io/site/torch:latest", "site/torch:latest"])
     def test_names_are_completed(self, listed: str) -> None:

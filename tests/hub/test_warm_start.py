@@ -24,13 +24,18 @@ BASE = "quay.io/site/base:1"
 
 
 def offer(
-    ready: int, fitting: int, *, is_known: bool = True, is_least: bool = False
+    ready: int,
+    fitting: int,
+    *,
+    is_known: bool = True,
+    is_least: bool = False,
+    pull_seconds: float | None = 100.0,
 ) -> ChoiceOffer:
     readiness = ImageReadiness(
         ready_nodes=ready,
         fitting_nodes=fitting,
         is_known=is_known,
-        pull_seconds=100.0,
+        pull_seconds=pull_seconds,
         is_least=is_least,
     )
     return ChoiceOffer(
@@ -39,7 +44,7 @@ def offer(
         flavor="h100",
         share="whole",
         count=1,
-        state=Availability.READY if ready else Availability.COLD,
+        state=Availability.READY if ready or not is_known else Availability.COLD,
         free=4,
         total=4,
         because="4 of 4 free",
@@ -52,12 +57,33 @@ def offer(
     ("given", "words"),
     [
         (offer(3, 3), ("ready", "4 free", "starts now")),
-        (offer(1, 3), ("ready", "4 free", "image on 1 of 3 nodes")),
+        (offer(1, 3), ("ready", "4 free", "image on 1 of 3 nodes, else +2 min")),
         (offer(0, 3), ("cold", "4 free", "+2 min to pull the image")),
         (offer(0, 3, is_least=True), ("cold", "4 free", "+2 min or more to pull the image")),
-        (offer(1, 3, is_known=False), ("ready", "4 free", "starts now")),
+        (offer(3, 3, is_known=False), ("ready", "4 free", "starts now")),
+        (
+            offer(1, 3, is_known=False),
+            ("ready", "4 free", "image on 1 or more of 3 nodes"),
+        ),
+        (
+            offer(0, 3, is_known=False),
+            ("ready", "4 free", "+2 min if the image must be pulled"),
+        ),
+        (
+            offer(0, 3, is_known=False, pull_seconds=None),
+            ("ready", "4 free", "image may be pulled first"),
+        ),
     ],
-    ids=["everywhere", "on some", "nowhere", "nowhere, of unknown size", "not known"],
+    ids=[
+        "everywhere",
+        "on some",
+        "nowhere",
+        "nowhere, of unknown size",
+        "everywhere, as far as known",
+        "on some, as far as known",
+        "not known",
+        "not known, of unknown size",
+    ],
 )
 def test_the_tile_says_where_the_image_is(given: ChoiceOffer, words: tuple[str, ...]) -> None:
     assert tile_words(given, "torch") == words

@@ -4,9 +4,11 @@
 pulled to a node that no profile of the image can use. *Bounds*: pulls at once stay below them on
 every node and in the cluster, whatever happens in between. *No GPU*: no pod of ours asks for a
 device. *Monotone*: a node more never takes an image from another, a profile less never adds one.
-*Isolation*: an image that fails keeps no other from arriving.
+*Isolation*: an image that fails, or that the cluster refuses, keeps no other from arriving, and a
+node on which all fails keeps none from another node.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given
@@ -70,31 +72,53 @@ policies = st.builds(
     longest_retry_seconds=st.just(20),
 )
 IMAGES = ("quay.io/site/base:1", "quay.io/site/torch:1")
-deeds = st.lists(
-    st.sampled_from(("plan", "daemons", "finish", "fail torch", "fail node-0", "lose", "cordon")),
-    max_size=14,
-)
+
+
+def lose(cluster: ModelCluster) -> None:
+    name = next(iter(cluster.nodes))
+    if len(cluster.nodes) > 1:
+        del cluster.nodes[name]
+        cluster.pods = {key: pod for key, pod in cluster.pods.items() if key[1] != name}
+
+
+def cordon(cluster: ModelCluster) -> None:
+    cluster.nodes[min(cluster.nodes)]["spec"]["unschedulable"] = True
+
+
+def wait(cluster: ModelCluster) -> None:
+    cluster.now += 130
+
+
+def accept(cluster: ModelCluster) -> None:
+    cluster.refused = {}
+
+
+HAPPENS: dict[str, Callable[[ModelCluster], None]] = {
+    "daemons": lambda cluster: cluster.run_daemons(),
+    "daemons without torch": lambda cluster: cluster.run_daemons(refusing=IMAGES[1]),
+    "finish": lambda cluster: cluster.finish(),
+    "fail torch": lambda cluster: cluster.finish(failing=[IMAGES[1]]),
+    "fail node-0": lambda cluster: cluster.finish(failing=["node-0"]),
+    "evict node-0": lambda cluster: cluster.finish(failing=["node-0"], why="Evicted"),
+    "full node-0": lambda cluster: cluster.finish(
+        failing=["node-0"], message="no space left on device"
+    ),
+    "lose": lose,
+    "cordon": cordon,
+    "wait": wait,
+    "accept torch": accept,
+}
+deeds = st.lists(st.sampled_from(("plan", "refuse torch", *HAPPENS)), max_size=14)
 
 
 def do(cluster: ModelCluster, deed: str, wished: tuple[Wish, ...]) -> None:
-    match deed:
-        case "plan":
-            cluster.carry_out(cluster.plan(wished))
-        case "daemons":
-            cluster.run_daemons()
-        case "finish":
-            cluster.finish()
-        case "fail torch":
-            cluster.finish(failing=[IMAGES[1]])
-        case "fail node-0":
-            cluster.finish(failing=["node-0"], why="Evicted")
-        case "lose":
-            name = next(iter(cluster.nodes))
-            if len(cluster.nodes) > 1:
-                del cluster.nodes[name]
-                cluster.pods = {key: pod for key, pod in cluster.pods.items() if key[1] != name}
-        case "cordon":
-            cluster.nodes[min(cluster.nodes)]["spec"]["unschedulable"] = True
+    if deed == "plan":
+        cluster.carry_out(cluster.plan(wished))
+    elif deed == "refuse torch":
+        torch = [wish for wish in wished if wish.image == IMAGES[1]]
+        cluster.refused = {wish.set_name: "a policy" for wish in torch}
+    else:
+        HAPPENS[deed](cluster)
     cluster.now += 7
 
 
@@ -132,6 +156,7 @@ def test_everything_settles_and_is_where_it_should_be(
     cluster = ModelCluster(fleet, policy)
     for deed in before:
         do(cluster, deed, wished)
+    cluster.refused = {}
     cluster.now += policy.longest_retry_seconds + 1
     cluster.settle(wished)
     for outlook in cluster.plan(wished).outlooks:
@@ -215,6 +240,45 @@ def test_an_image_that_fails_keeps_no_other_from_arriving(
         do(ill, "fail torch", wished)
     for name, images in healthy.images.items():
         assert images - {IMAGES[1]} <= ill.images.get(name, set())
+
+
+@given(
+    fleet=fleets(),
+    wished=wishes(),
+    policy=policies,
+    how=st.sampled_from(("its pods", "its DaemonSets")),
+)
+def test_an_image_that_a_policy_refuses_keeps_no_other_from_arriving(
+    fleet: list[Raw], wished: tuple[Wish, ...], policy: Policy, how: str
+) -> None:
+    healthy, strict = ModelCluster(fleet, policy), ModelCluster(fleet, policy)
+    healthy.settle(wished)
+    if how == "its DaemonSets":
+        do(strict, "refuse torch", wished)
+    for _ in range(30):
+        for deed in ("plan", "daemons without torch", "finish", "wait"):
+            do(strict, deed, wished)
+    for name, images in healthy.images.items():
+        assert images - {IMAGES[1]} <= strict.images.get(name, set())
+
+
+@given(
+    fleet=fleets(),
+    wished=wishes(),
+    policy=policies,
+    how=st.sampled_from(("fail node-0", "evict node-0", "full node-0")),
+)
+def test_a_node_on_which_all_fails_keeps_no_image_from_another(
+    fleet: list[Raw], wished: tuple[Wish, ...], policy: Policy, how: str
+) -> None:
+    healthy, ill = ModelCluster(fleet, policy), ModelCluster(fleet, policy)
+    healthy.settle(wished)
+    for _ in range(40):
+        for deed in ("plan", "daemons", how):
+            do(ill, deed, wished)
+    for name, images in healthy.images.items():
+        if name != "node-0":
+            assert images <= ill.images.get(name, set())
 
 
 @given(fleet=fleets(), wished=wishes(), policy=policies)

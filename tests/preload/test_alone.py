@@ -1,6 +1,7 @@
 """The preloader as a Deployment of its own runs it, its lease, and the settings it refuses."""
 
 import asyncio
+import json
 import signal
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from preload_model import DOCUMENTS
-from preloading import NAMESPACE, TORCH, daemon_sets, eventually
+from preloading import BASE, NAMESPACE, TORCH, MakePreloader, daemon_sets, eventually
 from traitlets import TraitError
 from traitlets.config import Config
 
@@ -99,6 +100,47 @@ async def test_the_command_follows_edits_and_outlives_broken_ones(
     assert process.returncode == 0, (log + rest).decode()
 
 
+async def test_the_plan_for_a_cluster_on_which_all_is_done_is_empty(
+    cluster: Cluster, make_preloader: MakePreloader, profiles: Path
+) -> None:
+    """The owner, the strategy, and the sizes that were learnt are those the preloader goes by."""
+    secrets = f"/api/v1/namespaces/{NAMESPACE}/secrets"
+    await cluster.client.create(secrets, {"metadata": {"name": "hub"}})
+    running = await make_preloader()
+    for image in (TORCH, BASE):
+        await running.until_pulled(image, "gpu-1", "gpu-2")
+
+    async def plan(*source: object) -> str:
+        process = await asyncio.create_subprocess_exec(
+            COMMAND,
+            *("preload", "--plan", "--profiles", profiles, "--namespace", NAMESPACE),
+            *map(str, source),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        told, _ = await process.communicate()
+        return told.decode()
+
+    async def is_empty() -> bool:
+        return "Nothing to do." in await plan("--kubeconfig", cluster.kubeconfig_path)
+
+    await eventually(is_empty, "the plan for the cluster is empty")
+    await running.stop()
+
+    saved = []
+    for kind, path in (
+        ("Node", "/api/v1/nodes"),
+        ("Pod", "/api/v1/pods"),
+        ("DaemonSet", "/apis/apps/v1/daemonsets"),
+    ):
+        items = (await cluster.client.get(path))["items"]
+        saved.extend({**item, "kind": kind} for item in items)
+    dump = profiles.parent / "cluster.json"
+    dump.write_text(json.dumps({"kind": "List", "apiVersion": "v1", "items": saved}))
+    told = await plan("--cluster", dump)
+
+    assert "Nothing to do." in told, told
+
+
 class TestLease:
     async def test_one_holds_it_and_the_next_has_it_when_it_is_released(
         self, cluster: Cluster
@@ -165,6 +207,13 @@ class TestSettings:
             {"preload_owner": "pod/hub-1"},
             {"preload_resources": {"limits": {"nvidia.com/gpu": "1"}}},
             {"preload_resources": {"claims": {}}},
+            {"preload_resources": {"requests": {"cpu": "lots"}}},
+            {"preload_resources": {"limits": {"memory": "-1"}}},
+            {"preload_resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}},
+            {"preload_extra_images": {"": []}},
+            {"preload_extra_images": {" x ": []}},
+            {"preload_extra_images": {"a b": []}},
+            {"preload_extra_images": {"quay.io/Site/x:1": []}},
             {"preload_pulls_per_node": 0},
             {"preload_strategy": "magic"},
         ],

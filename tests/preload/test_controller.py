@@ -1,5 +1,8 @@
 """The preloader against the embedded API server, its DaemonSet controller and its kubelets."""
 
+import logging
+
+import pytest
 from preloading import (
     BASE,
     NAMESPACE,
@@ -30,6 +33,20 @@ async def test_images_arrive_on_the_nodes_that_can_use_them(
     await running.until_pulled(BASE, "gpu-1", "gpu-2")
 
     assert {pod["spec"]["nodeName"] for pod in await puller_pods(cluster)} == {"gpu-1", "gpu-2"}
+
+
+async def test_a_profile_that_does_not_exist_is_named_in_the_log(
+    make_preloader: MakePreloader, caplog: pytest.LogCaptureFixture
+) -> None:
+    extra = {"quay.io/site/base:9": ("gpus", "no-such-profile")}
+    with caplog.at_level(logging.WARNING):
+        running = await make_preloader(extra_images=extra)
+        await running.until_pulled("quay.io/site/base:9", "gpu-1", "gpu-2")
+    told = [record.message for record in caplog.records if "preload_extra_images" in record.message]
+
+    assert told == [
+        "preloading: preload_extra_images names profiles that do not exist: no-such-profile"
+    ]
 
 
 async def test_switched_off_nothing_is_made_and_what_was_made_goes(

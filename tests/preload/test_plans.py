@@ -5,10 +5,12 @@ Run with ``UPDATE_GOLDEN=1`` to write the files anew, and review the difference.
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 import yaml
 from preload_model import ModelCluster, catalog_of, make_node
 
@@ -124,6 +126,43 @@ def test_a_new_version_arrives_while_the_old_one_stays_usable() -> None:
     assert not old & cluster.manifests.keys()
 
 
+def version(tag: int) -> tuple[Wish, ...]:
+    """Wish for a version of an image that takes 30 GB on a disk."""
+    reference = f"quay.io/site/torch:{tag}"
+    images = {"torch": {"image": reference, "display_name": "PyTorch", "size": "10GB"}}
+    profile = {
+        "display_name": "GPUs",
+        "images": ["torch"],
+        "gpu": {"flavors": ["h100"], "share": "whole"},
+        "preload": "always",
+    }
+    return wishes_of(catalog_of({"images": images, "10-gpus": profile, "20-cpu": None}))
+
+
+@pytest.mark.parametrize(("disk", "held"), [("70G", 1), ("130G", 2), ("1T", 4)])
+def test_old_versions_stay_only_while_the_disk_has_room_for_the_new_one(
+    disk: str, held: int
+) -> None:
+    """Four versions within the grace period: what is held never exceeds the share of the disk."""
+    cluster = ModelCluster([make_node("gpu-1", disk=disk)], Policy(disk_share=0.5))
+    for tag in range(1, 5):
+        cluster.now += 60
+        cluster.settle(version(tag))
+
+        assert f"quay.io/site/torch:{tag}" in {pod.image for pod in cluster.pods.values()}
+
+    assert len(cluster.pods) == held
+
+
+def test_an_old_version_stays_where_the_new_one_would_not_fit_without_it_either() -> None:
+    cluster = ModelCluster([make_node("gpu-1", disk="70G")], Policy(disk_share=0.5))
+    cluster.settle(version(1))
+    bigger = [replace(wish, size_bytes=20_000_000_000) for wish in version(2)]
+    cluster.settle(bigger)
+
+    assert {pod.image for pod in cluster.pods.values()} == {"quay.io/site/torch:1"}
+
+
 def test_what_is_wanted_again_within_the_grace_period_stays() -> None:
     cluster = ModelCluster([make_node("gpu-1")], Policy(grace_seconds=600))
     wishes = wishes_of(catalog_of())
@@ -193,6 +232,22 @@ def test_a_moved_tag_is_noticed_and_pulled_again() -> None:
     assert reports[-1] == 0
     assert cluster.plan(wishes).is_empty
     assert all(pod.image_id.endswith("new") for pod in cluster.pods.values())
+
+
+def test_one_image_by_two_kinds_of_names_is_no_moved_tag() -> None:
+    """One runtime tells the digest of the configuration, another that of the manifest."""
+    cluster = ModelCluster([make_node("gpu-0"), make_node("gpu-1")])
+    wishes = only(wishes_of(catalog_of()), TORCH)
+    cluster.settle(wishes)
+    names = {"gpu-0": "sha256:1111", "gpu-1": "quay.io/site/torch@sha256:2222"}
+    cluster.pods = {
+        key: msgspec.structs.replace(pod, image_id=names[key[1]])
+        for key, pod in cluster.pods.items()
+    }
+    plan = cluster.plan(wishes)
+
+    assert plan.is_empty
+    assert all(outlook.versions == 0 for outlook in plan.outlooks)
 
 
 def test_a_full_disk_takes_a_node_out_until_it_has_room() -> None:

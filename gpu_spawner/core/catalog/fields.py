@@ -38,6 +38,7 @@ __all__ = [
     "check_name",
     "complain",
     "matching",
+    "read_image_reference",
 ]
 
 NAME_PATTERN: Final = r"^[a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?$"
@@ -252,16 +253,14 @@ ResourceName = Annotated[
     ),
     WithJsonSchema({"type": "string", "pattern": "^[^/]+/[^/]+$"}),
 ]
+read_image_reference: Final = matching(
+    _IMAGE_PATTERN,
+    "an image reference such as quay.io/jupyter/pytorch-notebook:latest",
+    max_length=500,
+)
+"""Return an image reference as it is written; a ``ValueError`` says why it is none."""
 ImageReference = Annotated[
-    str,
-    PlainValidator(
-        matching(
-            _IMAGE_PATTERN,
-            "an image reference such as quay.io/jupyter/pytorch-notebook:latest",
-            max_length=500,
-        )
-    ),
-    WithJsonSchema({"type": "string"}),
+    str, PlainValidator(read_image_reference), WithJsonSchema({"type": "string"})
 ]
 Bytes = Annotated[
     int,

@@ -6,6 +6,7 @@ shared, so that a cluster of 150,000 pods stays small. Nothing here decides what
 object.
 """
 
+import re
 import sys
 from collections.abc import Hashable, Mapping
 from typing import Any, Final, TypeVar
@@ -30,7 +31,7 @@ from gpu_spawner.core.cluster.wire import (
     WirePort,
 )
 from gpu_spawner.core.errors import GpuSpawnerError
-from gpu_spawner.core.resources import ResourceVector
+from gpu_spawner.core.resources import EMPTY, ResourceVector
 
 __all__ = [
     "KEPT_LABELS",
@@ -72,6 +73,7 @@ KEPT_LABEL_PREFIXES: Final = ("gpu-spawner.jupyter.org/", "kueue.x-k8s.io/")
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104 - the scheduler's word for "any address"
 _UNSAID: Final = frozenset({b"", b"null"})
+_ZERO: Final = re.compile(rb':\s*"?0"?\s*[,}]')
 _INTERN_LIMIT: Final = 50_000
 _NO_LABELS: Final[Mapping[str, str]] = {}
 _T = TypeVar("_T", bound=Hashable)
@@ -95,6 +97,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         is_ready: what the kubelet reports. The scheduler looks at the not-ready *taint* instead,
             and so does placement.
         allocatable: what pods may use, never the capacity: unhealthy devices lower it.
+        lapsed: what the node has by its capacity and can allocate none of, as devices whose plugin
+            is being restarted: they come back, or leave the capacity too after some minutes.
         images: at most the fifty largest, as the kubelet reports them.
         card_registers: the cards that HAMi and Volcano divide, one entry a scheduler.
     """
@@ -106,6 +110,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     is_cordoned: bool = False
     is_ready: bool = True
     allocatable: ResourceVector
+    lapsed: ResourceVector = EMPTY
     images: tuple[NodeImage, ...] = ()
     architecture: str = ""
     card_registers: tuple[CardRegister, ...] = ()
@@ -229,6 +234,7 @@ def build_node(wire: WireNode) -> Node:
         is_cordoned=bool(spec.unschedulable),
         is_ready=_is_ready(status.conditions),
         allocatable=_allocatable(status),
+        lapsed=_lapsed(status),
         images=tuple(_image(image) for image in status.images or ()),
         architecture=(status.node_info.architecture if status.node_info else None) or "",
         card_registers=card_registers(meta.annotations),
@@ -308,6 +314,18 @@ def _allocatable(status: WireNodeStatus) -> ResourceVector:
     if raw in _UNSAID:
         return vector_from_raw(bytes(status.capacity), "status.capacity")
     return vector_from_raw(raw, "status.allocatable")
+
+
+def _lapsed(status: WireNodeStatus) -> ResourceVector:
+    raw = bytes(status.allocatable)
+    if raw in _UNSAID or _ZERO.search(raw) is None:  # nearly every node's
+        return EMPTY
+    allocatable = _allocatable(status)
+    capacity = vector_from_raw(bytes(status.capacity), "status.capacity")
+    gone = {
+        name: amount for name, amount in capacity.amounts.items() if not allocatable.amount(name)
+    }
+    return ResourceVector(gone) if gone else EMPTY
 
 
 def _is_ready(conditions: list[WireCondition] | None) -> bool:

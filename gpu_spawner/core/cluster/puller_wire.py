@@ -102,10 +102,24 @@ class PullerWaiting(_Wire):
     message: str | None = None
 
 
+class PullerRunning(_Wire):
+    """Since when a container runs."""
+
+    started_at: dt.datetime | None = None
+
+
+class PullerTerminated(_Wire):
+    """When a container ended."""
+
+    finished_at: dt.datetime | None = None
+
+
 class PullerContainerState(_Wire):
     """What a container is doing."""
 
     waiting: PullerWaiting | None = None
+    running: PullerRunning | None = None
+    terminated: PullerTerminated | None = None
 
 
 class PullerContainerStatus(_Wire):
@@ -114,6 +128,7 @@ class PullerContainerStatus(_Wire):
     name: str | None = None
     image_id: str | None = msgspec.field(name="imageID", default=None)
     state: PullerContainerState | None = None
+    last_state: PullerContainerState | None = None
 
 
 class PullerCondition(_Wire):

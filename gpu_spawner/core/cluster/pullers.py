@@ -75,6 +75,7 @@ _FAILURES: Final = frozenset(
 """Reasons for which a container waits in vain, from the kubelet's ``images`` and ``container``."""
 _MAX_MESSAGE: Final = 300
 _MAX_SETBACKS: Final = 100
+_MAX_AWAITED: Final = 500
 
 
 class PullState(StrEnum):
@@ -96,6 +97,7 @@ class PullerPod(msgspec.Struct, frozen=True, kw_only=True):
         reason: why it failed, in Kubernetes' word; else empty. ``message`` has the details.
         image_id: what the runtime calls the image it runs; empty where that is not told.
         created: unix seconds. ``ready_at`` likewise, since when it is ready; 0 while it is not.
+        ended_at: when its containers last ended, as at a node's reboot, likewise; 0 for never.
     """
 
     name: str
@@ -109,14 +111,24 @@ class PullerPod(msgspec.Struct, frozen=True, kw_only=True):
     image_id: str = ""
     created: int = 0
     ready_at: int = 0
+    ended_at: int = 0
     is_terminating: bool = False
 
+    @property
+    def waiting_since(self) -> int:
+        """Since when it has been on its way to what it is now, in unix seconds."""
+        return max(self.created, self.ended_at)
 
-class Setback(msgspec.Struct, frozen=True):
-    """Failures of one image on one node, in a row, and when to try again (unix seconds)."""
+
+class Setback(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Failures of one image on one node, in a row, and when to try again (unix seconds).
+
+    ``why`` is the reason of the last one, in one word; empty where it was not noted.
+    """
 
     count: int
     retry_at: int
+    why: str = ""
 
 
 class LearntPull(msgspec.Struct, frozen=True):
@@ -141,6 +153,8 @@ class SetNotes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         setbacks: by node.
         learnt: by kind of node, as ``core.preload.durations`` names it.
         refresh_since: since when nodes with an older version of a moved tag are pulling it again.
+        size_bytes: of the image, compressed; the profiles may no longer tell it. 0: not known.
+        awaited: admitted nodes for which no pod has been made yet, with when they were admitted.
     """
 
     unwanted_since: int = 0
@@ -152,11 +166,18 @@ class SetNotes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     setbacks: dict[str, Setback] = {}
     learnt: dict[str, LearntPull] = {}
     refresh_since: int = 0
+    awaited: dict[str, int] = {}
+    size_bytes: int = 0
 
     def as_annotation(self) -> str:
         """Write them as the annotation's JSON, always the same for the same notes."""
         latest = sorted(self.setbacks.items(), key=lambda item: -item[1].retry_at)
-        bounded = msgspec.structs.replace(self, setbacks=dict(sorted(latest[:_MAX_SETBACKS])))
+        longest = sorted(self.awaited.items(), key=lambda item: (item[1], item[0]))
+        bounded = msgspec.structs.replace(
+            self,
+            setbacks=dict(sorted(latest[:_MAX_SETBACKS])),
+            awaited=dict(sorted(longest[:_MAX_AWAITED])),
+        )
         return msgspec.json.encode(bounded, order="deterministic").decode()
 
 
@@ -211,6 +232,7 @@ def build_puller_pod(wire: WirePullerPod) -> PullerPod:
         ),
         created=_unix(meta.creation_timestamp),
         ready_at=ready_at if state is PullState.READY else 0,
+        ended_at=_ended_at(status),
         is_terminating=meta.deletion_timestamp is not None,
     )
 
@@ -258,10 +280,25 @@ def _waiting(status: PullerPodStatus) -> Iterator[PullerWaiting]:
 
 
 def _ready_at(status: PullerPodStatus) -> int:
+    """Return since when the image is held; 0 while it is not.
+
+    A container that runs holds it, whatever the condition says: that of every pod turns false while
+    its node does not report, and the node has its images all the same.
+    """
     for condition in status.conditions or ():
         if condition.type == "Ready" and condition.status == "True":
             return _unix(condition.last_transition_time) or 1
-    return 0
+    running = [one.state.running if one.state else None for one in status.container_statuses or ()]
+    started = [_unix(one.started_at) or 1 for one in running if one is not None]
+    return max(started) if started and len(started) == len(running) else 0
+
+
+def _ended_at(status: PullerPodStatus) -> int:
+    states = [
+        state for one in status.container_statuses or () for state in (one.state, one.last_state)
+    ]
+    ended = [state.terminated for state in states if state is not None]
+    return max((_unix(one.finished_at) for one in ended if one is not None), default=0)
 
 
 def _terms(spec: PullerPodSpec) -> Iterator[PullerTerm]:

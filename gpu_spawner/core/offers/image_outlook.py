@@ -37,7 +37,8 @@ class ImageOutlook:
             for name in beside:
                 self._references.setdefault(name, name)
         self._times = PullTimes(bytes_per_second)
-        self.places: Final = ImagePlaces(self._references)
+        sizes = {name: image.size_bytes for name, image in catalog.images.items()}
+        self.places: Final = ImagePlaces(self._references, sizes)
         self.serial = 0
 
     def learn(self, readiness: Readiness) -> bool:

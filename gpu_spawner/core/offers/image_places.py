@@ -3,7 +3,8 @@
 A puller that is ready proves that an image is there, and tells so at once. A kubelet reports the
 names of its images in the node's status, at most fifty of them (``nodeStatusMaxImages``), the
 largest first, some forty seconds late. So an image that is missing from a full list may be there,
-and a cluster in which no node lists any image does not report them at all.
+unless it is larger than the smallest that is listed; and a cluster in which no node lists any image
+does not report them at all.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,19 +21,27 @@ _FULL_LIST: Final = 50
 
 
 class Held(NamedTuple):
-    """What a node has, images by their names in the catalog, and whether its list is cut short."""
+    """What a node has, images by their names in the catalog, and what it may have besides."""
 
     images: frozenset[str]
-    is_full: bool
+    unsure: frozenset[str] = frozenset()
 
 
-_NOTHING_HELD: Final = Held(frozenset(), is_full=False)
+_NOTHING_HELD: Final = Held(frozenset())
 
 
 class ImagePlaces:
-    """What the nodes list, of the images of one catalog; each node is looked through once."""
+    """What the nodes list, of the images of one catalog; each node is looked through once.
 
-    def __init__(self, references: Mapping[str, str]) -> None:
+    Args:
+        references: of the images, by their names in the catalog.
+        sizes: in bytes, compressed, of those of which it is known; a node lists no less.
+    """
+
+    def __init__(
+        self, references: Mapping[str, str], sizes: Mapping[str, int | None] | None = None
+    ) -> None:
+        self._sizes: Final = {name: (sizes or {}).get(name) or 0 for name in references}
         self._wanted: dict[str, list[str]] = {}
         for name, reference in references.items():
             for spelling in spellings(reference):
@@ -81,6 +90,13 @@ class ImagePlaces:
     def _named(self, references: Iterable[str]) -> frozenset[str]:
         return frozenset([name for one in references for name in self._names.get(one, ())])
 
+    def _beyond(self, node: Node) -> frozenset[str]:
+        """Return the images that would not be listed even if they were there."""
+        if len(node.images) < _FULL_LIST:
+            return _NOTHING_HELD.images
+        smallest = min(image.size_bytes for image in node.images)
+        return frozenset([name for name, size in self._sizes.items() if size <= smallest])
+
     def held(self, node: Node) -> Held:
         """Return which images of the catalog a node has."""
         if not node.images and node.name not in self._pulled:
@@ -97,6 +113,7 @@ class ImagePlaces:
             for name in wanted.get(listed, ())
         ]
         pulled = self._pulled.get(node.name, _NOTHING_HELD.images)
-        held = Held(pulled.union(found), len(node.images) >= _FULL_LIST)
+        images = pulled.union(found)
+        held = Held(images, self._beyond(node) - images)
         self._held[node.name] = (node, held)
         return held

@@ -53,7 +53,6 @@ class Pool:
     Attributes:
         resources: the names that have columns; pods are the first.
         free: a column for each resource, with a value for each usable node.
-        full_rows: usable nodes whose list of images is full.
         barred: nodes that have the hardware but cannot be used, with every reason.
         epoch: grows when rows come or go, and when it is easier to look at all of them again.
         touched: the rows changed in this epoch, in order.
@@ -62,7 +61,6 @@ class Pool:
     def __init__(self, static: PodRequest, hardware: Hardware, places: ImagePlaces) -> None:
         self.resources: list[str] = [PODS]
         self.free: list[list[int]] = [[]]
-        self.full_rows: frozenset[int] = frozenset()
         self.barred: dict[str, tuple[Rejection, ...]] = {}
         self.epoch = 0
         self.touched: list[int] = []
@@ -73,6 +71,7 @@ class Pool:
         self._nodes: list[Node] = []
         self._held: list[Held] = []
         self._holders: dict[str, frozenset[int]] = {}
+        self._possible_holders: dict[str, frozenset[int]] = {}
         self._verdicts: dict[int, _Verdict] = {}
 
     @property
@@ -153,6 +152,14 @@ class Pool:
             )
         return holders
 
+    def possible_holders_of(self, image: str) -> frozenset[int]:
+        """Return the rows of the nodes that list an image, or would not though they have it."""
+        holders = self._possible_holders.get(image)
+        if holders is None:
+            unsure = [row for row, held in enumerate(self._held) if image in held.unsure]
+            holders = self._possible_holders[image] = self.holders_of(image).union(unsure)
+        return holders
+
     def refresh_images(self) -> None:
         """Look again which images the nodes have."""
         self._held = [self._places.held(node) for node in self._nodes]
@@ -161,7 +168,7 @@ class Pool:
 
     def _index_images(self) -> None:
         self._holders.clear()
-        self.full_rows = frozenset([row for row, held in enumerate(self._held) if held.is_full])
+        self._possible_holders.clear()
 
     def _verdict(self, shape: int, node: Node) -> _Verdict:
         verdict = self._verdicts.get(shape)

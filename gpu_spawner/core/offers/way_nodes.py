@@ -4,7 +4,6 @@ The facts behind a sentence; how many seats there are is counted by ``ways``.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
 from gpu_spawner.core.offers.pools import rows_with
@@ -21,7 +20,7 @@ class Places(NamedTuple):
     Attributes:
         fitting: all of them.
         holding: those that have every image.
-        unsure: those that may have every image, but list as many as they ever do.
+        unsure: those that may have every image, but list as many as they ever do, and larger ones.
         lacking: the images that are not on all of them.
     """
 
@@ -106,20 +105,20 @@ class WayNodes:
 
     def places(self, images: Sequence[str], ways: Sequence[Way]) -> Places:
         """Count the nodes where a pod would start now, and those that have all of its images."""
-        fitting, unsure = set[str](), set[str]()
+        fitting = set[str]()
         holding: list[set[str]] = [set() for _ in images]
+        possible: list[set[str]] = [set() for _ in images]
         for way in ways:
             rows = self._rows_with_room(way)
             holders = [way.pool.holders_of(image).intersection(rows) for image in images]
-            full = way.pool.full_rows.intersection(rows)
+            maybe = [way.pool.possible_holders_of(image).intersection(rows) for image in images]
             if len(ways) == 1:
-                return _places(images, len(rows), holders, full)
+                return _places(images, len(rows), holders, maybe)
             names = way.pool.node_names()  # a node may have room in several ways
             fitting.update([names[row] for row in rows])
-            unsure.update([names[row] for row in full])
-            for found, one in zip(holding, holders, strict=True):
+            for found, one in zip((*holding, *possible), (*holders, *maybe), strict=True):
                 found.update([names[row] for row in one])
-        return _places(images, len(fitting), holding, unsure)
+        return _places(images, len(fitting), holding, possible)
 
     def short(self, ways: Sequence[Way], *, is_empty: bool) -> frozenset[str]:
         """Return what is too little beside the GPUs, on the node that comes nearest to fitting."""
@@ -162,12 +161,13 @@ def _places(
     images: Sequence[str],
     fitting: int,
     holders: Sequence[Collection[Any]],
-    full: AbstractSet[Any],
+    possible: Sequence[Collection[Any]],
 ) -> Places:
     every = frozenset(holders[0]).intersection(*holders[1:])
+    maybe = frozenset(possible[0]).intersection(*possible[1:])
     return Places(
         fitting,
         len(every),
-        len(full - every),
+        len(maybe - every),
         tuple(image for image, found in zip(images, holders, strict=True) if len(found) < fitting),
     )

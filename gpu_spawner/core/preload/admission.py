@@ -5,7 +5,7 @@ taken out again until its pause is over, so that it holds up nobody else.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -16,7 +16,14 @@ from gpu_spawner.core.preload.disk import DiskBudget
 from gpu_spawner.core.preload.held import Held
 from gpu_spawner.core.preload.moved_tags import Versions, versions_of
 from gpu_spawner.core.preload.policy import Policy
-from gpu_spawner.core.preload.setbacks import deadline_of, failure_of, note_failures
+from gpu_spawner.core.preload.setbacks import (
+    WAIT_SECONDS,
+    Failure,
+    deadline_of,
+    failure_of,
+    not_created,
+    note_failures,
+)
 from gpu_spawner.core.preload.usable import HOSTNAME_LABEL, Use, has_disk_pressure
 from gpu_spawner.core.preload.wishes import Wish
 
@@ -54,12 +61,16 @@ class Slots:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """What all wishes of one plan have in common."""
+    """What all wishes of one plan have in common.
+
+    ``refused`` says why a DaemonSet cannot be written for now, by its name.
+    """
 
     nodes: Mapping[str, NodeState]
     held: Held
     policy: Policy
     now: int
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 class Draft:
@@ -70,6 +81,8 @@ class Draft:
         kept: nodes that were admitted and stay so. ``added``: those whose turn it is.
         notes: what is to be remembered.
         waiting, blocked: of the others, as in an outlook.
+        refused: why its DaemonSet cannot be written for now; then no node is admitted, nor any slot
+            taken for one. Empty where it can.
         moments: unix seconds at which time alone changes something; ``retries`` are those of them
             at which a node tries again.
     """
@@ -101,15 +114,16 @@ class Draft:
         self._held: Final = scene.held
         self._policy: Final = scene.policy
         self._now: Final = scene.now
+        self.refused: Final = scene.refused.get(wish.set_name, "")
         self._retry_at = 0
         self._able: list[str] = []
         self._ready: Final = {
             pod.node for pod in pods if pod.state is PullState.READY and not pod.is_terminating
         }
+        self.notes = current.notes if current is not None else SetNotes()
         admitted = self._admitted()
         failing = self._failing(admitted)
-        before = current.notes if current is not None else SetNotes()
-        self.notes = note_failures(before, pods, failing, scene.policy, scene.now)
+        self.notes = note_failures(self.notes, pods, failing, scene.policy, scene.now)
         self.kept = {name for name in admitted - failing.keys() if self._may_stay(name)}
 
     @property
@@ -120,7 +134,7 @@ class Draft:
     @property
     def pulling_since(self) -> int:
         """When the first pull under way began, in unix seconds; 0 for none."""
-        began = [pod.created for pod in self._pods if pod.state is PullState.PULLING]
+        began = [pod.waiting_since for pod in self._pods if pod.state is PullState.PULLING]
         return min(began, default=0)
 
     def occupy(self, slots: Slots) -> None:
@@ -140,7 +154,7 @@ class Draft:
         """Take out nodes that hold an older version of a moved tag; they pull it again."""
         since = self.notes.refresh_since
         self.versions = versions_of(self.wish.image, self._pods, self._nodes, refresh_since=since)
-        if not self._policy.refreshes_tags:
+        if not self._policy.refreshes_tags or self.refused:
             return
         if self.versions.stale and not since:
             self._remember(refresh_since=self._now)
@@ -161,7 +175,7 @@ class Draft:
         self._retry_at = max(self.notes.retry_at, registry_at)
         for name in sorted(self.uses, key=lambda one: (one not in self.kept, one)):
             if name in self.kept:
-                disk.take(name, size_bytes)
+                disk.occupy(name, size_bytes, is_wanted=True)
             elif self.uses[name] is Use.NOW:
                 self._consider(name, disk, size_bytes)
 
@@ -173,7 +187,8 @@ class Draft:
             again: whether it is about attempts after a failure. They come when everything else has
                 had its turn: what fails forever must hold up nobody.
         """
-        for name in self._able:
+        # Those that failed least come first: one that always fails must not have every attempt.
+        for name in sorted(self._able, key=self._setbacks_of):
             if (self.notes.failures > 0 or name in self.notes.setbacks) is not again:
                 continue
             if self._is_probing() or not slots.take(name):
@@ -181,8 +196,25 @@ class Draft:
             else:
                 self.added.add(name)
 
+    def close(self) -> None:
+        """Note for which of the admitted nodes a pod has yet to be made, once all are admitted."""
+        made = {pod.node for pod in self._pods}
+        awaited = {
+            name: self.notes.awaited.get(name, self._now)
+            for name in sorted(self.nodes - made)
+            if not self.has(name)
+        }
+        self.moments.extend(since + WAIT_SECONDS + 1 for since in awaited.values())
+        self.notes = msgspec.structs.replace(self.notes, awaited=awaited)
+
+    def _setbacks_of(self, name: str) -> int:
+        setback = self.notes.setbacks.get(name)
+        return setback.count if setback is not None else 0
+
     def _consider(self, name: str, disk: DiskBudget, size_bytes: int | None) -> None:
-        if name not in self.hosts:
+        if self.refused:
+            self._block(self.refused, name)
+        elif name not in self.hosts:
             self._block(NO_HOSTNAME, name)
         elif not disk.take(name, size_bytes):
             self._block(NO_DISK, name)
@@ -208,8 +240,9 @@ class Draft:
             return self.notes.why
         if self._retry_at > self._now:
             return "the registry asks for fewer pulls"
-        count = self.notes.setbacks[name].count
-        return f"failed {count} times on this node" if count > 1 else "failed on this node"
+        setback = self.notes.setbacks[name]
+        times = f" {setback.count} times" if setback.count > 1 else ""
+        return f"failed{times} on this node" + (f": {setback.why}" if setback.why else "")
 
     def _is_probing(self) -> bool:
         """Tell whether the image has failed, and somebody tries it already."""
@@ -229,15 +262,19 @@ class Draft:
             return set(self.hosts)
         return {name for name, host in self.hosts.items() if host in self.current.nodes}
 
-    def _failing(self, admitted: Iterable[str]) -> dict[str, PullerPod]:
+    def _failing(self, admitted: Iterable[str]) -> dict[str, Failure]:
         found = {}
         names = set(admitted)
         for pod in self._pods:
             if pod.node in names and not pod.is_terminating:
-                if failure_of(pod, self._policy, self._now):
-                    found[pod.node] = pod
+                if failure := failure_of(pod, self._policy, self._now):
+                    found[pod.node] = failure
                 elif deadline := deadline_of(pod, self._policy):
                     self.moments.append(deadline)
+        made = {pod.node for pod in self._pods}
+        for name, since in self.notes.awaited.items():
+            if name in names - made and self._now - since > WAIT_SECONDS and not self.has(name):
+                found[name] = not_created(anywhere=bool(made))
         return found
 
     def _may_stay(self, name: str) -> bool:

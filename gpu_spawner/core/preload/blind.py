@@ -44,8 +44,8 @@ def plan_blind(
         of_set = pods.get(name, ())
         failing: dict[str, list[str]] = {}
         for pod in of_set:
-            if why := failure_of(pod, policy, now):
-                failing.setdefault(why, []).append(pod.node)
+            if failure := failure_of(pod, policy, now):
+                failing.setdefault(failure.reason, []).append(pod.node)
         is_written = current is not None or busy < policy.pulls_per_node
         # A DaemonSet whose pulls fail is left to the kubelets' own pauses, and holds up nobody.
         if is_written and not failing and (current is None or not current.is_settled):

@@ -4,6 +4,9 @@ A tag such as ``latest`` may name another image next week. Nodes that have the o
 servers differ with the node they land on. What a node holds is told by the image's digest, from our
 own pullers or from the node's list. The nodes with an older version then pull it again: first one,
 which shows what the tag means now, then the others that differ from it.
+
+Runtimes name an image in one of two ways: by its manifest in the registry, or by its configuration.
+The two differ for the same image, so that only nodes which name it alike are compared.
 """
 
 from collections.abc import Iterable, Mapping
@@ -48,15 +51,18 @@ def versions_of(
     """
     if is_pinned(image):
         return Versions()
-    held: dict[str, dict[str, tuple[int, str]]] = {}
+    held: dict[tuple[str, bool], dict[str, tuple[int, str]]] = {}
     for pod in pods:
         state = nodes.get(pod.node)
         if pod.state is not PullState.READY or pod.is_terminating or state is None:
             continue
-        digest = pod.image_id.rpartition("@")[2] or listed_digest(state.node, image) or ""
+        _, is_manifest, digest = pod.image_id.rpartition("@")
+        if not digest:
+            is_manifest, digest = "@", listed_digest(state.node, image) or ""
         if digest:
-            held.setdefault(state.node.architecture, {})[pod.node] = (pod.created, digest)
-    different = {arch: by_node for arch, by_node in held.items() if _differ(by_node)}
+            alike = (state.node.architecture, bool(is_manifest))
+            held.setdefault(alike, {})[pod.node] = (pod.created, digest)
+    different = {alike: by_node for alike, by_node in held.items() if _differ(by_node)}
     stale: list[str] = []
     for by_node in different.values():
         asked = {node: one for node, one in by_node.items() if one[0] > refresh_since > 0}

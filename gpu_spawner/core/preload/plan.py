@@ -43,11 +43,14 @@ class World:
         snapshot: the cluster; its nodes are None where the right to list them is missing.
         sets: our DaemonSets.
         pods: their pods.
+        refused: DaemonSets that cannot be written for now, with the reason: they are left as they
+            are, and nothing waits for them.
     """
 
     snapshot: Snapshot
     sets: tuple[PullerSet, ...] = ()
     pods: tuple[PullerPod, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +125,7 @@ class Plan:
 
 _OFF: Final = "preloading is switched off"
 _UNWANTED: Final = "no profile wants it any more"
+_IN_THE_WAY: Final = "no profile wants it any more, and its room is needed"
 
 
 def make_plan(  # noqa: PLR0913 - what is wished, what is there, and how to judge it
@@ -144,14 +148,23 @@ def make_plan(  # noqa: PLR0913 - what is wished, what is there, and how to judg
         times: what was learnt of sizes and durations; it is kept with the DaemonSets.
     """
     if not policy.is_on:
-        removals = [Removal(before=one, why=_OFF) for one in world.sets if not one.is_terminating]
+        removals = [
+            Removal(before=one, why=_OFF)
+            for one in world.sets
+            if not one.is_terminating and one.name not in world.refused
+        ]
         return Plan(removals=tuple(removals))
     wanted: dict[str, Wish] = {}
     for wish in wishes:
         wanted.setdefault(wish.set_name, wish)
     desk = _Desk(wanted, world, policy, now, times)
     if world.snapshot.nodes is None:
-        blind = plan_blind(wanted, desk.sets, desk.pods, policy, now)
+        possible = {
+            name: wish
+            for name, wish in wanted.items()
+            if name in desk.sets or name not in world.refused
+        }
+        blind = plan_blind(possible, desk.sets, desk.pods, policy, now)
         changes = [desk.blind_change(draft) for draft in blind]
         outlooks = [_blind_outlook(draft) for draft in blind]
         later: list[int] = []
@@ -191,12 +204,16 @@ class _Desk:
         self._policy: Final = policy
         self._now: Final = now
         self._times: Final = times
+        self._refused: Final = world.refused
+        self._crowded: set[str] = set()
 
     def drafts(self, snapshot: Snapshot, judge: NodeJudge) -> list[Draft]:
         """Begin with what is there; a node is asked once for an image, for the first wish."""
         nodes = snapshot.nodes or {}
         held = Held(nodes, pulled_images(self._world.pods))
-        scene = Scene(nodes=nodes, held=held, policy=self._policy, now=self._now)
+        scene = Scene(
+            nodes=nodes, held=held, policy=self._policy, now=self._now, refused=self._refused
+        )
         taken: dict[str, set[str]] = {}
         drafts = []
         for name, wish in self._wanted.items():
@@ -221,6 +238,8 @@ class _Desk:
         for pod in self._world.pods:
             if pod.set_name not in self._wanted and pod.state is PullState.PULLING:
                 slots.occupy(pod.node)
+            elif pod.set_name not in self._wanted and pod.state is PullState.READY:
+                disk.occupy(pod.node, self._size_held(pod), is_wanted=False)
         throttled = _throttled(drafts)
         for draft in drafts:
             draft.refresh(slots)
@@ -232,18 +251,21 @@ class _Desk:
         for again in (False, True):
             for draft in drafts:
                 draft.admit(slots, again=again)
+        for draft in drafts:
+            draft.close()
+        self._crowded = disk.crowded
 
     def change(self, draft: Draft) -> Change | None:
         """Return what is to be written for a wish, if anything."""
         current = draft.current
-        if current is None and not draft.added:
+        if draft.refused or (current is None and not draft.added):
             return None
         hosts = frozenset(draft.hosts[name] for name in draft.nodes if name in draft.hosts)
         return self._changed(draft.wish, current, hosts, draft.notes)
 
     def blind_change(self, draft: BlindDraft) -> Change | None:
         """Return what is to be written for a wish where the nodes are not known."""
-        if not draft.is_written:
+        if not draft.is_written or draft.wish.set_name in self._refused:
             return None
         # Nodes that were admitted when they could be listed stay so: nobody knows better now.
         hosts = draft.current.nodes if draft.current is not None else None
@@ -253,13 +275,16 @@ class _Desk:
         """Decide about the DaemonSets that no wish is behind: what to note, remove, and when."""
         notes, removals, ends = [], [], []
         for name, current in self.sets.items():
-            if name in self._wanted:
+            if name in self._wanted or name in self._refused:
                 continue
             since = current.notes.unwanted_since
             has_it = any(pod.state is PullState.READY for pod in self.pods.get(name, ()))
             end = (since or self._now) + self._policy.grace_seconds
             if end <= self._now or not has_it:
                 removals.append(Removal(before=current, why=_UNWANTED))
+                continue
+            if any(pod.node in self._crowded for pod in self.pods.get(name, ())):
+                removals.append(Removal(before=current, why=_IN_THE_WAY))
                 continue
             ends.append(end)
             if not since:
@@ -271,7 +296,10 @@ class _Desk:
         self, wish: Wish, current: PullerSet | None, hosts: frozenset[str] | None, notes: SetNotes
     ) -> Change | None:
         notes = msgspec.structs.replace(
-            notes, unwanted_since=0, learnt=dict(self._learnt(wish, notes))
+            notes,
+            unwanted_since=0,
+            learnt=dict(self._learnt(wish, notes)),
+            size_bytes=self._size_of(wish) or 0,
         )
         spec = SetSpec(wish=wish, hosts=hosts, notes=notes, asks_registry=bool(notes.refresh_since))
         if current is None:
@@ -291,6 +319,12 @@ class _Desk:
         if self._times is None:
             return notes.learnt
         return {**notes.learnt, **self._times.all_of(wish.image)}
+
+    def _size_held(self, pod: PullerPod) -> int | None:
+        """Return the size of an image that nobody wants any more, as it was noted."""
+        learnt = self._times.size_of(pod.image) if self._times is not None else None
+        current = self.sets.get(pod.set_name)
+        return learnt or (current.notes.size_bytes if current is not None else 0)
 
     def _size_of(self, wish: Wish) -> int | None:
         if wish.size_bytes is not None or self._times is None:
@@ -328,6 +362,8 @@ def _why_noted(before: SetNotes, after: SetNotes) -> str:
         return "it works again"
     if after.setbacks != before.setbacks:
         return "some nodes failed, or work again"
+    if after.awaited != before.awaited:
+        return "its pods were made" if before.awaited else "its pods are waited for"
     return "wanted again" if before.unwanted_since else "what was learnt is kept"
 
 

@@ -10,7 +10,7 @@ It is updated ``OnDelete``: admitting one node more must not restart the pods on
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ from gpu_spawner.core.preload.policy import Policy, Strategy
 from gpu_spawner.core.preload.usable import HOSTNAME_LABEL
 from gpu_spawner.core.preload.wishes import Wish
 
-__all__ = ["SetSpec", "build_set", "is_of", "selector_of", "template_digest"]
+__all__ = ["SetSpec", "build_set", "is_of", "policy_behind", "selector_of", "template_digest"]
 
 _COMMON: Final[Mapping[str, str]] = MappingProxyType(
     {"app.kubernetes.io/managed-by": "gpu-spawner", COMPONENT_LABEL: COMPONENT}
@@ -79,6 +79,21 @@ def is_of(release: str, labels: Mapping[str, str]) -> bool:
     """Tell the same of an object's labels."""
     is_ours = all(labels.get(key) == value for key, value in _COMMON.items())
     return is_ours and labels.get(_RELEASE_LABEL, "") == release
+
+
+def policy_behind(manifest: Mapping[str, Any], policy: Policy) -> Policy:
+    """Return the policy with the strategy and the owners by which one of our DaemonSets was built.
+
+    They depend on the cluster, and a saved one tells them in no other way.
+    """
+    template = (manifest.get("spec") or {}).get("template") or {}
+    pod = template.get("spec") or {}
+    if any((volume.get("image") or {}).get("reference") for volume in pod.get("volumes") or ()):
+        strategy = Strategy.VOLUME
+    else:
+        strategy = Strategy.HELPER if pod.get("initContainers") else Strategy.SLEEP
+    owners = (manifest.get("metadata") or {}).get("ownerReferences") or ()
+    return replace(policy, strategy=strategy, owners=tuple(dict(owner) for owner in owners))
 
 
 def template_digest(spec: SetSpec, policy: Policy) -> str:
@@ -156,6 +171,8 @@ def _template(spec: SetSpec, policy: Policy) -> dict[str, Any]:
         pod["nodeSelector"] = dict(rules.node_selector)
     if spec.wish.pool.pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in spec.wish.pool.pull_secrets]
+    if spec.wish.pool.service_account:
+        pod["serviceAccountName"] = spec.wish.pool.service_account
     if policy.priority_class:
         pod["priorityClassName"] = policy.priority_class
     return {

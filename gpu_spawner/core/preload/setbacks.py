@@ -3,20 +3,31 @@
 A failure that lies in the image or its registry holds back the image everywhere: then one node at a
 time tries it, after pauses that double. A failure that lies in a node (evicted, no room) holds back
 that node only. Other images go on meanwhile.
+
+Where no pod is ever made for an admitted node (a quota or a policy of the cluster refuses it), that
+is a failure as well: of the image, if none of its pods could be made anywhere.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from gpu_spawner.core.cluster.pullers import PullerPod, PullState, Setback, SetNotes
 from gpu_spawner.core.preload.policy import Policy
 
-__all__ = ["deadline_of", "failure_of", "note_failures"]
+__all__ = [
+    "WAIT_SECONDS",
+    "Failure",
+    "deadline_of",
+    "failure_of",
+    "not_created",
+    "note_failures",
+    "pause_seconds",
+]
 
-_NO_ROOM_SECONDS: Final = 120
-"""How long a puller may wait for a node it was made for."""
+WAIT_SECONDS: Final = 120
+"""How long a puller may wait to be made, and then for the node it was made for."""
 _OF_THE_IMAGE: Final = frozenset(
     {
         "ErrImagePull",
@@ -28,21 +39,57 @@ _OF_THE_IMAGE: Final = frozenset(
         "SignatureValidationFailed",
     }
 )
+_OF_THE_NODE: Final = (
+    "no space left on device",
+    "no match for platform",
+    "no matching manifest",
+    "disk quota exceeded",
+)
+"""What runtimes say, under the reasons above, where a full disk or another architecture is why."""
 _THROTTLED: Final = ("toomanyrequests", "too many requests", "rate limit", "qps exceeded")
 _MOST_DOUBLINGS: Final = 20
 _MAX_WHY: Final = 200
+_MAX_REASON: Final = 40
 
 
-def failure_of(pod: PullerPod, policy: Policy, now: int) -> str:
-    """Return why a puller has failed, in one word; empty while it may still succeed."""
+class Failure(NamedTuple):
+    """Why an image did not arrive on a node: Kubernetes' word, details, and whether elsewhere too.
+
+    ``lies_in_image`` is True for what any other node would meet as well.
+    """
+
+    reason: str
+    message: str = ""
+    lies_in_image: bool = False
+
+
+def failure_of(pod: PullerPod, policy: Policy, now: int) -> Failure | None:
+    """Return why a puller has failed; None while it may still succeed."""
     if pod.state is PullState.FAILED:
-        return pod.reason or "Failed"
-    age = now - pod.created if pod.created else 0
-    if pod.state is PullState.WAITING and age > _NO_ROOM_SECONDS:
-        return "NoRoom"
+        told = pod.message.lower()
+        lies_in_image = pod.reason in _OF_THE_IMAGE and not any(
+            words in told for words in _OF_THE_NODE
+        )
+        return Failure(pod.reason or "Failed", pod.message, lies_in_image)
+    age = now - pod.waiting_since if pod.created else 0
+    if pod.state is PullState.WAITING and age > WAIT_SECONDS:
+        return Failure("NoRoom")
     if pod.state is PullState.PULLING and age > policy.stall_seconds:
-        return "Stalled"
-    return ""
+        return Failure("Stalled")
+    return None
+
+
+def not_created(*, anywhere: bool) -> Failure:
+    """Return the failure of a node for which no pod was made in time.
+
+    Args:
+        anywhere: whether the DaemonSet has a pod on any other node.
+    """
+    return Failure(
+        "NotCreated",
+        "no pod was made for the node; the events of the DaemonSet say why",
+        lies_in_image=not anywhere,
+    )
 
 
 def deadline_of(pod: PullerPod, policy: Policy) -> int:
@@ -50,14 +97,14 @@ def deadline_of(pod: PullerPod, policy: Policy) -> int:
     if not pod.created:
         return 0
     if pod.state is PullState.WAITING:
-        return pod.created + _NO_ROOM_SECONDS + 1
-    return pod.created + policy.stall_seconds + 1 if pod.state is PullState.PULLING else 0
+        return pod.waiting_since + WAIT_SECONDS + 1
+    return pod.waiting_since + policy.stall_seconds + 1 if pod.state is PullState.PULLING else 0
 
 
 def note_failures(
     notes: SetNotes,
     pods: Collection[PullerPod],
-    failing: Mapping[str, PullerPod],
+    failing: Mapping[str, Failure],
     policy: Policy,
     now: int,
 ) -> SetNotes:
@@ -66,7 +113,7 @@ def note_failures(
     Args:
         notes: so far.
         pods: all pods of the set.
-        failing: those that failed and were not noted yet, by node.
+        failing: what failed and was not noted yet, by node.
         policy: the pauses.
         now: unix seconds.
     """
@@ -78,11 +125,12 @@ def note_failures(
     recovered = {pod.node for pod in ready}
     setbacks = {node: one for node, one in notes.setbacks.items() if node not in recovered}
     of_image = None
-    for node, pod in sorted(failing.items()):
+    for node, failure in sorted(failing.items()):
         count = setbacks[node].count if node in setbacks else 0
-        setbacks[node] = Setback(count + 1, now + _pause(policy, count))
-        if failure_of(pod, policy, now) in _OF_THE_IMAGE:
-            of_image = of_image or pod
+        retry_at = now + pause_seconds(policy, count)
+        setbacks[node] = Setback(count + 1, retry_at, failure.reason[:_MAX_REASON])
+        if failure.lies_in_image:
+            of_image = of_image or failure
     notes = msgspec.structs.replace(notes, setbacks=setbacks)
     if of_image is None:
         return notes
@@ -90,17 +138,13 @@ def note_failures(
         notes,
         failures=notes.failures + 1,
         failed_at=now,
-        retry_at=now + _pause(policy, notes.failures),
+        retry_at=now + pause_seconds(policy, notes.failures),
         why=f"{of_image.reason}: {of_image.message}"[:_MAX_WHY].rstrip(": "),
-        is_throttled=_is_throttled(of_image),
+        is_throttled=any(word in of_image.message.lower() for word in _THROTTLED),
     )
 
 
-def _pause(policy: Policy, failures: int) -> int:
+def pause_seconds(policy: Policy, failures: int) -> int:
+    """Return how long to wait after a failure, given how many came before it in a row."""
     doubled: int = policy.first_retry_seconds * 2 ** min(failures, _MOST_DOUBLINGS)
     return min(doubled, policy.longest_retry_seconds)
-
-
-def _is_throttled(pod: PullerPod) -> bool:
-    text = pod.message.lower()
-    return any(word in text for word in _THROTTLED)

@@ -1,8 +1,9 @@
 """Which nodes can use which image: judged by the rules that place the servers themselves.
 
 A node is *usable* for a pool if, empty, it would take at least one of the pool's servers. It is
-*paused* if only something that passes keeps servers away (it is cordoned, not ready, short of
-disk): nothing new is pulled there, and what is there stays. Nodes that look alike are judged once.
+*paused* if only something that passes keeps servers away (it is cordoned, not ready, short of disk,
+or a device plugin is being restarted): nothing new is pulled there, and what is there stays. Nodes
+that look alike are judged once.
 """
 
 from collections.abc import Iterable
@@ -132,6 +133,7 @@ class NodeJudge:
             node.is_cordoned,
             node.architecture,
             node.allocatable,
+            node.lapsed,
             node.name if known.looks_at_names else "",
         )
         verdict = known.by_looks.get(looks)
@@ -155,7 +157,15 @@ def _judge(pool: Pool, node: Node) -> _Verdict:
         taint.repels and taint.key in _PASSING for taint in node.taints
     )
     use = Use.PAUSED if is_paused else Use.NOW
-    fitting = [request for request in pool.requests if _takes(request, healthy)]
+    verdict = _verdict(pool, healthy, use)
+    if not node.lapsed:
+        return verdict
+    whole = msgspec.structs.replace(healthy, allocatable=node.allocatable.plus(node.lapsed))
+    return _Verdict(*map(max, verdict, _verdict(pool, whole, Use.PAUSED)))
+
+
+def _verdict(pool: Pool, node: Node, use: Use) -> _Verdict:
+    fitting = [request for request in pool.requests if _takes(request, node)]
     return _Verdict(
         plain=use if any(not one.claims for one in fitting) else Use.NONE,
         claiming=use if any(one.claims for one in fitting) else Use.NONE,

@@ -22,7 +22,7 @@ from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.resources import EMPTY
 
-__all__ = ["Pool", "Wish", "pull_secrets_of", "used_on_demand", "wishes_of"]
+__all__ = ["Pool", "Wish", "pull_secrets_of", "unknown_profiles", "used_on_demand", "wishes_of"]
 
 _ALIVE: Final = frozenset({"Pending", "Running"})
 _NOT_READY: Final = frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
@@ -37,6 +37,8 @@ class Pool:
         requests: the requests of the servers; a node is useful if it could ever take one of them.
             Not part of the pool's identity.
         pull_secrets: names of Secrets with credentials for the registry, those of the servers.
+        service_account: of the servers, for the Secrets it brings with it; empty where it is not to
+            be used. Our pods get no token of it.
         release: whose servers these are, where several hubs share a namespace; empty for the only
             hub's. Each looks after DaemonSets of its own.
     """
@@ -44,12 +46,15 @@ class Pool:
     rules: PodRequest
     requests: tuple[PodRequest, ...]
     pull_secrets: tuple[str, ...] = ()
+    service_account: str = ""
     release: str = ""
 
     @property
     def key(self) -> str:
         """Ten hexadecimal digits that stay the same as long as the pool does."""
         identity = [_bare(self.rules), self.pull_secrets]
+        if self.service_account:
+            identity.append({"serviceAccountName": self.service_account})
         if self.release:
             identity.append(self.release)
         text = msgspec.json.encode(identity, order="deterministic")
@@ -84,6 +89,7 @@ class Wish:
 class _Draft:
     rules: PodRequest
     pull_secrets: tuple[str, ...]
+    service_account: str
     image: str
     size_bytes: int | None
     on_demand: bool
@@ -92,12 +98,13 @@ class _Draft:
     requests: dict[PodRequest, None]
 
 
-def wishes_of(
+def wishes_of(  # noqa: PLR0913 - what is offered, to whom, and for whose hub
     catalog: Catalog,
     site: SitePod | None = None,
     *,
     used: Iterable[tuple[str, str]] = (),
     extra: Mapping[str, Iterable[str]] | None = None,
+    namespace: str = "",
     release: str = "",
 ) -> tuple[Wish, ...]:
     """List what should be preloaded.
@@ -109,6 +116,8 @@ def wishes_of(
             profiles are to have.
         extra: further references, with the slugs of the profiles to whose nodes they go (none:
             every profile's).
+        namespace: of the DaemonSets; the servers' service accounts are there only where it is
+            theirs too.
         release: of the hub, as in ``Pool``.
 
     Raises:
@@ -121,11 +130,13 @@ def wishes_of(
             request = request_of(fragment, site)
             settings = {**site.settings, **settings_of(fragment, site)}
             rules, secrets = _rules(request), pull_secrets_of(settings)
+            account = _service_account(settings) if site.namespace == namespace else ""
             for found in collecting.images(profile, fragment, settings):
                 collecting.add(
                     _Draft(
                         rules=rules,
                         pull_secrets=secrets,
+                        service_account=account,
                         image=found.reference,
                         size_bytes=found.size_bytes,
                         on_demand=found.on_demand,
@@ -136,6 +147,12 @@ def wishes_of(
                 )
     drafts = sorted(collecting.drafts.values(), key=lambda draft: draft.rank)
     return tuple(_wish(draft, release) for draft in drafts)
+
+
+def unknown_profiles(catalog: Catalog, extra: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    """Return the slugs that further images name and no profile has, in alphabetical order."""
+    known = {profile.slug for profile in catalog.profiles}
+    return tuple(sorted({slug for slugs in extra.values() for slug in slugs} - known))
 
 
 def used_on_demand(snapshot: Snapshot) -> frozenset[tuple[str, str]]:
@@ -167,6 +184,12 @@ def pull_secrets_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
         if isinstance(name, str) and name:
             names.append(name)
     return tuple(dict.fromkeys(names))
+
+
+def _service_account(settings: Mapping[str, Any]) -> str:
+    """Return the servers' service account; none where each user has another."""
+    name = settings.get("service_account")
+    return name if isinstance(name, str) and "{" not in name else ""
 
 
 def _fragments(catalog: Catalog, profile: Profile) -> Iterator[PodFragment]:
@@ -205,7 +228,7 @@ class _Collecting:
         used: frozenset[tuple[str, str]],
         extra: Mapping[str, Iterable[str]],
     ) -> None:
-        self.drafts: Final[dict[tuple[str, PodRequest, tuple[str, ...]], _Draft]] = {}
+        self.drafts: Final[dict[tuple[str, PodRequest, tuple[str, ...], str], _Draft]] = {}
         self._sizes: Final = {
             image.reference: image.size_bytes for image in catalog.images.values()
         }
@@ -235,7 +258,7 @@ class _Collecting:
 
     def add(self, draft: _Draft) -> None:
         """Take in one wish."""
-        key = (draft.image, draft.rules, draft.pull_secrets)
+        key = (draft.image, draft.rules, draft.pull_secrets, draft.service_account)
         known = self.drafts.setdefault(key, draft)
         if known is draft:
             return
@@ -253,6 +276,7 @@ def _wish(draft: _Draft, release: str) -> Wish:
             rules=draft.rules,
             requests=tuple(draft.requests),
             pull_secrets=draft.pull_secrets,
+            service_account=draft.service_account,
             release=release,
         ),
         profiles=tuple(draft.profiles),
