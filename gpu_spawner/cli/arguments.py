@@ -3,12 +3,15 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-__all__ = ["Commands", "directory", "file", "port", "shipped"]
+__all__ = ["RELEASE", "Commands", "directory", "file", "port", "shipped"]
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse has no public name for it
 """Where subcommands are added. Only type checkers know that it is generic."""
+
+RELEASE: Final = "jhub"
+"""What Helm knows the hub as where nobody says otherwise: the name in the chart's own guide."""
 
 
 def port(text: str) -> int:

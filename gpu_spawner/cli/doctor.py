@@ -2,10 +2,12 @@
 
 import argparse
 import asyncio
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpu_spawner.cli.arguments import Commands, directory, file
+from gpu_spawner.cli.arguments import RELEASE, Commands, directory, file
 
 if TYPE_CHECKING:
     from gpu_spawner.core.catalog.examination import Finding
@@ -42,6 +44,12 @@ def add_to(commands: Commands) -> None:
         help="the hub's, to ask what it may do; without it, the rights of whoever asks count",
     )
     doctor.add_argument(
+        "--release",
+        default=RELEASE,
+        metavar="NAME",
+        help=f"as for gpu-spawner rbac, whose command is printed (default: {RELEASE})",
+    )
+    doctor.add_argument(
         "--pull-secret",
         action="append",
         default=[],
@@ -60,12 +68,21 @@ def _run(arguments: argparse.Namespace) -> int:
     wanted = [finding for finding in findings if finding.cure]
     if wanted:
         print("\nTo change:")
-        for number, finding in enumerate(wanted, start=1):
-            print(f"{number:>3}. {finding.what}\n     {finding.cure}")
+        for number, (cure, found) in enumerate(_by_cure(wanted).items(), start=1):
+            whats = "\n     ".join(finding.what for finding in found)
+            print(f"{number:>3}. {whats}\n     {cure}")
     has_trouble = any(finding.verdict is Verdict.TROUBLE for finding in findings)
     if not wanted:
         print("\nNothing to change.")
     return 1 if has_trouble else 0
+
+
+def _by_cure(findings: "list[Finding]") -> "dict[str, list[Finding]]":
+    """Put together what one change mends."""
+    found: dict[str, list[Finding]] = {}
+    for finding in findings:
+        found.setdefault(finding.cure, []).append(finding)
+    return found
 
 
 async def _examine(arguments: argparse.Namespace) -> "list[Finding]":
@@ -95,7 +112,7 @@ async def _rights(client: "ClusterClient", arguments: argparse.Namespace) -> "li
     namespace, name = arguments.namespace, arguments.service_account
     account = f"system:serviceaccount:{namespace}:{name}" if name else ""
     who = f"Service account {name}" if name else "Whoever asks here"
-    found = []
+    lacking: dict[str, str] = {}
     for feature in FEATURES.values():
         denied = [
             *await denied_rights(client, feature.in_cluster, namespace="", account=account),
@@ -104,22 +121,34 @@ async def _rights(client: "ClusterClient", arguments: argparse.Namespace) -> "li
             ),
         ]
         if denied:
-            missing = "; ".join(map(str, denied))
-            command = f"gpu-spawner rbac {feature.name} --namespace {namespace}"
-            if name:
-                command += f" --service-account {name}"
-            found.append(
-                Finding(
-                    verdict=Verdict.TROUBLE if feature.name == "spawn" else Verdict.ADVICE,
-                    what=f"{who} lacks rights for {feature.name}: {missing}.",
-                    cure=f"To {feature.purpose} Grant it: {command} | kubectl apply -f -",
-                )
+            lacking[feature.name] = "; ".join(map(str, denied))
+    cure = f"Grant them: {_command(arguments, lacking)}"
+    found = []
+    for feature in FEATURES.values():
+        if feature.name not in lacking:
+            what = f"{who} has the rights for {feature.name}."
+            found.append(Finding(verdict=Verdict.GOOD, what=what))
+            continue
+        missing = lacking[feature.name]
+        found.append(
+            Finding(
+                verdict=Verdict.TROUBLE if feature.name == "spawn" else Verdict.ADVICE,
+                what=f"{who} lacks rights for {feature.name}: {missing}. It is to "
+                f"{feature.purpose}",
+                cure=cure,
             )
-        else:
-            found.append(
-                Finding(verdict=Verdict.GOOD, what=f"{who} has the rights for {feature.name}.")
-            )
+        )
     return found
+
+
+def _command(arguments: argparse.Namespace, features: Iterable[str]) -> str:
+    """Return the one command that grants all of these features."""
+    words = ["gpu-spawner", "rbac", *features, "--namespace", arguments.namespace]
+    if arguments.service_account:
+        words += ["--service-account", arguments.service_account]
+    if arguments.release != RELEASE:
+        words += ["--release", arguments.release]
+    return f"{shlex.join(words)} | kubectl apply -f -"
 
 
 async def _secrets(client: "ClusterClient", arguments: argparse.Namespace) -> "list[Finding]":

@@ -2,7 +2,7 @@
 
 import argparse
 
-from gpu_spawner.cli.arguments import Commands
+from gpu_spawner.cli.arguments import RELEASE, Commands
 
 __all__ = ["add_to"]
 
@@ -34,9 +34,9 @@ def add_to(commands: Commands) -> None:
     )
     rbac.add_argument(
         "--release",
-        default="jhub",
+        default=RELEASE,
         metavar="NAME",
-        help="tells several hubs of one cluster apart in what is printed (default: jhub)",
+        help=f"tells several hubs of one namespace apart in what is printed (default: {RELEASE})",
     )
     rbac.set_defaults(run=_run)
 
