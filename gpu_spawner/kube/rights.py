@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from gpu_spawner.kube.conditions import KINDS
 
-__all__ = ["FEATURES", "Feature", "Rule", "manifests"]
+__all__ = ["BESIDE_THE_CHART", "FEATURES", "Feature", "Rule", "manifests"]
 
 _READ: Final = ("list", "watch")
 _LABELS: Final = MappingProxyType({"app.kubernetes.io/name": "gpu-spawner"})
@@ -40,12 +40,14 @@ class Feature:
 
     Attributes:
         purpose: what it is for, and what happens without it, for an admin.
+        api_group: without which in a cluster there is nothing that it could do; empty for none.
         in_cluster: for the whole cluster.
         in_namespace: in the namespace of the servers.
     """
 
     name: str
     purpose: str
+    api_group: str = ""
     in_cluster: tuple[Rule, ...] = ()
     in_namespace: tuple[Rule, ...] = ()
 
@@ -86,6 +88,7 @@ FEATURES: Final[Mapping[str, Feature]] = MappingProxyType(
                 name="claims",
                 purpose="make ResourceClaimTemplates, for choices that are served by Dynamic "
                 "Resource Allocation. Without it such choices cannot start.",
+                api_group="resource.k8s.io",
                 in_namespace=(
                     Rule(
                         "resource.k8s.io",
@@ -99,6 +102,7 @@ FEATURES: Final[Mapping[str, Feature]] = MappingProxyType(
                 name="queues",
                 purpose="tell users their place in a queue of Kueue, and why they wait. Without "
                 "it the page says only that they do.",
+                api_group="kueue.x-k8s.io",
                 in_namespace=(
                     Rule("visibility.kueue.x-k8s.io", ("localqueues/pendingworkloads",), ("get",)),
                     Rule("kueue.x-k8s.io", ("workloads",), ("list",)),
@@ -123,6 +127,9 @@ FEATURES: Final[Mapping[str, Feature]] = MappingProxyType(
     }
 )
 """By name; ``spawn`` is for hubs that no chart has given its rights."""
+
+BESIDE_THE_CHART: Final = ("availability", "claims", "preload")
+"""What is granted where nobody says which features; Kueue is not on every cluster."""
 
 
 def manifests(
