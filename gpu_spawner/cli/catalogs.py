@@ -9,13 +9,15 @@ from gpu_spawner.core.catalog.model import Catalog
 __all__ = ["add_catalog_arguments", "hub_settings", "read_catalog", "read_config"]
 
 
-def add_catalog_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--profiles`` and ``--config``."""
+def add_catalog_arguments(
+    parser: argparse.ArgumentParser, *, otherwise: str = "the one that is shipped"
+) -> None:
+    """Add ``--profiles`` and ``--config``; ``otherwise`` says what counts without both."""
     parser.add_argument(
         "--profiles",
         type=directory,
         metavar="DIR",
-        help="the catalog (default: the configuration's, else the one that is shipped)",
+        help=f"the catalog (default: the configuration's, else {otherwise})",
     )
     parser.add_argument(
         "--config",

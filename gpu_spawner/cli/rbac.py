@@ -2,16 +2,14 @@
 
 import argparse
 
-from gpu_spawner.cli.arguments import Commands
+from gpu_spawner.cli.arguments import RELEASE, Commands, namespace, object_name
 
 __all__ = ["add_to"]
-
-_DEFAULT = ("availability", "claims", "preload")
 
 
 def add_to(commands: Commands) -> None:
     """Add the command and its arguments."""
-    from gpu_spawner.kube.rights import FEATURES
+    from gpu_spawner.kube.rights import BESIDE_THE_CHART, FEATURES
 
     features = "\n".join(f"  {one.name:<14}{one.purpose}" for one in FEATURES.values())
     rbac = commands.add_parser(
@@ -20,23 +18,31 @@ def add_to(commands: Commands) -> None:
         description=(
             "Print the roles and bindings that give a hub exactly what the chosen features need.\n"
             "Pipe them into kubectl apply -f -.\n\nfeatures:\n"
-            f"{features}\n\nWithout any: {', '.join(_DEFAULT)}."
+            f"{features}\n\nWithout any: {', '.join(BESIDE_THE_CHART)}."
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     rbac.add_argument("features", nargs="*", metavar="FEATURE", type=_feature, help="see above")
-    rbac.add_argument("--namespace", required=True, metavar="NS", help="of the hub and its servers")
+    rbac.add_argument(
+        "--namespace",
+        type=namespace,
+        required=True,
+        metavar="NS",
+        help="of the hub and its servers",
+    )
     rbac.add_argument(
         "--service-account",
+        type=object_name,
         default="hub",
         metavar="SA",
         help="the hub's (default: hub, as the zero-to-jupyterhub chart names it)",
     )
     rbac.add_argument(
         "--release",
-        default="jhub",
+        type=object_name,
+        default=RELEASE,
         metavar="NAME",
-        help="tells several hubs of one cluster apart in what is printed (default: jhub)",
+        help=f"tells several hubs of one namespace apart in what is printed (default: {RELEASE})",
     )
     rbac.set_defaults(run=_run)
 
@@ -52,9 +58,9 @@ def _feature(text: str) -> str:
 def _run(arguments: argparse.Namespace) -> int:
     import yaml
 
-    from gpu_spawner.kube.rights import FEATURES, manifests
+    from gpu_spawner.kube.rights import BESIDE_THE_CHART, FEATURES, manifests
 
-    chosen = tuple(dict.fromkeys(arguments.features)) or _DEFAULT
+    chosen = tuple(dict.fromkeys(arguments.features)) or BESIDE_THE_CHART
     for name in chosen:
         print(f"# {name}: {FEATURES[name].purpose}")
     objects = manifests(

@@ -18,9 +18,11 @@ from traitlets import TraitError
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
+from gpu_spawner.core.catalog.access import without_access_rules
 from gpu_spawner.core.catalog.compile import compile_selection, compile_ways
 from gpu_spawner.core.catalog.fragment import PodFragment
 from gpu_spawner.core.catalog.model import Catalog, Selection
+from gpu_spawner.core.catalog.options import parse_form_key, parse_options
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.errors import ConfigError, OptionError, Problem
 from gpu_spawner.core.offers.board import OfferBoard
@@ -33,7 +35,15 @@ from gpu_spawner.hub.spawner import GPUSpawner
 from gpu_spawner.kube.claim_templates import template_manifest
 from gpu_spawner.kube.offline import without_cluster
 
-__all__ = ["Rendering", "board_for", "idle_spawner", "load_config", "read_configured", "render"]
+__all__ = [
+    "Rendering",
+    "board_for",
+    "idle_spawner",
+    "load_config",
+    "read_configured",
+    "render",
+    "sample_pods",
+]
 
 _UNKNOWN_UID: Final = "00000000-0000-0000-0000-000000000000"
 
@@ -159,6 +169,48 @@ async def render(
         *_after(spawner, manifest),
     ]
     return Rendering(documents=tuple(documents), notes=tuple(_notes(spawner, fragment, ways)))
+
+
+async def sample_pods(
+    config: Config, catalog: Catalog, username: str
+) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """Return a pod of every profile, for every mechanism that it may be served by.
+
+    Choices of one profile that are served alike differ in amounts and in nodes only.
+
+    Args:
+        config: the hub's.
+        catalog: what is offered; rules of access do not matter.
+        username: whose servers they would be.
+
+    Raises:
+        ConfigError: a pod cannot be built.
+    """
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
+    open_to_all = without_access_rules(catalog)
+    for profile in open_to_all.profiles:
+        for choice in profile.choices:
+            selection = parse_options(open_to_all, parse_form_key(choice.key), groups=())
+            for way in compile_ways(open_to_all, selection):
+                key = profile.slug, way.selection.mechanism
+                if key not in found:
+                    found[key] = await _sample(config, open_to_all, way.selection, username)
+    return found
+
+
+async def _sample(
+    config: Config, catalog: Catalog, selection: Selection, username: str
+) -> Mapping[str, Any]:
+    with idle_spawner(config, username) as spawner:
+        try:
+            rendering = await render(spawner, catalog, selection)
+        except Exception as error:  # hooks are programs of the site's
+            message = f"no pod can be built of it: {type(error).__name__}: {error}."
+            cure = "Run it where the hub runs: the configuration may need what is there."
+            raise ConfigError(
+                [Problem(file=f"profile {selection.profile}", message=message, cure=cure)]
+            ) from error
+    return next(one for one in rendering.documents if one["kind"] == "Pod")
 
 
 def _before(spawner: GPUSpawner) -> Iterator[dict[str, Any]]:

@@ -6,12 +6,11 @@ from typing import Any, Final
 
 import msgspec
 
-from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.kube.client import ClusterClient, Request
 from gpu_spawner.kube.failures import malformed
 from gpu_spawner.kube.rights import Rule
 
-__all__ = ["Denied", "api_groups", "denied_rights", "has_object", "server_version"]
+__all__ = ["Denied", "api_groups", "ask", "denied_rights", "server_version"]
 
 _SECONDS: Final = 20.0
 _AUTHORIZATION: Final = "/apis/authorization.k8s.io/v1"
@@ -31,30 +30,30 @@ class Denied:
         return f"{', '.join(self.verbs)} of {name}"
 
 
+async def ask(
+    client: ClusterClient, path: str, doing: str, query: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the answer to one GET, an object.
+
+    Raises:
+        ClusterError: anything but a success with an object.
+    """
+    return _decode(
+        await client.get(path, query or {}, doing=doing, timeout_seconds=_SECONDS), doing
+    )
+
+
 async def server_version(client: ClusterClient) -> str:
     """Return the API server's version, such as ``v1.36.2``."""
-    found = await _get(client, "/version", "asking for the API server's version")
+    found = await ask(client, "/version", "asking for the API server's version")
     return str(found.get("gitVersion", "unknown"))
 
 
 async def api_groups(client: ClusterClient) -> frozenset[str]:
     """Return the names of the API groups that are served, those of custom resources included."""
-    found = await _get(client, "/apis", "asking for the API groups")
+    found = await ask(client, "/apis", "asking for the API groups")
     groups = found.get("groups") or ()
     return frozenset(str(group.get("name", "")) for group in groups if isinstance(group, Mapping))
-
-
-async def has_object(client: ClusterClient, path: str) -> bool | None:
-    """Tell whether there is an object at a path; None where it may not be read."""
-    try:
-        await client.get(path, {}, doing=f"reading {path}", timeout_seconds=_SECONDS)
-    except ClusterError as error:
-        if error.status == 404:
-            return False
-        if error.status == 403:
-            return None
-        raise
-    return True
 
 
 async def denied_rights(
@@ -110,10 +109,6 @@ async def _may(client: ClusterClient, attributes: Mapping[str, str], account: st
     answer = _decode(await client.send(request, doing=doing, timeout_seconds=_SECONDS), doing)
     status = answer.get("status")
     return isinstance(status, Mapping) and bool(status.get("allowed"))
-
-
-async def _get(client: ClusterClient, path: str, doing: str) -> dict[str, Any]:
-    return _decode(await client.get(path, {}, doing=doing, timeout_seconds=_SECONDS), doing)
 
 
 def _decode(body: bytes, doing: str) -> dict[str, Any]:

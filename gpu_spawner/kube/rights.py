@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from gpu_spawner.kube.conditions import KINDS
 
-__all__ = ["FEATURES", "Feature", "Rule", "manifests"]
+__all__ = ["BESIDE_THE_CHART", "FEATURES", "Feature", "Rule", "manifests"]
 
 _READ: Final = ("list", "watch")
 _LABELS: Final = MappingProxyType({"app.kubernetes.io/name": "gpu-spawner"})
@@ -40,12 +40,14 @@ class Feature:
 
     Attributes:
         purpose: what it is for, and what happens without it, for an admin.
+        api_group: without which in a cluster there is nothing that it could do; empty for none.
         in_cluster: for the whole cluster.
         in_namespace: in the namespace of the servers.
     """
 
     name: str
     purpose: str
+    api_group: str = ""
     in_cluster: tuple[Rule, ...] = ()
     in_namespace: tuple[Rule, ...] = ()
 
@@ -86,6 +88,7 @@ FEATURES: Final[Mapping[str, Feature]] = MappingProxyType(
                 name="claims",
                 purpose="make ResourceClaimTemplates, for choices that are served by Dynamic "
                 "Resource Allocation. Without it such choices cannot start.",
+                api_group="resource.k8s.io",
                 in_namespace=(
                     Rule(
                         "resource.k8s.io",
@@ -99,6 +102,7 @@ FEATURES: Final[Mapping[str, Feature]] = MappingProxyType(
                 name="queues",
                 purpose="tell users their place in a queue of Kueue, and why they wait. Without "
                 "it the page says only that they do.",
+                api_group="kueue.x-k8s.io",
                 in_namespace=(
                     Rule("visibility.kueue.x-k8s.io", ("localqueues/pendingworkloads",), ("get",)),
                     Rule("kueue.x-k8s.io", ("workloads",), ("list",)),
@@ -124,44 +128,35 @@ FEATURES: Final[Mapping[str, Feature]] = MappingProxyType(
 )
 """By name; ``spawn`` is for hubs that no chart has given its rights."""
 
+BESIDE_THE_CHART: Final = ("availability", "claims", "preload")
+"""What is granted where nobody says which features; Kueue is not on every cluster."""
+
 
 def manifests(
     features: Iterable[str], *, namespace: str, service_account: str, release: str
 ) -> list[dict[str, Any]]:
     """Return what grants these features to a service account, for ``kubectl apply``.
 
+    Each feature has objects of its own, so that to grant one takes nothing back of another.
+
     Args:
         features: names of ``FEATURES``.
         namespace: of the hub and its servers.
         service_account: the hub's.
-        release: tells several hubs of one cluster apart in the names of cluster-wide objects.
+        release: tells several hubs of one namespace apart in the names of the objects.
     """
-    chosen = [FEATURES[name] for name in features]
     subject = {"kind": "ServiceAccount", "name": service_account, "namespace": namespace}
     found: list[dict[str, Any]] = []
-    in_cluster = _merged(rule for feature in chosen for rule in feature.in_cluster)
-    if in_cluster:
-        name = f"{namespace}-{release}-gpu-spawner"
-        found += _granted("ClusterRole", {"name": name}, in_cluster, subject)
-    in_namespace = _merged(rule for feature in chosen for rule in feature.in_namespace)
-    if in_namespace:
-        metadata = {"name": f"{release}-gpu-spawner", "namespace": namespace}
-        found += _granted("Role", metadata, in_namespace, subject)
+    for feature in (FEATURES[name] for name in features):
+        name = f"{release}-gpu-spawner-{feature.name}"
+        if feature.in_cluster:
+            # No namespace has a dot in its name: no two hubs of the cluster share this one.
+            metadata = {"name": f"{namespace}.{name}"}
+            found += _granted("ClusterRole", metadata, feature.in_cluster, subject)
+        if feature.in_namespace:
+            metadata = {"name": name, "namespace": namespace}
+            found += _granted("Role", metadata, feature.in_namespace, subject)
     return found
-
-
-def _merged(rules: Iterable[Rule]) -> list[Rule]:
-    """Join what several features ask of the same kind; an order of verbs that stays the same."""
-    verbs_of: dict[tuple[str, str], dict[str, None]] = {}
-    for rule in rules:
-        for resource in rule.resources:
-            verbs_of.setdefault((rule.group, resource), {}).update(dict.fromkeys(rule.verbs))
-    resources_of: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    order = ("get", "list", "watch", "create", "update", "patch", "delete")
-    for (group, resource), verbs in verbs_of.items():
-        key = group, tuple(sorted(verbs, key=order.index))
-        resources_of.setdefault(key, []).append(resource)
-    return [Rule(group, tuple(names), verbs) for (group, verbs), names in resources_of.items()]
 
 
 def _granted(

@@ -28,6 +28,7 @@ from gpu_spawner.sim.cluster import Cluster, ClusterOptions
 from gpu_spawner.sim.demo_objects import put_demo_objects
 from gpu_spawner.sim.demo_services import DemoSite, hub_service, kept_port, proxy_service
 from gpu_spawner.sim.fleet import Fleet, default_fleet, read_fleet
+from gpu_spawner.sim.hub_account import HubAccount, hub_account
 from gpu_spawner.sim.supervisor import Supervisor
 
 __all__ = ["DemoOptions", "run_demo"]
@@ -115,34 +116,50 @@ class _Demo:
         async with Cluster(
             self._fleet, state_dir=self._state_dir, options=cluster_options
         ) as cluster:
-            site = DemoSite(
-                state_dir=self._state_dir,
-                profiles_dir=self._options.profiles_dir.absolute(),
-                kubeconfig=cluster.kubeconfig_path.absolute(),
-                namespace=_NAMESPACE,
-                port=self._options.port,
-                hub_port=kept_port(self._state_dir / "hub-port"),
-                proxy_api_port=kept_port(self._state_dir / "proxy-port"),
-                pull_bytes_per_second=min(group.pull_bandwidth for group in self._fleet.nodes),
-            )
             await put_demo_objects(cluster.client, _NAMESPACE, self._options.helm_values_dir)
             try:
-                async with asyncio.TaskGroup() as group:
+                async with (
+                    hub_account(cluster, _NAMESPACE) as account,
+                    asyncio.TaskGroup() as group,
+                ):
+                    site = self._site(account.kubeconfig)
                     group.create_task(cluster.wait_failed())
                     group.create_task(Supervisor(proxy_service(site)).run())
                     group.create_task(Supervisor(hub_service(site)).run())
                     await _wait_for_hub(site.port)
-                    _say(self._banner(cluster))
+                    _say(self._banner(cluster, account))
             except* GpuSpawnerError as group_error:
                 raise group_error.exceptions[0] from None
 
-    def _banner(self, cluster: Cluster) -> str:
+    def _site(self, kubeconfig: Path) -> DemoSite:
+        return DemoSite(
+            state_dir=self._state_dir,
+            profiles_dir=self._options.profiles_dir.absolute(),
+            kubeconfig=kubeconfig.absolute(),
+            namespace=_NAMESPACE,
+            port=self._options.port,
+            hub_port=kept_port(self._state_dir / "hub-port"),
+            proxy_api_port=kept_port(self._state_dir / "proxy-port"),
+            pull_bytes_per_second=min(group.pull_bandwidth for group in self._fleet.nodes),
+        )
+
+    def _banner(self, cluster: Cluster, account: HubAccount) -> str:
         count = len(self._fleet.node_names)
         if cluster.server is None:
             simulated = f"the {count} nodes with their GPUs, attached to {cluster.url}"
         else:
             simulated = f"the Kubernetes cluster, {count} nodes with their GPUs"
         kept = "kept" if self._options.state_dir else "removed at the end; --state DIR keeps them"
+        if account.unlimited_because:
+            rights = [
+                "  Rights:     the hub has all those of the kubeconfig:",
+                f"              {account.unlimited_because}.",
+            ]
+        else:
+            rights = [
+                "  Rights:     the hub has those of the zero-to-jupyterhub chart and of",
+                "              gpu-spawner rbac, no others.",
+            ]
         return "\n".join(
             [
                 "",
@@ -153,6 +170,7 @@ class _Demo:
                 "  Real:       the hub, its proxy, the plugin, and the notebook servers, which are",
                 "              processes of this machine.",
                 f"  Simulated:  {simulated}.",
+                *rights,
                 "",
                 f"  Look inside:  kubectl --kubeconfig {cluster.kubeconfig_path} get pods -A",
                 f"  Files, logs:  {self._state_dir} ({kept})",

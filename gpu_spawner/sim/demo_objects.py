@@ -1,5 +1,6 @@
 """What an admin would have put into the demo's namespace beforehand, for profiles that need it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,9 +9,11 @@ import yaml
 from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.sim.client import KubeClient
 
-__all__ = ["put_demo_objects"]
+__all__ = ["put_demo_objects", "put_object"]
 
 _PATHS: Final = {
+    "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+    "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
     "Secret": "/api/v1/namespaces/{}/secrets",
@@ -37,15 +40,29 @@ async def put_demo_objects(client: KubeClient, namespace: str, helm_values: Path
     """
     text = (helm_values / "experiments-rbac.yaml").read_text(encoding="utf-8")
     for manifest in (_REGISTRY_KEY, *yaml.safe_load_all(text)):
-        await _create(client, namespace, manifest)
+        for subject in manifest.get("subjects", ()):
+            subject["namespace"] = namespace
+        await put_object(client, namespace, manifest)
 
 
-async def _create(client: KubeClient, namespace: str, manifest: dict[str, Any]) -> None:
-    if manifest["kind"] == "RoleBinding":
-        subjects = [{**one, "namespace": namespace} for one in manifest["subjects"]]
-        manifest = {**manifest, "subjects": subjects}
+async def put_object(client: KubeClient, namespace: str, manifest: Mapping[str, Any]) -> str:
+    """Create an object, or make it say what it should; return its path.
+
+    Args:
+        client: an administrator's.
+        namespace: of the object, where its kind has one.
+        manifest: of a kind that demos need.
+
+    Raises:
+        ClusterError: the API server refused or did not answer.
+    """
+    path = _PATHS[manifest["kind"]].format(namespace)
+    own_path = f"{path}/{manifest['metadata']['name']}"
     try:
-        await client.create(_PATHS[manifest["kind"]].format(namespace), manifest)
+        await client.create(path, manifest)
     except ClusterError as error:
-        if error.status != 409:  # it is there since an earlier run with the same state
+        if error.status != 409:
             raise
+        # It is there since an earlier run with the same state.
+        await client.patch(own_path, manifest)
+    return own_path

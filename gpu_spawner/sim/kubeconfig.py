@@ -19,7 +19,7 @@ import yaml
 
 from gpu_spawner.core.errors import ConfigError, Problem
 
-__all__ = ["Endpoint", "endpoint_of", "read_kubeconfig"]
+__all__ = ["Endpoint", "endpoint_of", "kubeconfig_for", "read_kubeconfig"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,35 @@ def read_kubeconfig(path: Path) -> Endpoint:
     Raises:
         ConfigError: the file cannot be read or does not lead to a server and a way to log in.
     """
+    return endpoint_of(_load(path), source=str(path), folder=path.parent)
+
+
+def kubeconfig_for(path: Path, name: str, token: str) -> dict[str, Any]:
+    """Return a kubeconfig for the server of the current context at ``path``, for somebody else.
+
+    Args:
+        path: of a kubeconfig.
+        name: of who is to use the other one.
+        token: proves who they are.
+
+    Raises:
+        ConfigError: the document cannot be read or does not lead to a server.
+    """
+    cluster = dict(_Reader(_load(path), str(path), path.parent).cluster())
+    if authority := cluster.get("certificate-authority"):
+        # A relative name was relative to where the first document is.
+        cluster["certificate-authority"] = str((path.parent / authority).absolute())
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "cluster", "cluster": cluster}],
+        "users": [{"name": name, "user": {"token": token}}],
+        "contexts": [{"name": name, "context": {"cluster": "cluster", "user": name}}],
+        "current-context": name,
+    }
+
+
+def _load(path: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -69,7 +98,7 @@ def read_kubeconfig(path: Path) -> Endpoint:
         raise _mistake(str(path), "", "is not YAML.") from error
     if not isinstance(config, dict):
         raise _mistake(str(path), "", "is not a kubeconfig: it holds no mapping.")
-    return endpoint_of(config, source=str(path), folder=path.parent)
+    return config
 
 
 def _mistake(source: str, key: str, message: str, cure: str = "") -> ConfigError:
@@ -82,17 +111,11 @@ class _Reader:
         self._source = source
         self._folder = folder
 
+    def cluster(self) -> Mapping[str, Any]:
+        return self._named("clusters", "cluster", self._context().get("cluster"))
+
     def endpoint(self) -> Endpoint:
-        current = self._config.get("current-context")
-        if not isinstance(current, str) or not current:
-            raise _mistake(
-                self._source,
-                "current-context",
-                "is missing or empty.",
-                "Choose one with kubectl config use-context.",
-            )
-        context = self._named("contexts", "context", current)
-        cluster = self._named("clusters", "cluster", context.get("cluster"))
+        context, cluster = self._context(), self.cluster()
         user = self._named("users", "user", context.get("user"))
         server = cluster.get("server")
         if not isinstance(server, str) or not server.startswith(("http://", "https://")):
@@ -112,6 +135,17 @@ class _Reader:
             tls=self._tls(cluster, user) if server.startswith("https://") else None,
             namespace=str(context.get("namespace") or "default"),
         )
+
+    def _context(self) -> Mapping[str, Any]:
+        current = self._config.get("current-context")
+        if not isinstance(current, str) or not current:
+            raise _mistake(
+                self._source,
+                "current-context",
+                "is missing or empty.",
+                "Choose one with kubectl config use-context.",
+            )
+        return self._named("contexts", "context", current)
 
     def _named(self, plural: str, singular: str, name: Any) -> Mapping[str, Any]:
         entries = self._config.get(plural)

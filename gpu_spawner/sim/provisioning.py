@@ -45,8 +45,8 @@ class NotOursError(GpuSpawnerError):
         super().__init__(
             f"the cluster already has {', '.join(objects)}, which this demo did not make and will "
             "not touch. Give other names in the fleet file, or remove what an earlier demo left: "
-            "kubectl delete nodes,namespaces,storageclasses,persistentvolumes,deviceclasses "
-            f"-l {DEMO_LABEL}"
+            "kubectl delete nodes,namespaces,storageclasses,persistentvolumes,deviceclasses,"
+            f"clusterroles,clusterrolebindings -l {DEMO_LABEL}"
         )
 
 

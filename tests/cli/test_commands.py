@@ -178,3 +178,26 @@ def test_without_a_command_it_says_which_there_are() -> None:
 
     assert finished.returncode == 2
     assert "COMMAND" in finished.stderr
+
+
+class TestRbac:
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            ("--namespace", "a\nb"),
+            ("--namespace", "a.b"),
+            ("--namespace", "jhub", "--release", "R_1"),
+            ("--namespace", "jhub", "--service-account", "hub;id"),
+        ],
+    )
+    def test_what_kubernetes_would_refuse_is_refused_at_once(self, wrong: tuple[str, ...]) -> None:
+        finished = run("rbac", *wrong)
+        assert finished.returncode == 2
+        assert finished.stdout == ""
+        assert "is no name" in finished.stderr
+
+    def test_names_that_it_takes(self) -> None:
+        finished = run("rbac", "claims", "--namespace", "a-b", "--release", "hub.v2")
+        (role, binding) = yaml.safe_load_all(finished.stdout)
+        assert role["metadata"]["name"] == "hub.v2-gpu-spawner-claims"
+        assert binding["subjects"][0]["namespace"] == "a-b"

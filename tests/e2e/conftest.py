@@ -22,6 +22,9 @@ SignIn = Callable[..., Page]
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
     with running_demo(tmp_path_factory.mktemp("demo")) as running:
         yield running
+        # Its hub has the rights that gpu-spawner rbac prints: they were enough for every test.
+        assert "forbidden" not in running.hub_log().lower()
+        assert "may not" not in running.hub_log()
 
 
 # Not for the session: while Playwright runs, no asynchronous test can.

@@ -4,12 +4,13 @@
 - ``hub``: one hub with two profiles (``PROFILES``), shared: tests use users and seats of their own
   and stop what they start.
 - ``make_hub``: starts further hubs with other configuration.
+- ``make_account``: makes service accounts for hubs, which can be granted rights.
 - ``user``: the name of a user whom no other test knows; what they run is stopped afterwards.
 """
 
 import itertools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,6 +22,7 @@ with warnings.catch_warnings():
     import kubespawner
 
 from cluster_thread import ClusterThread
+from hub_account import Account
 from hub_profiles import PROFILES, MakeHub
 from running_hub import RunningHub, running_hub
 
@@ -64,3 +66,16 @@ def user(hub: RunningHub) -> Iterator[str]:
     yield name
     for server in hub.user(name).get("servers", {}):
         hub.stop(name, server)
+
+
+@pytest.fixture
+def make_account(cluster: ClusterThread, tmp_path: Path) -> Iterator[Callable[[str], Account]]:
+    made: list[Account] = []
+
+    def make(name: str) -> Account:
+        made.append(Account(cluster, name, tmp_path))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.revoke()

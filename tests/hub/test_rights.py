@@ -1,10 +1,7 @@
 """A hub that may do exactly what ``gpu-spawner rbac`` prints does all; with less it says so."""
 
 import asyncio
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from cluster_thread import NAMESPACE, ClusterThread
@@ -30,19 +27,6 @@ def start_and_stop(hub: RunningHub, user: str) -> None:
     assert hub.start(user, {"profile": "gpus", "count": 1}).status_code in (201, 202)
     wait_until(lambda: hub.user(user)["servers"][""]["ready"], "the server is ready", 60)
     hub.stop(user)
-
-
-@pytest.fixture
-def make_account(cluster: ClusterThread, tmp_path: Path) -> Iterator[Callable[[str], Account]]:
-    made: list[Account] = []
-
-    def make(name: str) -> Account:
-        made.append(Account(cluster, name, tmp_path))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.revoke()
 
 
 class TestHub:
@@ -96,28 +80,3 @@ class TestReview:
             assert asyncio.run(ask("claims", asked)) == [
                 "get, list, create, delete of resourceclaimtemplates.resource.k8s.io"
             ]
-
-
-class TestDoctor:
-    def run(self, *arguments: object) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "gpu_spawner.cli", "doctor", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-    def test_it_names_what_a_hub_lacks_and_how_to_grant_it(
-        self, cluster: ClusterThread, make_account: Callable[[str], Account]
-    ) -> None:
-        account = make_account("hub-examined")
-        account.grant("spawn", "claims")
-        common = ("--kubeconfig", cluster.kubeconfig, "--namespace", NAMESPACE)
-        done = self.run(*common, "--service-account", account.name, "--pull-secret", "regcred")
-        assert done.returncode == 1, done.stderr
-        assert "hub-examined has the rights for spawn" in done.stdout
-        assert "lacks rights for availability: list, watch of nodes" in done.stdout
-        assert f"gpu-spawner rbac availability --namespace {NAMESPACE}" in done.stdout
-        assert "The pull secret regcred is not there" in done.stdout
-        assert "4 nvidia.com/gpu" in done.stdout
-
-    def test_as_an_administrator_nothing_is_missing(self, cluster: ClusterThread) -> None:
-        done = self.run("--kubeconfig", cluster.kubeconfig, "--namespace", NAMESPACE)
-        assert "lacks" not in done.stdout
-        assert done.returncode == 0, done.stdout

@@ -48,6 +48,11 @@ def processes_of(state_dir: Path) -> dict[int, str]:
     return found
 
 
+def environment_of(pid: int) -> dict[str, str]:
+    words = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
 def is_healthy(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/hub/health", timeout=5) as answer:
@@ -93,6 +98,7 @@ async def test_a_demo_is_usable_survives_its_hub_and_leaves_nothing(demo: Demo) 
     assert f"http://127.0.0.1:{demo.port}" in printed
     assert "Simulated:" in printed
     assert "Real:" in printed
+    assert "gpu-spawner rbac, no others" in printed
     assert is_healthy(demo.port)
     hubs = [
         pid
@@ -100,6 +106,7 @@ async def test_a_demo_is_usable_survives_its_hub_and_leaves_nothing(demo: Demo) 
         if "-m jupyterhub" in command and "shim.py" not in command
     ]
     assert len(hubs) == 1
+    assert environment_of(hubs[0])["KUBECONFIG"] == str(demo.state_dir / "hub-kubeconfig")
     os.kill(hubs[0], signal.SIGKILL)
     await until(lambda: not is_healthy(demo.port), "the hub is gone")
     await until(lambda: is_healthy(demo.port), "the hub is back", seconds=60)
