@@ -13,7 +13,7 @@ from typing import Final
 from gpu_spawner.core.catalog.compile import PodFragment, compile_ways
 from gpu_spawner.core.catalog.contested_devices import check_contested_devices
 from gpu_spawner.core.catalog.device_check import check_devices, most_devices
-from gpu_spawner.core.catalog.documents import dotted
+from gpu_spawner.core.catalog.documents import dotted, line_of
 from gpu_spawner.core.catalog.flavors import Flavor, LabelIn
 from gpu_spawner.core.catalog.mechanisms import pod_sides
 from gpu_spawner.core.catalog.mechanisms.base import vendor_of
@@ -156,12 +156,9 @@ class _Checking:
         path: tuple[str | int, ...] = tuple(part.split(".")) if part else ()
         if path[:1] == ("gpu",) and ("gpu", 0) in self.profile.lines:
             path = ("gpu", self._block, *path[1:])
-        place = path
-        while place and place not in self.profile.lines:
-            place = place[:-1]
         return Problem(
             file=self.profile.origin,
-            line=self.profile.lines.get(place, 0),
+            line=line_of(self.profile.lines, path),
             key=dotted(path),
             message=as_sentence(message),
             cure=cure,
