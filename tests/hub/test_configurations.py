@@ -1,5 +1,6 @@
 """Other hubs: with mistakes, with KubeSpawner's own profiles, elsewhere, without a watch."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -76,7 +77,7 @@ class TestMistakes:
             "gpu: {flavors: [h100], share: whole, count: 0}\n"
         )
         status, log = ended(tmp_path / "hub", how.format(folder=str(profiles_dir)), cluster)
-        assert status == 1
+        assert status == os.EX_CONFIG
         assert "20-wrong.yaml:3" in log
         assert "20-wrong.yaml:4" in log
         assert "Traceback" not in log
@@ -95,7 +96,7 @@ class TestMistakes:
             f'c.JupyterHub.spawner_class = "gpu"\nc.GPUSpawner.profiles_dir = "{profiles_dir}"\n'
         )
         status, log = ended(tmp_path / "hub", config, cluster)
-        assert status == 1
+        assert status == os.EX_CONFIG
         for line, key in ((8, "environment.A"), (9, "environment.B"), (10, "volumes[0]")):
             assert f"20-wrong.yaml:{line}: kubespawner_override.{key}: " in log
         assert "20-wrong.yaml:11: kubespawner_override.bogus: " in log
