@@ -52,5 +52,5 @@ def configure(c: Any, *, profiles_dir: str | Path | None = None, **settings: Any
     try:
         CatalogSource(chosen).read()
     except ConfigError as error:
-        print(f"The profiles of this hub have mistakes:\n{error}", file=sys.stderr)
+        sys.stderr.write(f"The profiles of this hub have mistakes:\n{error}\n")
         sys.exit(os.EX_CONFIG)

@@ -171,10 +171,14 @@ class TestCheck:
         self, bad_override: Path, files: tuple[Path, Path]
     ) -> None:
         told = [
-            f"{bad_override}/10-one.yaml:6: kubespawner_override.environment.A: "
-            "got a number; a text is expected. Put it in quotes.",
-            f"{bad_override}/10-one.yaml:7: kubespawner_override.bogus: "
-            "KubeSpawner has no setting 'bogus'. See the documentation of KubeSpawner.",
+            (
+                f"{bad_override}/10-one.yaml:6: kubespawner_override.environment.A: "
+                "got a number; a text is expected. Put it in quotes."
+            ),
+            (
+                f"{bad_override}/10-one.yaml:7: kubespawner_override.bogus: "
+                "KubeSpawner has no setting 'bogus'. See the documentation of KubeSpawner."
+            ),
         ]
         for arguments in ((), ("--cluster", files[0])):
             finished = run("check", bad_override, *arguments)
