@@ -1,12 +1,21 @@
 """Where a command finds its catalog: a directory, or the configuration of a hub."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from gpu_spawner.cli.arguments import directory, file, shipped
 from gpu_spawner.core.catalog.model import Catalog
+from gpu_spawner.core.errors import ConfigError, Problem
 
-__all__ = ["add_catalog_arguments", "hub_settings", "read_catalog", "read_config"]
+__all__ = [
+    "add_catalog_arguments",
+    "hub_settings",
+    "override_problems",
+    "read_catalog",
+    "read_config",
+    "read_profiles",
+]
 
 
 def add_catalog_arguments(
@@ -48,9 +57,32 @@ def read_catalog(arguments: argparse.Namespace, config: Any) -> Catalog:
         from gpu_spawner.hub.rendering import read_configured
 
         return read_configured(config)
+    return read_profiles(arguments.profiles or shipped("profiles"))
+
+
+def read_profiles(folder: Path) -> Catalog:
+    """Return the catalog in a directory.
+
+    Raises:
+        ConfigError: it has mistakes, for which a hub would not start.
+    """
     from gpu_spawner.catalog_files import read_directory
 
-    return read_directory(arguments.profiles or shipped("profiles"))
+    catalog = read_directory(folder)
+    problems = override_problems(catalog)
+    if problems:
+        raise ConfigError(problems)
+    return catalog
+
+
+def override_problems(catalog: Catalog) -> list[Problem]:
+    """Return what the installed KubeSpawner cannot use of a catalog's ``kubespawner_override``."""
+    if not any(profile.override for profile in catalog.profiles):
+        return []  # loading KubeSpawner takes longer than all the rest
+    from gpu_spawner.hub.overrides import find_override_problems
+    from gpu_spawner.hub.spawner import GPUSpawner
+
+    return find_override_problems(catalog, GPUSpawner)
 
 
 def hub_settings(arguments: argparse.Namespace, config: Any) -> Any:

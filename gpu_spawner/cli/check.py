@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from gpu_spawner.cli.arguments import Commands, directory
+from gpu_spawner.cli.catalogs import override_problems
 from gpu_spawner.cli.clusters import add_cluster_arguments, read_cluster
 
 __all__ = ["add_to"]
@@ -30,7 +31,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
     catalog = read_directory(arguments.profiles)
     snapshot = read_cluster(arguments)
-    problems = check_against_cluster(catalog, snapshot) if snapshot else []
+    problems = override_problems(catalog)
+    if snapshot is not None:
+        problems += check_against_cluster(catalog, snapshot)
     for problem in sorted(problems):
         print(problem, file=sys.stderr)
     if problems:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from gpu_spawner.cli.arguments import Commands, directory, file, port, shipped
+from gpu_spawner.cli.catalogs import read_profiles
 
 __all__ = ["add_to"]
 
@@ -65,6 +66,8 @@ def _run(arguments: argparse.Namespace) -> int:
         )
         return 2
     profiles_dir = arguments.profiles or shipped("profiles")
+    # The hub would find the same mistakes, but far less readably.
+    read_profiles(profiles_dir)
     kubeconfig = arguments.kubeconfig
     if kubeconfig is None and (from_environment := os.environ.get("GPU_SPAWNER_KUBECONFIG")):
         kubeconfig = Path(from_environment)

@@ -12,9 +12,13 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from tornado import web
+
 from gpu_spawner.core.catalog.claims import PodClaim
 from gpu_spawner.hub.claims import Patience
+from gpu_spawner.hub.refusal import REASON_SETTINGS, SpawnRefused
 from gpu_spawner.hub.tracked_pods import TrackedPods
+from gpu_spawner.kube.failures import cluster_error
 from gpu_spawner.kube.pacing import Backoff
 from gpu_spawner.kube.pod_claims import add_claims, holds_devices, lacks_claims
 
@@ -24,6 +28,11 @@ _SHORTEST_GRACE_SECONDS: Final = 1
 _FIRST_DOUBT_SECONDS: Final = 4.0
 """How long the control plane may take to make a claim before its template is looked at again."""
 _LONGEST_DOUBT_SECONDS: Final = 30.0
+
+_NO_POD: Final = (
+    "The server cannot start: no pod can be built with the settings that this hub has for it. "
+    "Pick another choice, and tell the administrators of this hub."
+)
 
 
 class ClaimedPods(TrackedPods):
@@ -40,8 +49,18 @@ class ClaimedPods(TrackedPods):
         return ()
 
     async def get_pod_manifest(self) -> Any:
-        """Build the pod; a hook of the site that modifies pods gets it with its claims."""
-        pod = await super().get_pod_manifest()
+        """Build the pod; a hook of the site that modifies pods gets it with its claims.
+
+        Raises:
+            SpawnRefused: KubeSpawner cannot build it; the log says why.
+        """
+        try:
+            pod = await super().get_pod_manifest()
+        except Exception as error:
+            if not self.has_profiles or _is_told_already(error):
+                raise
+            self.log.exception("The pod %s/%s cannot be built", self.namespace, self.pod_name)
+            raise SpawnRefused(_NO_POD, reason=REASON_SETTINGS) from error
         add_claims(pod, self.pod_claims)
         return pod
 
@@ -114,6 +133,11 @@ class ClaimedPods(TrackedPods):
         return await super()._make_delete_pod_request(
             pod_name, delete_options, grace_seconds, request_timeout
         )
+
+
+def _is_told_already(error: Exception) -> bool:
+    """Tell whether an error of a site's hook has words for the user, or will be given some."""
+    return isinstance(error, web.HTTPError) or cluster_error(error, "building the pod") is not None
 
 
 def _new_doubts() -> Backoff:

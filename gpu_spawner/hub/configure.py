@@ -1,5 +1,6 @@
 """``gpu_spawner.configure(c, ...)``: everything a ``jupyterhub_config.py`` needs, in one call."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ def configure(c: Any, *, profiles_dir: str | Path | None = None, **settings: Any
         gpu_spawner.configure(c, profiles_dir="/etc/jupyterhub/profiles")
 
     Everything else is configured as before: traits of ``c.KubeSpawner`` hold for ``GPUSpawner``.
-    A mistake in the profiles ends the hub with the list of all mistakes on standard error.
+    A mistake in the profiles ends the hub with the list of all mistakes on standard error, and
+    with status 78 (``EX_CONFIG``).
 
     Args:
         c: the configuration object of ``jupyterhub_config.py``.
@@ -50,4 +52,5 @@ def configure(c: Any, *, profiles_dir: str | Path | None = None, **settings: Any
     try:
         CatalogSource(chosen).read()
     except ConfigError as error:
-        sys.exit(f"The profiles of this hub have mistakes:\n{error}")
+        sys.stderr.write(f"The profiles of this hub have mistakes:\n{error}\n")
+        sys.exit(os.EX_CONFIG)

@@ -24,6 +24,7 @@ __all__ = [
     "REASON_LIMIT",
     "REASON_OPTIONS",
     "REASON_POD_FAILED",
+    "REASON_SETTINGS",
     "REASON_WAITED",
     "SpawnRefused",
     "refuse_option",
@@ -43,6 +44,8 @@ REASON_OPTIONS: Final = "gpu_options"
 """The choice is unknown or malformed, or its image is not allowed."""
 REASON_POD_FAILED: Final = "gpu_pod_failed"
 """The pod was created, and Kubernetes ended it."""
+REASON_SETTINGS: Final = "gpu_settings"
+"""The pod cannot be built with the settings of the hub and of the profile."""
 REASON_WAITED: Final = "gpu_waited"
 """The pod was created, and no node took it in time."""
 

@@ -7,6 +7,7 @@ application, and begins then: before the hub has answered any request.
 """
 
 import asyncio
+import os
 import re
 import sys
 from typing import Any, Final
@@ -63,7 +64,7 @@ def _begin(loop: asyncio.AbstractEventLoop, hub: Any) -> None:
             hub.log.critical("%s", problem)
         hub.log.critical("The profiles of this hub have mistakes (above): it cannot start.")
         # As JupyterHub itself ends from inside its loop (consecutive_failure_limit).
-        sys.exit(1)
+        sys.exit(os.EX_CONFIG)
     add_routes(application, hub.hub_prefix, live)
     REGISTRY.register(LiveCollector(live))
 

@@ -22,7 +22,6 @@ from typing import TextIO
 
 import aiohttp
 
-from gpu_spawner.catalog_files import read_directory
 from gpu_spawner.core.errors import GpuSpawnerError
 from gpu_spawner.sim.cluster import Cluster, ClusterOptions
 from gpu_spawner.sim.demo_objects import put_demo_objects
@@ -45,7 +44,7 @@ class DemoOptions:
     """What the command line says.
 
     Attributes:
-        profiles_dir: the catalog to show.
+        profiles_dir: the catalog to show, in which there are no mistakes.
         helm_values_dir: ships what else an admin puts into the cluster for it.
         port: of the hub's address.
         cluster_file: the fleet; None for the one that is shipped.
@@ -65,12 +64,10 @@ def run_demo(options: DemoOptions) -> int:
     """Run the demo until it is told to stop (Ctrl-C, SIGTERM); return the exit status.
 
     Raises:
-        ConfigError: the profiles or the fleet have mistakes; nothing was started.
+        ConfigError: the fleet has mistakes; nothing was started.
         GpuSpawnerError: the demo cannot run here, or a service keeps failing.
     """
     fleet = read_fleet(options.cluster_file) if options.cluster_file else default_fleet()
-    # The hub would find the same mistakes, but far less readably.
-    read_directory(options.profiles_dir)
     _require_free_port(options.port)
     with _state_folder(options) as state_dir:
         return asyncio.run(_Demo(options, fleet, state_dir).run())

@@ -163,6 +163,7 @@ def hub_service(site: DemoSite) -> Service:
         folder=folder,
         log_file=site.logs / "hub.log",
         pid_file=site.state_dir / "run" / "hub.pid",
+        hopeless_statuses=frozenset({os.EX_CONFIG}),
     )
 
 

@@ -23,7 +23,11 @@ _TAIL_LINES = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A process to keep running."""
+    """A process to keep running.
+
+    Attributes:
+        hopeless_statuses: with which it ends when starting it again would be of no use.
+    """
 
     name: str
     argv: Sequence[str]
@@ -31,21 +35,22 @@ class Service:
     folder: Path
     log_file: Path
     pid_file: Path
+    hopeless_statuses: frozenset[int] = frozenset()
     stop_grace_seconds: float = 5.0
 
 
 class ProcessKeepsFailingError(GpuSpawnerError):
     """A process ends as soon as it is started; the text has the end of its log."""
 
-    def __init__(self, service: Service, exit_code: int) -> None:
+    def __init__(self, service: Service, exit_code: int, times: int) -> None:
         try:
             with service.log_file.open(encoding="utf-8", errors="replace") as log:
                 tail = "".join(deque(log, _TAIL_LINES)).rstrip()
         except OSError:
             tail = ""
         super().__init__(
-            f"the {service.name} ended {_MOST_QUICK_DEATHS} times right after its start, last with "
-            f"status {exit_code}. The end of {service.log_file}:\n{tail}"
+            f"the {service.name} ended {f'{times} times ' if times > 1 else ''}right after its "
+            f"start, with status {exit_code}. The end of {service.log_file}:\n{tail}"
         )
 
 
@@ -66,7 +71,8 @@ class Supervisor:
         """Keep the service running until cancelled.
 
         Raises:
-            ProcessKeepsFailingError: it ended several times in a row right after its start.
+            ProcessKeepsFailingError: it ended several times in a row right after its start, or
+                once with a status that leaves no hope.
         """
         loop = asyncio.get_running_loop()
         service = self._service
@@ -74,11 +80,12 @@ class Supervisor:
         while True:
             started = loop.time()
             exit_code = await self._run_once()
-            is_quick = loop.time() - started < _QUICK_SECONDS
+            is_hopeless = exit_code in service.hopeless_statuses
+            is_quick = is_hopeless or loop.time() - started < _QUICK_SECONDS
             quick_deaths = quick_deaths + 1 if is_quick else 0
             _log.warning("the %s ended with status %s", service.name, exit_code)
-            if quick_deaths >= _MOST_QUICK_DEATHS:
-                raise ProcessKeepsFailingError(service, exit_code)
+            if is_hopeless or quick_deaths >= _MOST_QUICK_DEATHS:
+                raise ProcessKeepsFailingError(service, exit_code, quick_deaths)
             pause = _FIRST_PAUSE_SECONDS * 2.0 ** max(quick_deaths - 1, 0)
             await asyncio.sleep(min(pause, _LONGEST_PAUSE_SECONDS))
 

@@ -201,3 +201,34 @@ def test_slices_that_may_not_be_read() -> None:
     assert [str(problem) for problem in problems] == [
         "cluster: resourceslices are unknown: forbidden."
     ]
+
+
+class TestResourcesOfDeviceClasses:
+    """Some nodes have a GPU resource as a number, some as devices that a class stands behind."""
+
+    def told(self, product: str, count: int, items: list[dict[str, Any]]) -> list[str]:
+        labels = {"nvidia.com/gpu.product": product}
+        return told({}, count=count, items=items, mechanisms=["whole"], node_labels=labels)
+
+    @pytest.mark.parametrize("kinds", [(), ("DeviceClass", "ResourceSlice", "ResourceClaim")])
+    def test_more_than_a_node_has_as_a_number(self, kinds: tuple[str, ...]) -> None:
+        items = without(*kinds)
+        assert self.told("NVIDIA-H100-80GB-HBM3", 8, items) == []
+        assert self.told("NVIDIA-H100-80GB-HBM3", 16, items) == [
+            (
+                "10-it: gpu.count: got 16, but the largest node of flavor 'x' has 8 of "
+                "nvidia.com/gpu. Remove 16: the devices of one server are on one node."
+            )
+        ]
+
+    def test_more_than_a_node_has_as_devices(self) -> None:
+        assert self.told("NVIDIA-H200", 7, ITEMS) == []
+        assert self.told("NVIDIA-H200", 16, ITEMS) == [
+            (
+                "10-it: gpu.count: got 16, but the largest node of flavor 'x' has 8 of "
+                "nvidia.com/gpu. Remove 16: the devices of one server are on one node."
+            )
+        ]
+
+    def test_devices_whose_driver_has_not_told_of_them(self) -> None:
+        assert self.told("NVIDIA-H200", 16, without("ResourceSlice")) == []

@@ -154,6 +154,46 @@ class TestCheck:
         ]
         assert "Did you mean 'base'?" in lines[0]
 
+    @pytest.fixture
+    def bad_override(self, tmp_path: Path) -> Path:
+        """Write a catalog that is right in all but what only KubeSpawner knows."""
+        folder = tmp_path / "profiles"
+        folder.mkdir()
+        (folder / "images.yaml").write_text("base: {image: 'a/b:1', display_name: Base}\n")
+        (folder / "10-one.yaml").write_text(
+            "display_name: One\nimages: [base]\n"
+            "resources: {cpu: {request: 1}, memory: {request: 1Gi}}\n"
+            "kubespawner_override:\n  environment:\n    A: 5\n  bogus: 1\n"
+        )
+        return folder
+
+    def test_what_kubespawner_would_not_take(
+        self, bad_override: Path, files: tuple[Path, Path]
+    ) -> None:
+        told = [
+            (
+                f"{bad_override}/10-one.yaml:6: kubespawner_override.environment.A: "
+                "got a number; a text is expected. Put it in quotes."
+            ),
+            (
+                f"{bad_override}/10-one.yaml:7: kubespawner_override.bogus: "
+                "KubeSpawner has no setting 'bogus'. See the documentation of KubeSpawner."
+            ),
+        ]
+        for arguments in ((), ("--cluster", files[0])):
+            finished = run("check", bad_override, *arguments)
+
+            assert finished.returncode == 1
+            assert finished.stderr.splitlines() == told
+
+    def test_a_demo_tells_the_same_before_it_starts(self, bad_override: Path) -> None:
+        finished = run("demo", "--profiles", bad_override, "--state", bad_override / "state")
+
+        assert finished.returncode == 1
+        assert "10-one.yaml:6: kubespawner_override.environment.A" in finished.stderr
+        assert finished.stdout == ""
+        assert not (bad_override / "state").exists()
+
     def test_what_no_node_could_satisfy(self, files: tuple[Path, Path]) -> None:
         """The recorded cluster has other GPUs than the shipped profiles ask for."""
         finished = run("check", ROOT / "profiles", "--cluster", files[0])

@@ -1,5 +1,6 @@
 """Other hubs: with mistakes, with KubeSpawner's own profiles, elsewhere, without a watch."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -76,9 +77,29 @@ class TestMistakes:
             "gpu: {flavors: [h100], share: whole, count: 0}\n"
         )
         status, log = ended(tmp_path / "hub", how.format(folder=str(profiles_dir)), cluster)
-        assert status == 1
+        assert status == os.EX_CONFIG
         assert "20-wrong.yaml:3" in log
         assert "20-wrong.yaml:4" in log
+        assert "Traceback" not in log
+
+    def test_so_it_does_with_overrides_that_make_no_pod(
+        self, tmp_path: Path, profiles_dir: Path, cluster: ClusterThread
+    ) -> None:
+        (profiles_dir / "20-wrong.yaml").write_text(
+            PROFILE.format(name="Wrong")
+            + "kubespawner_override:\n"
+            + "  environment:\n    A: 5\n    B: '{nosuch}'\n"
+            + "  volumes: [{name: a, emptyDri: {}}]\n"
+            + "  bogus: 1\n"
+        )
+        config = (
+            f'c.JupyterHub.spawner_class = "gpu"\nc.GPUSpawner.profiles_dir = "{profiles_dir}"\n'
+        )
+        status, log = ended(tmp_path / "hub", config, cluster)
+        assert status == os.EX_CONFIG
+        for line, key in ((8, "environment.A"), (9, "environment.B"), (10, "volumes[0]")):
+            assert f"20-wrong.yaml:{line}: kubespawner_override.{key}: " in log
+        assert "20-wrong.yaml:11: kubespawner_override.bogus: " in log
         assert "Traceback" not in log
 
     def test_configure_knows_its_settings(self, tmp_path: Path, cluster: ClusterThread) -> None:
@@ -200,6 +221,29 @@ class TestSettingsThatMakeNoPod:
         assert "the settings of this hub have a mistake" in page.text
         assert "make no valid pod" in hub.log()
         assert "many" in hub.log()
+
+
+class TestSettingsThatBuildNoPod:
+    @pytest.mark.parametrize(
+        "setting",
+        [
+            "c.KubeSpawner.environment = {'A': 5}",
+            "c.KubeSpawner.environment = {'A': '{nosuch}'}",
+            "c.KubeSpawner.volumes = [{'name': 'a', 'emptyDri': {}}]",
+        ],
+    )
+    def test_the_user_hears_a_sentence_and_the_log_has_the_cause(
+        self, make_hub: MakeHub, cluster: ClusterThread, setting: str
+    ) -> None:
+        hub = make_hub(f"{PROFILES}{setting}\nc.JupyterHub.authenticate_prometheus = False\n")
+        answer = hub.start("ada", {"profile": "cpu"})
+        assert answer.status_code == 409
+        assert "tell the administrators" in answer.json()["message"]
+        assert "nosuch" not in answer.json()["message"]
+        assert hub.log().count("gpu-demo/jupyter-ada cannot be built") == 1
+        assert cluster.pods("ada") == []
+        metrics = Browser(hub, "admin").get("metrics").text
+        assert 'gpu_spawner_starts_failed_total{profile="cpu",reason="gpu_settings"} 1.0' in metrics
 
 
 class TestFailingPods:

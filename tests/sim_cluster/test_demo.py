@@ -139,28 +139,16 @@ def test_a_busy_port_is_said_before_anything_is_started(tmp_path: Path) -> None:
     assert not (tmp_path / "state").exists()
 
 
-def test_mistakes_in_profiles_and_fleets_are_told_before_anything_is_started(
-    tmp_path: Path,
-) -> None:
+def test_mistakes_in_fleets_are_told_before_anything_is_started(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("nodes: []")
-    (tmp_path / "profiles").mkdir()
-    (tmp_path / "profiles" / "10-a.yaml").write_text("displayname: x")
-    port, state_dir = free_port(), tmp_path / "state"
-    for options in (
-        DemoOptions(
-            profiles_dir=PROFILES,
-            helm_values_dir=HELM_VALUES,
-            port=port,
-            state_dir=state_dir,
-            cluster_file=tmp_path / "broken.yaml",
-        ),
-        DemoOptions(
-            profiles_dir=tmp_path / "profiles",
-            helm_values_dir=HELM_VALUES,
-            port=port,
-            state_dir=state_dir,
-        ),
-    ):
-        with pytest.raises(ConfigError):
-            run_demo(options)
+    state_dir = tmp_path / "state"
+    options = DemoOptions(
+        profiles_dir=PROFILES,
+        helm_values_dir=HELM_VALUES,
+        port=free_port(),
+        state_dir=state_dir,
+        cluster_file=tmp_path / "broken.yaml",
+    )
+    with pytest.raises(ConfigError):
+        run_demo(options)
     assert not state_dir.exists()

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,12 @@ async def test_a_service_that_never_stays_up_is_given_up_with_the_end_of_its_log
     with pytest.raises(ProcessKeepsFailingError, match=r"with status 3\b[^$]*no database"):
         await kept.run()
     assert (tmp_path / "log").read_text().count("no database") == 5
+
+
+async def test_a_service_without_hope_is_given_up_at_once(tmp_path: Path) -> None:
+    hopeless = replace(
+        service(tmp_path, "echo no profiles; exit 78"), hopeless_statuses=frozenset({78})
+    )
+    with pytest.raises(ProcessKeepsFailingError, match=r"ended right after its start[^$]*no prof"):
+        await Supervisor(hopeless).run()
+    assert (tmp_path / "log").read_text() == "no profiles\n"

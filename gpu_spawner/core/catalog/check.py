@@ -6,32 +6,36 @@ nobody tolerates, and nodes that two flavors claim. What is merely busy, cordone
 no mistake.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec.structs import replace
+
+from gpu_spawner.core.catalog.claims import DeviceWish
 from gpu_spawner.core.catalog.compile import PodFragment, compile_ways
 from gpu_spawner.core.catalog.contested_devices import check_contested_devices
 from gpu_spawner.core.catalog.device_check import check_devices, most_devices
-from gpu_spawner.core.catalog.documents import dotted
+from gpu_spawner.core.catalog.documents import dotted, line_of
 from gpu_spawner.core.catalog.flavors import Flavor, LabelIn
 from gpu_spawner.core.catalog.mechanisms import pod_sides
 from gpu_spawner.core.catalog.mechanisms.base import vendor_of
 from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection
 from gpu_spawner.core.catalog.products import PRODUCT_LABEL, parse_product
 from gpu_spawner.core.catalog.site_pod import SitePod, request_of
+from gpu_spawner.core.cluster.device_classes import DeviceClass
 from gpu_spawner.core.cluster.objects import Node
 from gpu_spawner.core.cluster.snapshot import NO_LOAD, Snapshot
 from gpu_spawner.core.errors import Problem
+from gpu_spawner.core.placement.extended_resources import DEVICE_CLASS_PREFIX, classes_by_resource
 from gpu_spawner.core.placement.fitting import Reason, Rejection, room_beside, static_rejections
 from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.quantity import format_bytes, format_cpu
-from gpu_spawner.core.resources import CPU, EPHEMERAL_STORAGE, MEMORY
+from gpu_spawner.core.resources import CPU, EPHEMERAL_STORAGE, MEMORY, ResourceVector
 from gpu_spawner.core.wording import as_sentence, counted, did_you_mean, listed
 
 __all__ = ["check_against_cluster"]
 
-_DEVICE_CLASS: Final = "deviceclass.resource.kubernetes.io/"
 _PASSING: Final = frozenset({Reason.CORDONED, Reason.NOT_READY})
 """Reasons that go away without anybody changing the configuration."""
 
@@ -131,10 +135,23 @@ class _Checking:
             usable = [node for node in having if not _lasting(request, node)]
             if not usable:
                 yield self._all_refused(image, request, having)
-            elif not missing and not any(
-                room_beside(request, node.allocatable, NO_LOAD) for node in usable
-            ):
+            elif not missing and not any(self._has_room(request, node) for node in usable):
                 yield self._too_small(request, fragment, usable)
+
+    def _has_room(self, request: PodRequest, node: Node) -> bool:
+        """Tell whether an idle node is large enough, leaving out devices that it has to claim."""
+        claimed = {
+            name: amount
+            for name, amount in request.requests.items()
+            if name in self._classes and name not in node.allocatable
+        }
+        counted = replace(request, requests=request.requests.minus(ResourceVector(claimed)))
+        return room_beside(counted, node.allocatable, NO_LOAD) > 0
+
+    @property
+    def _classes(self) -> Mapping[str, DeviceClass]:
+        """Which device class stands behind which extended resource."""
+        return self.snapshot.derive("classes_by_resource", _classes)
 
     def _compile(self, image: str) -> Sequence[PodFragment]:
         choice, resources = self.choice, self.profile.resources
@@ -156,12 +173,9 @@ class _Checking:
         path: tuple[str | int, ...] = tuple(part.split(".")) if part else ()
         if path[:1] == ("gpu",) and ("gpu", 0) in self.profile.lines:
             path = ("gpu", self._block, *path[1:])
-        place = path
-        while place and place not in self.profile.lines:
-            place = place[:-1]
         return Problem(
             file=self.profile.origin,
-            line=self.profile.lines.get(place, 0),
+            line=line_of(self.profile.lines, path),
             key=dotted(path),
             message=as_sentence(message),
             cure=cure,
@@ -201,10 +215,16 @@ class _Checking:
 
     def _wrong_devices(self, fragment: PodFragment, having: list[Node]) -> Iterator[Problem]:
         """Yield devices that no node has, or not so many of."""
+        names = frozenset(node.name for node in having)
         for resource, count in fragment.devices.items():
-            if resource in self.snapshot.claimable or resource.startswith(_DEVICE_CLASS):
-                continue  # devices that are claimed, which no node offers as a number
             most = max(node.allocatable.amount(resource) for node in having)
+            if (behind := self._classes.get(resource)) is not None:
+                # What a node has none of as a number it may have as devices to claim.
+                wish = DeviceWish(device_class=behind.name)
+                most = max(most, most_devices(self.snapshot, wish, names) or 0)
+            is_claimed = behind is not None or resource.startswith(DEVICE_CLASS_PREFIX)
+            if most == 0 and is_claimed:
+                continue  # their driver may be yet to tell of them
             if most == 0:
                 vendor = vendor_of(resource)
                 offered = sorted(
@@ -302,6 +322,10 @@ class _Checking:
             f"{listed(sorted(request.requests))} together",
             "Lower the requests.",
         )
+
+
+def _classes(snapshot: Snapshot) -> Mapping[str, DeviceClass]:
+    return classes_by_resource((snapshot.device_classes or {}).values())
 
 
 def _has_any(hardware: tuple[tuple[LabelIn, ...], ...], node: Node) -> bool:

@@ -6,7 +6,7 @@ Devices that are merely in use are no mistake.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gpu_spawner.core.catalog.claims import DeviceWish
@@ -70,11 +70,18 @@ def distinct_devices(slices: Iterable[ResourceSlice]) -> tuple[DeviceFacts, ...]
     return tuple(found)
 
 
-def most_devices(snapshot: Snapshot, wish: DeviceWish) -> int | None:
+def most_devices(
+    snapshot: Snapshot, wish: DeviceWish, nodes: Container[str] | None = None
+) -> int | None:
     """Return how many devices the best node has for a wish, in use or not, ill or not.
 
     Of slices that are made on demand every possible one is counted, so it may be less. None where
     that is not known.
+
+    Args:
+        snapshot: the cluster.
+        wish: what a device must be.
+        nodes: the names of the nodes that come into question; None for all.
     """
     if snapshot.slices is None or snapshot.device_classes is None:
         return None
@@ -92,7 +99,8 @@ def most_devices(snapshot: Snapshot, wish: DeviceWish) -> int | None:
             by_node[one.reach.node_name] += matches[facts]
     # Devices that no single node has (network-attached ones) can serve any node.
     anywhere = by_node.pop("", 0)
-    return max(by_node.values(), default=0) + anywhere
+    having = [count for name, count in by_node.items() if nodes is None or name in nodes]
+    return max(having, default=0) + anywhere
 
 
 def devices_matching(

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from gpu_spawner.core.errors import Problem
 from gpu_spawner.core.wording import as_sentence, did_you_mean, quoted
 
-__all__ = ["Document", "KeyPath", "dotted", "place_of", "read_model"]
+__all__ = ["Document", "KeyPath", "dotted", "line_of", "place_of", "read_model"]
 
 KeyPath = tuple[str | int, ...]
 """Where something is inside a document: keys of mappings and indexes of lists."""
@@ -69,12 +69,9 @@ class Document:
 
     def problem(self, path: KeyPath, message: str, cure: str = "") -> Problem:
         """Make a problem at a place; a path that does not exist falls back to what contains it."""
-        place = path
-        while place and place not in self.lines:
-            place = place[:-1]
         return Problem(
             file=self.file,
-            line=self.lines.get(place, 0),
+            line=line_of(self.lines, path),
             key=dotted((*self.prefix, *path)),
             message=as_sentence(message),
             cure=cure,
@@ -171,6 +168,14 @@ def _model_inside(annotation: Any) -> type[BaseModel] | None:
         if inner is not None:
             return inner
     return None
+
+
+def line_of(lines: Mapping[KeyPath, int], path: KeyPath) -> int:
+    """Return the line of a place, or else of what contains it; 0 where no line is known."""
+    place = path
+    while place and place not in lines:
+        place = place[:-1]
+    return lines.get(place, 0)
 
 
 def dotted(path: KeyPath) -> str:

@@ -12,6 +12,7 @@ from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.errors import ConfigError, Problem
 from gpu_spawner.core.placement.fitting import Rejection
 from gpu_spawner.core.placement.pod_request import request_from_pod
+from gpu_spawner.core.placement.resource_rules import refused_amounts
 from gpu_spawner.core.placement.scheduling import scheduler_words
 from gpu_spawner.core.placement.seats import count_seats
 
@@ -49,9 +50,10 @@ def whatif(
         problems.extend(error.problems)
     try:
         request = request_from_pod(pod, source=pod_source, claim_specs=_claim_specs(snapshot, pod))
+        problems.extend(refused_amounts(pod, pod_source))
     except ConfigError as error:
         problems.extend(error.problems)
-    if snapshot is None or request is None:
+    if snapshot is None or request is None or problems:
         raise ConfigError(problems)
     if not snapshot.nodes:
         return {"seats": None, "nodes": {}, "reason": f"{cluster_source} lists no nodes"}
