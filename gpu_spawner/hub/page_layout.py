@@ -14,7 +14,7 @@ from gpu_spawner.core.offers.sentences import say_expected
 from gpu_spawner.core.wording import gigabytes, listed
 from gpu_spawner.hub.allowance import Allowance
 from gpu_spawner.hub.page_filters import amount_views, filters_of, most_memory
-from gpu_spawner.hub.page_model import Card, ImageView, Note, Notice, Page, Row, Tile
+from gpu_spawner.hub.page_model import Card, Correction, ImageView, Note, Notice, Page, Row, Tile
 from gpu_spawner.hub.page_words import (
     age_words,
     choice_phrase,
@@ -36,6 +36,7 @@ def build_page(
     selected: Selection | None,
     age_seconds: int | None,
     allowance: Allowance | None = None,
+    correction: Correction | None = None,
 ) -> Page:
     """Lay out the page of one user.
 
@@ -44,6 +45,7 @@ def build_page(
         selected: what to preselect; None leaves every radio button unchecked.
         age_seconds: how old the numbers are; None when nothing is known.
         allowance: what the user may hold; None for no limits.
+        correction: what of the choice was refused; None where nothing was.
     """
     by_slug = {offer.slug: offer for offer in view.offers}
     shown = [profile for profile in view.catalog.profiles if profile.slug in by_slug]
@@ -58,7 +60,12 @@ def build_page(
             for profile, message in view.catalog.denied
         ]
         made.sort(key=lambda numbered: numbered[0])
-    cards = tuple(card for _, card in made)
+    cards = tuple(
+        replace(card, correction=correction, own_image=correction.text or card.own_image)
+        if correction is not None and correction.profile == card.slug
+        else card
+        for _, card in made
+    )
     page = Page(
         cards=cards,
         age=age_words(age_seconds),

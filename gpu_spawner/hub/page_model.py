@@ -5,7 +5,18 @@
 
 from dataclasses import dataclass
 
-__all__ = ["AmountView", "Card", "Filters", "ImageView", "Note", "Notice", "Page", "Row", "Tile"]
+__all__ = [
+    "AmountView",
+    "Card",
+    "Correction",
+    "Filters",
+    "ImageView",
+    "Note",
+    "Notice",
+    "Page",
+    "Row",
+    "Tile",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +108,23 @@ class AmountView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """One field of a card that the user has to correct before anything starts.
+
+    Attributes:
+        profile: the slug of the card.
+        field: the option, as ``OptionError`` names it.
+        message: what is wrong with it, in a sentence.
+        text: what was typed into the field for an image of one's own; empty for other fields.
+    """
+
+    profile: str
+    field: str
+    message: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """One profile; ``isolation`` is said here where it is the same for every row.
 
@@ -104,7 +132,8 @@ class Card:
         max_wait: how long a place may be waited for, in words; empty where it may not.
         amounts: what may be chosen of CPU and memory.
         own_images: the patterns of images that may be brought; empty where none may.
-        own_image: what was brought last.
+        own_image: what was brought last, or typed just now.
+        correction: what the user has to correct on it; None while nothing is.
         denied: why this user may not start it; then there is nothing else to pick in it.
         category, flavors, memory_gb: what it is found by among many; the memory is the most that
             one server of it can have on GPUs.
@@ -121,6 +150,7 @@ class Card:
     amounts: tuple[AmountView, ...] = ()
     own_images: tuple[str, ...] = ()
     own_image: str = ""
+    correction: Correction | None = None
     denied: str = ""
     category: str = ""
     flavors: tuple[str, ...] = ()
@@ -136,10 +166,22 @@ class Card:
         """The form field of the environment, named as KubeSpawner names a profile's option."""
         return f"profile-option-{self.slug}--image"
 
+    def field_id(self, option: str) -> str:
+        """The id of the field of an option."""
+        return f"gs-{self.slug}-{option}"
+
     @property
-    def image_id(self) -> str:
-        """The id of that field."""
-        return f"gs-{self.slug}-image"
+    def fields(self) -> dict[str, str]:
+        """The titles of the fields that are shown, by their option."""
+        fields = {"image": "Environment"} if len(self.images) > 1 else {}
+        fields |= {amount.name: amount.title for amount in self.amounts}
+        return fields | ({"own_image": "Image"} if self.own_images else {})
+
+    @property
+    def to_correct(self) -> str:
+        """The option whose field the user has to correct; empty where it is none that is shown."""
+        one = self.correction
+        return one.field if one is not None and one.field in self.fields else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +230,11 @@ class Page:
     filters: Filters | None = None
     link_url: str = ""
     renamed: str = "{}"
+
+    @property
+    def to_correct(self) -> Card | None:
+        """The card with a field that the user has to correct."""
+        return next((card for card in self.cards if card.to_correct), None)
 
     @property
     def may_wait(self) -> bool:

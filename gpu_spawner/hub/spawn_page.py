@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -11,13 +11,16 @@ from tornado.httputil import url_concat
 
 from gpu_spawner.core.catalog.model import Catalog, Selection
 from gpu_spawner.core.catalog.options import parse_options
+from gpu_spawner.core.catalog.own_images import MAX_LENGTH
+from gpu_spawner.core.catalog.remaining_options import remaining_options
 from gpu_spawner.core.catalog.renames import find_renamed, visible_renames
 from gpu_spawner.core.errors import OptionError
 from gpu_spawner.hub.allowance import Allowance
-from gpu_spawner.hub.asked import asked
+from gpu_spawner.hub.asked import Asked, asked
 from gpu_spawner.hub.form import render_form
 from gpu_spawner.hub.offers_document import age_of, page_shape
 from gpu_spawner.hub.page_layout import build_page
+from gpu_spawner.hub.page_model import Correction
 from gpu_spawner.hub.static_files import static_url
 
 __all__ = ["spawn_page"]
@@ -28,15 +31,19 @@ _FIRST_READING_SECONDS: Final = 3.0
 
 async def spawn_page(spawner: Any) -> str:
     """Return the inside of JupyterHub's form, for the owner of this spawner."""
+    request = asked(spawner.user.name)
+    if request is not None:
+        spawner = request.spawner  # JupyterHub may ask another server's for it
     live = spawner.live
     await live.wait_first_reading(_FIRST_READING_SECONDS)
     view = live.view_for(spawner)
-    selected, notes = _preselected(live.catalog, view.catalog, spawner)
+    picked = _picked(live.catalog, view.catalog, spawner, request)
     page = build_page(
-        view.with_amounts(selected) if selected is not None else view,
-        selected=selected,
+        view.with_amounts(picked.selection) if picked.selection is not None else view,
+        selected=picked.selection,
         age_seconds=age_of(live.as_of, time.time()),
         allowance=Allowance(live, spawner),
+        correction=picked.correction,
     )
     base_url = spawner.hub.base_url
     stream_url = url_concat(
@@ -46,7 +53,7 @@ async def spawn_page(spawner: Any) -> str:
     return render_form(
         replace(
             page,
-            notes=notes,
+            notes=picked.notes,
             failure=live.failures.sentence((spawner.user.name, spawner.name)),
             link_url=url_path_join(base_url, "spawn", *_named(spawner)),
             renamed=json.dumps(visible_renames(view.catalog)),
@@ -65,21 +72,44 @@ def _named(spawner: Any) -> tuple[str, ...]:
     return (spawner.user.escaped_name, quote(spawner.name, safe="")) if spawner.name else ()
 
 
-def _preselected(
-    catalog: Catalog, view: Catalog, spawner: Any
-) -> tuple[Selection | None, tuple[str, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Picked:
+    """What is preselected, what is told beside it, and what of it has to be corrected."""
+
+    selection: Selection | None
+    notes: tuple[str, ...] = ()
+    correction: Correction | None = None
+
+
+def _picked(catalog: Catalog, view: Catalog, spawner: Any, request: Asked | None) -> _Picked:
     """Return what this request asked for, else the last choice, else the default.
 
-    What of it has another name now is told beside it. A choice that this user may not pick (any
-    more) is passed over.
+    What of it has another name now is told beside it. Of what was refused the rest is kept; a last
+    choice that this user may not pick any more is passed over.
     """
-    for options in (asked() or {}, spawner.user_options, None):
+    person = {"groups": spawner.group_names, "username": spawner.user.name}
+    if request is not None and request.error is not None:
+        left = remaining_options(catalog, request.options, **person)
+        if left is not None:
+            return _Picked(left, correction=_correction(left.profile, request))
+    wanted = request.options if request is not None else {}
+    for options in (wanted, spawner.user_options, None):
         if options or options is None:
             try:
-                selected = parse_options(
-                    catalog, options, groups=spawner.group_names, username=spawner.user.name
-                )
+                selected = parse_options(catalog, options, **person)
             except OptionError:
                 continue
-            return selected, tuple(find_renamed(view, options))
-    return None, ()
+            return _Picked(selected, tuple(find_renamed(view, options)))
+    return _Picked(None)
+
+
+def _correction(profile: str, request: Asked) -> Correction | None:
+    if request.error is None:
+        return None
+    typed = request.options.get("own_image")
+    return Correction(
+        profile=profile,
+        field=request.error.field,
+        message=request.error.message,
+        text=typed[:MAX_LENGTH] if isinstance(typed, str) else "",
+    )

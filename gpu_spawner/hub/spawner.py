@@ -21,7 +21,7 @@ from gpu_spawner.core.catalog.own_images import read_reference
 from gpu_spawner.core.catalog.site_pod import claims_of, settings_of
 from gpu_spawner.core.errors import OptionError
 from gpu_spawner.hub.applied import AppliedSettings
-from gpu_spawner.hub.asked import remember_asked
+from gpu_spawner.hub.asked import remember_asked, remember_refusal
 from gpu_spawner.hub.claimed_pods import ClaimedPods
 from gpu_spawner.hub.failure_count import refusals_not_counted
 from gpu_spawner.hub.form_fields import check_tile, options_from_fields, options_from_link
@@ -102,12 +102,13 @@ class GPUSpawner(Settings, ClaimedPods):
         self, read: Callable[[Mapping[str, Any]], dict[str, str]], sent: Mapping[str, Any]
     ) -> dict[str, str | int]:
         """Validate what a request sent, and refuse now what would be refused in a moment."""
+        request = remember_asked(self)
         try:
-            options = read(sent)
-            remember_asked(options)
+            request.options = options = read(sent)
             selection = self._parse(options)
             check_tile(sent, self.live.catalog, selection.choice.key)
         except OptionError as error:
+            remember_refusal(error)
             raise refuse_option(error) from None
         self.live.seats.find(self, selection)
         return selection.as_user_options()
@@ -152,7 +153,9 @@ class GPUSpawner(Settings, ClaimedPods):
         answer = await Registries().ask(selection.own_image, name, profile.own_image.max_bytes)
         if answer.problem and (answer.is_known or self.own_image_check_required):
             self._save(self._accepted if user_options != self._accepted else {})
-            raise refuse_option(OptionError("own_image", answer.problem))
+            error = OptionError("own_image", answer.problem)
+            remember_refusal(error)
+            raise refuse_option(error)
 
     def _hold_place(self, user_options: Any) -> Place:
         try:

@@ -59,7 +59,8 @@ def test_wait_for_a_place_and_give_it_up(demo, sign_in, screenshot):
         "() => document.querySelector('#progress-message')?.innerText.startsWith('You are next')",
         timeout=60_000,
     )
-    second.click("#stop-server-btn")
+    second.get_by_role("button", name="Cancel this start").click()
+    second.wait_for_url("**/hub/spawn/ben**", timeout=60_000)
     wait_until(lambda: demo.pods("ben") == [], "nothing of the server is left", 60)
 
     # What was chosen is chosen again, the wish to wait too.

@@ -5,6 +5,7 @@
   and stop what they start.
 - ``make_hub``: starts further hubs with other configuration.
 - ``make_account``: makes service accounts for hubs, which can be granted rights.
+- ``chrome``: headless Chromium, for pages of these hubs.
 - ``user``: the name of a user whom no other test knows; what they run is stopped afterwards.
 """
 
@@ -24,6 +25,7 @@ with warnings.catch_warnings():
 from cluster_thread import ClusterThread
 from hub_account import Account
 from hub_profiles import PROFILES, MakeHub
+from playwright.sync_api import Browser, sync_playwright
 from running_hub import RunningHub, running_hub
 
 assert kubespawner  # imported for its warnings alone
@@ -58,6 +60,17 @@ def make_hub(tmp_path: Path, cluster: ClusterThread) -> Iterator[MakeHub]:
             )
 
         yield start
+
+
+# Not for the session: while Playwright runs, no asynchronous test can.
+@pytest.fixture(scope="module")
+def chrome(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--no-first-run"]
+        )
+        yield launched
+        launched.close()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from cluster_thread import ClusterThread
 from hub_profiles import PROFILES
 from other_process import wait_until
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from rule_profiles import RULES
 from running_hub import RunningHub, running_hub
 
@@ -38,16 +38,6 @@ def many_hub(
             lambda: running.rest("GET", "gpu-spawner/offers?user=ada").json()["as_of"], "counted"
         )
         yield running
-
-
-@pytest.fixture(scope="module")
-def chrome(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--no-first-run"]
-        )
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

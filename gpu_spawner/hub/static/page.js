@@ -422,6 +422,16 @@
       if (root.dataset.stream) { stream.close(); connect(); }
     }
   });
+  // What has to be corrected is where the keyboard is; the link is no choice made in an address.
+  const correct = find("correct");
+  const wrong = root.querySelector("[aria-invalid]");
+  if (correct && wrong) {
+    correct.addEventListener("click", (event) => {
+      event.preventDefault();
+      wrong.focus();
+    });
+    wrong.focus();
+  }
   window.addEventListener("hashchange", preselect);
   preselect();
   describe();

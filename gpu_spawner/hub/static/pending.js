@@ -1,0 +1,30 @@
+// Cancels the start that the page is about: a named server's, or another user's, as well.
+(function () {
+  "use strict";
+  const root = document.getElementById("gpu-spawner-pending");
+  const button = root.querySelector('[data-gs="cancel"]');
+  const said = root.querySelector('[data-gs="said"]');
+  const theirs = document.getElementById("gs-stop-of-hub");
+  if (theirs) theirs.remove();
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    said.textContent = "The start is being cancelled.";
+    // Where the progress of a server is told is below where the server is stopped.
+    const url = new URL(root.dataset.progress, window.location.href);
+    url.pathname = url.pathname.replace(/\/progress$/, "");
+    url.searchParams.set("_xsrf", root.dataset.xsrf);
+    try {
+      const answer = await fetch(url, { method: "DELETE" });
+      // There may be nothing to cancel any more: the page to choose on says what is.
+      if (answer.ok || answer.status === 404) {
+        window.location.assign(root.dataset.back);
+        return;
+      }
+      said.textContent = (await answer.json()).message || "It could not be cancelled. Try again.";
+    } catch {
+      said.textContent = "The hub does not answer. Try again in a minute.";
+    }
+    button.disabled = false;
+  });
+})();
