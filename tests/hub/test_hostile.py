@@ -2,6 +2,7 @@
 
 import html
 import json
+from typing import Any
 
 import jupyterhub
 import pytest
@@ -19,6 +20,24 @@ not_on_5 = pytest.mark.skipif(
     jupyterhub.version_info < (6,),
     reason="JupyterHub 5 reads this body itself, before any spawner, and answers 500",
 )
+
+sent_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+forbidden = st.sampled_from(
+    ["secret/h100/whole/1", "gpus/h100/whole/8", "gpus/a100/whole/1", "gpus", "cpu/", "secret/cpu"]
+)
+forbidden_forms = st.builds(
+    lambda tile, others: {**others, **tile},
+    st.fixed_dictionaries({"offer": forbidden | sent_texts | st.lists(sent_texts, max_size=2)}),
+    st.dictionaries(
+        st.sampled_from(
+            ["wait", "profile-option-gpus--image", "profile-option-secret--own_image", "count"]
+        )
+        | sent_texts,
+        sent_texts | st.lists(sent_texts, max_size=2),
+        max_size=4,
+    ).filter(lambda fields: "profile" not in fields),
+)
+"""Fields of which the tile alone is enough to refuse them."""
 
 
 def assert_clear(message: str) -> None:
@@ -62,17 +81,17 @@ class TestRest:
         assert_clear(answer.json()["message"])
         assert cluster.pods(user) == []
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=4 * settings().max_examples)
     @given(
         options=st.dictionaries(
-            st.sampled_from(["profile", "flavor", "share", "count", "image", "other"]),
+            st.sampled_from(["profile", "flavor", "share", "count", "image", "wait", "other"]),
             st.recursive(
                 st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
                 lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
                 max_leaves=8,
             ),
             min_size=1,
-        ).filter(lambda options: any(value is not None for value in options.values()))
+        ).filter(lambda options: any(options[key] is not None for key in options if key != "wait"))
     )
     def test_anything_else(self, hub: RunningHub, options: dict[str, object]) -> None:
         answer = hub.start("mallory", options)
@@ -98,6 +117,27 @@ class TestForm:
             assert "<" not in shown
             assert_clear(html.unescape(shown))
             assert 'name="offer"' in answer.text
+        assert cluster.pods(user) == []
+
+    def test_any_fields(self, hub: RunningHub, cluster: ClusterThread, user: str) -> None:
+        browser = Browser(hub, user)
+        browser.get("spawn")
+
+        @settings(max_examples=4 * settings().max_examples)
+        @given(forbidden_forms)
+        def is_refused(sent: dict[str, Any]) -> None:
+            answer = browser.session.post(
+                hub.url("spawn"),
+                params={"_xsrf": browser.xsrf},
+                data=sent,
+                allow_redirects=False,
+                timeout=60,
+            )
+            answer.encoding = "utf-8"
+            assert answer.status_code == 400, answer.text
+            assert_clear(html.unescape(message_on(answer.text)))
+
+        is_refused()
         assert cluster.pods(user) == []
 
     def test_files_in_place_of_texts(self, hub: RunningHub, user: str) -> None:
