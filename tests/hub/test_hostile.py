@@ -15,6 +15,7 @@ from running_hub import Browser, RunningHub, message_on
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(300)]
 
 LONGEST_MESSAGE = 600
+FORM_TYPE = {"Content-Type": "application/x-www-form-urlencoded"}
 
 not_on_5 = pytest.mark.skipif(
     jupyterhub.version_info < (6,),
@@ -161,6 +162,26 @@ class TestForm:
             shown = message_on(answer.text)
             assert "<" not in shown
             assert_clear(html.unescape(shown))
+        assert cluster.pods(user) == []
+
+
+class TestNoText:
+    """JupyterHub decodes what comes before any spawner sees it."""
+
+    @pytest.mark.parametrize(
+        "query", ["opt-profile=%ff", "anything=%c3%28", "opt-profile=cpu&next=%ff"]
+    )
+    def test_a_link(self, hub: RunningHub, cluster: ClusterThread, user: str, query: str) -> None:
+        answer = Browser(hub, user).get(f"spawn?{query}")
+        assert answer.status_code == 400, answer.text
+        assert cluster.pods(user) == []
+
+    @pytest.mark.parametrize("path", ["spawn", "spawn/{user}", "spawn/{user}/second"])
+    def test_a_form(self, hub: RunningHub, cluster: ClusterThread, user: str, path: str) -> None:
+        answer = Browser(hub, user).post_form(
+            b"offer=%ff", path.format(user=user), headers=FORM_TYPE
+        )
+        assert answer.status_code == 400, answer.text
         assert cluster.pods(user) == []
 
 
