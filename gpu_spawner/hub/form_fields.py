@@ -92,4 +92,4 @@ def _single(fields: Mapping[str, Any], name: str) -> str | None:
         return None
     if isinstance(values, list) and len(values) == 1 and isinstance(values[0], str):
         return values[0] or None
-    raise OptionError(name, f"The option {name[:60]} came more than once, or not as text.")
+    raise OptionError(name, f"The option {quoted(name)} came more than once, or not as text.")

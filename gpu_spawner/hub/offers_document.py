@@ -29,6 +29,8 @@ def offers_document(
     ``free`` and ``total`` of what is unknown, with the reason in ``because``. ``options`` of a
     choice is what to send as ``user_options`` to start it; ``over_limit`` says why it is more than
     the user may hold, and ``holding`` how much of the limits is used (null without limits).
+    ``node_start_seconds`` says how long the node takes that is started first in state ``scale_up``;
+    null in other states, and where nobody said.
     ``expected_at`` (Unix time) says when a place of a busy choice is expected to come free, by the
     rules of the servers that hold it; null where no rule says.
     ``denied`` lists what is there but not for this user, with the admin's words.
@@ -120,6 +122,7 @@ def _choice(offer: ChoiceOffer, beyond: str) -> dict[str, Any]:
         "total": offer.total,
         "because": offer.because,
         "expected_at": offer.expected.at if offer.expected is not None else None,
+        "node_start_seconds": offer.scale_up.seconds if offer.scale_up is not None else None,
         "over_limit": beyond or None,
         "images": {
             name: {

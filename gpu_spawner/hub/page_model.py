@@ -26,7 +26,8 @@ class Tile:
     Attributes:
         id: of the radio button.
         key: the choice's key, the radio button's value.
-        state: ``ready``, ``cold``, ``busy``, ``impossible`` or ``unknown``, with the card's image;
+        state: ``ready``, ``cold``, ``scale_up``, ``busy``, ``impossible`` or ``unknown``, with the
+            card's image;
             ``limit`` where it is more than the user may hold, ``denied`` where it is not for them.
         label: state and number in words; ``detail`` one more short line, may be empty.
         because: the sentence why it cannot start now; empty when it can, or when nobody knows.

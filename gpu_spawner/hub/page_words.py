@@ -16,6 +16,7 @@ from gpu_spawner.core.offers.availability import (
     FlavorCount,
     ImageReadiness,
 )
+from gpu_spawner.core.offers.scale_up import ScaleUp
 from gpu_spawner.core.wording import gigabytes
 
 __all__ = [
@@ -84,6 +85,13 @@ def _warm_words(readiness: ImageReadiness | None) -> str:
             return f"image on {ready} or more of {fitting} nodes"
         return f"{seconds} if the image must be pulled" if seconds else "image may be pulled first"
     return f"image on {ready} of {fitting} nodes" + (f", else {seconds}" if seconds else "")
+
+
+def _start_words(scale_up: ScaleUp) -> str:
+    """Say how long a node takes that is started first."""
+    if scale_up.seconds is None:
+        return "takes a few minutes"
+    return f"+{max(1, round(scale_up.seconds / 60))} min to start it"
 
 
 def image_facts(image: Image) -> str:
@@ -225,6 +233,8 @@ def tile_words(offer: ChoiceOffer, image: str) -> tuple[str, str, str]:
     """Return state, label and detail of a choice with one of the profile's images."""
     if offer.state is None:
         return "unknown", "not known", "may have to wait"
+    if offer.scale_up is not None:
+        return offer.state.word, "new node", _start_words(offer.scale_up)
     if not offer.starts_now:
         return offer.state.word, "busy" if offer.state is Availability.BUSY else "none", ""
     label = "free" if offer.free is None else f"{offer.free} free"

@@ -12,6 +12,7 @@ from gpu_spawner.core.catalog.site_pod import SitePod, request_of
 from gpu_spawner.core.diagnosis.expected_pull import ExpectedPull
 from gpu_spawner.core.errors import ConfigError
 from gpu_spawner.core.offers.availability import ImageReadiness
+from gpu_spawner.core.offers.scale_up import ScaleUp
 from gpu_spawner.core.placement.seats import PodRequest, count_seats
 from gpu_spawner.hub.allowance import Allowance
 from gpu_spawner.hub.holders import ServerKey
@@ -19,7 +20,7 @@ from gpu_spawner.hub.metrics import STARTS_REFUSED
 from gpu_spawner.hub.page_words import choice_phrase
 from gpu_spawner.hub.refusal import REASON_CAPACITY, REASON_LIMIT, SpawnRefused
 from gpu_spawner.hub.site import placement_site
-from gpu_spawner.hub.warm_start import prepare_start
+from gpu_spawner.hub.warm_start import give_time_for_node, prepare_start
 
 if TYPE_CHECKING:
     from gpu_spawner.hub.live import Live
@@ -37,6 +38,7 @@ class Place:
         pod_key: namespace and name of the pod.
         pulls: what to expect of the images it has to pull, by reference.
         readiness: where they are; None where nobody knows.
+        scale_up: the node that is started for it; None where it needs none.
         owner: whose server it is, and the server's name.
         groups: of the owner.
     """
@@ -47,6 +49,7 @@ class Place:
     pod_key: tuple[str, str]
     pulls: Mapping[str, ExpectedPull]
     readiness: ImageReadiness | None
+    scale_up: ScaleUp | None
     owner: ServerKey
     groups: frozenset[str]
 
@@ -59,6 +62,7 @@ class Place:
     def prepared(self, spawner: Any) -> "Place":
         """Return the place of a server that prefers nodes with its images, and may take longer."""
         fragment = prepare_start(self.fragment, spawner, self.live, self.request, self.readiness)
+        fragment = give_time_for_node(fragment, spawner, self.scale_up)
         return replace(self, fragment=fragment)
 
     def hold(self) -> None:
@@ -111,10 +115,13 @@ class Seats:
             pod_key=(spawner.namespace, spawner.pod_name),
             pulls=board.pulls_of(resolved),
             readiness=offer.images.get(selection.image),
+            scale_up=offer.scale_up,
             owner=(spawner.user.name, spawner.name),
             groups=spawner.group_names,
         )
-        is_full = offer.free == 0 and not self._fits_instead_of_its_old_pod(place)
+        is_full = (
+            offer.free == 0 and not offer.scale_up and not self._fits_instead_of_its_old_pod(place)
+        )
         may_wait = fragment.is_queued or (fragment.max_wait_seconds > 0 and offer.total != 0)
         if is_full and not may_wait and live.settings.refuse_when_full:
             STARTS_REFUSED.labels(selection.profile, REASON_CAPACITY).inc()

@@ -23,6 +23,7 @@ from gpu_spawner.hub.inventory_handlers import AdminPageHandler, InventoryHandle
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.metrics import LiveCollector
 from gpu_spawner.hub.pending_page import PendingPageHandler
+from gpu_spawner.hub.readable_requests import SPAWN_PATHS, ReadableSpawnHandler
 from gpu_spawner.hub.registry import ensure_live, is_live
 from gpu_spawner.hub.settings import read_settings
 from gpu_spawner.hub.static_files import STATIC_DIRECTORY, StaticFiles
@@ -101,5 +102,6 @@ def add_routes(application: Application, hub_prefix: str, live: Live) -> None:
                 StaticFiles,
                 {"path": str(STATIC_DIRECTORY)},
             ),
+            *((url_path_join(prefix, path), ReadableSpawnHandler) for path in SPAWN_PATHS),
         ],
     )

@@ -69,13 +69,15 @@ class WaitingLine:
         )
 
     def is_hopeless(self, place: "Place", spawner: Any) -> bool:
-        """Tell whether no node could ever take a server, busy or not."""
+        """Tell whether no node could ever take a server, busy or not, nor one that is started."""
         if place.request is None:
             return False
         selection = replace(place.fragment.selection, wait=False)
         offer = self._live.board_for(spawner).offer_of(selection)
+        if offer.total != 0 or offer.scale_up is not None:
+            return False
         # Every node is looked at only where the count says that there is none.
-        return offer.total == 0 and can_never_fit(self._live.cluster(), place.request)
+        return can_never_fit(self._live.cluster(), place.request)
 
     def _in_use(self, place: "Place", spawner: Any) -> InUse | None:
         selection = place.fragment.selection

@@ -1,10 +1,11 @@
-"""What is known about images, made use of for one start: where to go, and how long it may take."""
+"""What is known of one start, made use of: where to go, and how long it may take."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gpu_spawner.core.catalog.fragment import PodFragment
 from gpu_spawner.core.offers.availability import ImageReadiness
+from gpu_spawner.core.offers.scale_up import ScaleUp
 from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.preload.held import Held
 from gpu_spawner.core.preload.steering import Steering, prefer_warm
@@ -12,7 +13,10 @@ from gpu_spawner.core.preload.steering import Steering, prefer_warm
 if TYPE_CHECKING:
     from gpu_spawner.hub.live import Live
 
-__all__ = ["extended_timeout", "prepare_start"]
+__all__ = ["extended_timeout", "give_time_for_node", "prepare_start"]
+
+_NODE_SECONDS: Final = 300
+"""How long a node is taken to start where nobody said: a machine, its driver, its device plugin."""
 
 
 def prepare_start(
@@ -53,17 +57,35 @@ def prepare_start(
     return fragment
 
 
+def give_time_for_node(
+    fragment: PodFragment, spawner: Any, scale_up: ScaleUp | None
+) -> PodFragment:
+    """Return the profile's part of a pod, with time for the node that is started for it.
+
+    Args:
+        fragment: the profile's part.
+        spawner: for the settings ``start_timeout`` and ``longest_start_seconds``.
+        scale_up: the node; None where none is started.
+    """
+    if scale_up is None:
+        return fragment
+    base = fragment.start_timeout_seconds or spawner.site_setting("start_timeout")
+    seconds = _NODE_SECONDS if scale_up.seconds is None else scale_up.seconds
+    extended = extended_timeout(base, seconds, spawner.longest_start_seconds)
+    return replace(fragment, start_timeout_seconds=extended)
+
+
 def _is_everywhere(image: ImageReadiness) -> bool:
     return image.is_known and image.ready_nodes == image.fitting_nodes > 0
 
 
-def extended_timeout(base_seconds: int, pull_seconds: float | None, longest_seconds: int) -> int:
-    """Return how long a start may take, given the pull that it begins with.
+def extended_timeout(base_seconds: int, more_seconds: float | None, longest_seconds: int) -> int:
+    """Return how long a start may take, given how long a pull or a new node takes at its beginning.
 
     >>> extended_timeout(300, 240.0, 1800), extended_timeout(300, None, 1800)
     (780, 300)
     >>> extended_timeout(300, 3600.0, 1800), extended_timeout(3600, 60.0, 1800)
     (1800, 3600)
     """
-    wanted = base_seconds + 2 * round(pull_seconds or 0)
+    wanted = base_seconds + 2 * round(more_seconds or 0)
     return max(base_seconds, min(wanted, longest_seconds))

@@ -62,3 +62,10 @@ class TestLink:
     def test_an_option_given_twice_is_refused(self):
         with pytest.raises(OptionError, match="more than once"):
             options_from_link({"profile": ["a", "b"]})
+
+    def test_what_came_twice_is_quoted(self):
+        with pytest.raises(OptionError) as caught:
+            options_from_link({"x\r\nA": ["1", "2"]})
+        assert caught.value.message == (
+            "The option 'x\ufffd\ufffdA' came more than once, or not as text."
+        )

@@ -2,6 +2,7 @@
 
 import html
 import json
+from typing import Any
 
 import jupyterhub
 import pytest
@@ -14,11 +15,30 @@ from running_hub import Browser, RunningHub, message_on
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(300)]
 
 LONGEST_MESSAGE = 600
+FORM_TYPE = {"Content-Type": "application/x-www-form-urlencoded"}
 
 not_on_5 = pytest.mark.skipif(
     jupyterhub.version_info < (6,),
     reason="JupyterHub 5 reads this body itself, before any spawner, and answers 500",
 )
+
+sent_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+forbidden = st.sampled_from(
+    ["secret/h100/whole/1", "gpus/h100/whole/8", "gpus/a100/whole/1", "gpus", "cpu/", "secret/cpu"]
+)
+forbidden_forms = st.builds(
+    lambda tile, others: {**others, **tile},
+    st.fixed_dictionaries({"offer": forbidden | sent_texts | st.lists(sent_texts, max_size=2)}),
+    st.dictionaries(
+        st.sampled_from(
+            ["wait", "profile-option-gpus--image", "profile-option-secret--own_image", "count"]
+        )
+        | sent_texts,
+        sent_texts | st.lists(sent_texts, max_size=2),
+        max_size=4,
+    ).filter(lambda fields: "profile" not in fields),
+)
+"""Fields of which the tile alone is enough to refuse them."""
 
 
 def assert_clear(message: str) -> None:
@@ -62,17 +82,17 @@ class TestRest:
         assert_clear(answer.json()["message"])
         assert cluster.pods(user) == []
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=4 * settings().max_examples)
     @given(
         options=st.dictionaries(
-            st.sampled_from(["profile", "flavor", "share", "count", "image", "other"]),
+            st.sampled_from(["profile", "flavor", "share", "count", "image", "wait", "other"]),
             st.recursive(
                 st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
                 lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
                 max_leaves=8,
             ),
             min_size=1,
-        ).filter(lambda options: any(value is not None for value in options.values()))
+        ).filter(lambda options: any(options[key] is not None for key in options if key != "wait"))
     )
     def test_anything_else(self, hub: RunningHub, options: dict[str, object]) -> None:
         answer = hub.start("mallory", options)
@@ -100,6 +120,27 @@ class TestForm:
             assert 'name="offer"' in answer.text
         assert cluster.pods(user) == []
 
+    def test_any_fields(self, hub: RunningHub, cluster: ClusterThread, user: str) -> None:
+        browser = Browser(hub, user)
+        browser.get("spawn")
+
+        @settings(max_examples=4 * settings().max_examples)
+        @given(forbidden_forms)
+        def is_refused(sent: dict[str, Any]) -> None:
+            answer = browser.session.post(
+                hub.url("spawn"),
+                params={"_xsrf": browser.xsrf},
+                data=sent,
+                allow_redirects=False,
+                timeout=60,
+            )
+            answer.encoding = "utf-8"
+            assert answer.status_code == 400, answer.text
+            assert_clear(html.unescape(message_on(answer.text)))
+
+        is_refused()
+        assert cluster.pods(user) == []
+
     def test_files_in_place_of_texts(self, hub: RunningHub, user: str) -> None:
         answer = Browser(hub, user).post_form(files={"offer": ("a.txt", b"gpus/h100/whole/2")})
         assert answer.status_code == 400
@@ -121,6 +162,26 @@ class TestForm:
             shown = message_on(answer.text)
             assert "<" not in shown
             assert_clear(html.unescape(shown))
+        assert cluster.pods(user) == []
+
+
+class TestNoText:
+    """JupyterHub decodes what comes before any spawner sees it."""
+
+    @pytest.mark.parametrize(
+        "query", ["opt-profile=%ff", "anything=%c3%28", "opt-profile=cpu&next=%ff"]
+    )
+    def test_a_link(self, hub: RunningHub, cluster: ClusterThread, user: str, query: str) -> None:
+        answer = Browser(hub, user).get(f"spawn?{query}")
+        assert answer.status_code == 400, answer.text
+        assert cluster.pods(user) == []
+
+    @pytest.mark.parametrize("path", ["spawn", "spawn/{user}", "spawn/{user}/second"])
+    def test_a_form(self, hub: RunningHub, cluster: ClusterThread, user: str, path: str) -> None:
+        answer = Browser(hub, user).post_form(
+            b"offer=%ff", path.format(user=user), headers=FORM_TYPE
+        )
+        assert answer.status_code == 400, answer.text
         assert cluster.pods(user) == []
 
 

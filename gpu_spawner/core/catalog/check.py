@@ -125,7 +125,8 @@ class _Checking:
         fragment = by_image[0]
         having = [node for node in self.nodes if _has_any(fragment.hardware, node)]
         if not having:
-            yield self._no_node(fragment)
+            if not self._may_grow:
+                yield self._no_node(fragment)
             return
         missing = list(self._wrong_devices(fragment, having))
         yield from missing
@@ -152,6 +153,12 @@ class _Checking:
     def _classes(self) -> Mapping[str, DeviceClass]:
         """Which device class stands behind which extended resource."""
         return self.snapshot.derive("classes_by_resource", _classes)
+
+    @property
+    def _may_grow(self) -> bool:
+        """Whether nodes that are not there yet may serve the choice, as far as is declared."""
+        flavor = self.catalog.flavors.get(self.choice.flavor)
+        return flavor is not None and flavor.may_grow_for(self.choice.count)
 
     def _compile(self, image: str) -> Sequence[PodFragment]:
         choice, resources = self.choice, self.profile.resources

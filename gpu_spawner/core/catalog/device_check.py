@@ -160,6 +160,8 @@ def _flavor_problems(
         return
     offered = {name: devices_of_class(devices, classes[name]) for name in used}
     whole = offered.get(layout.device_class) or next(iter(offered.values()), ())
+    if not whole and flavor.may_grow_for(1):
+        return  # what the devices are like shows once an autoscaler has started a node with them
     for problem in (
         *_unknown_attributes(layout, whole, tell),
         *_unknown_capacity(layout, whole, tell),

@@ -14,6 +14,7 @@ from gpu_spawner.core.catalog.flavor_schema import (
     VolcanoModel,
 )
 from gpu_spawner.core.catalog.flavors import (
+    Autoscaling,
     DeviceConfig,
     DeviceConstraint,
     DraLayout,
@@ -36,6 +37,7 @@ _RESOURCE = "nvidia.com/gpu"
 def flavor_from(name: str, model: FlavorModel, document: Document) -> Flavor:
     """Make a flavor."""
     sharing, mig, kai, runai = model.sharing, model.mig, model.kai, model.runai
+    autoscale = model.autoscale
     return Flavor(
         name=name,
         display_name=model.display_name,
@@ -51,6 +53,13 @@ def flavor_from(name: str, model: FlavorModel, document: Document) -> Flavor:
         mechanisms=tuple(dict.fromkeys(model.mechanisms)),
         tolerations=tolerations_from(model.tolerations),
         renamed_from=tuple(model.renamed_from),
+        autoscaling=Autoscaling(
+            gpus_per_node=autoscale.gpus_per_node,
+            max_nodes=autoscale.max_nodes,
+            start_seconds=autoscale.start_time or None,
+        )
+        if autoscale
+        else None,
         sharing=Sharing(
             strategy=sharing.strategy, replicas=sharing.replicas, is_renamed=sharing.renamed
         )

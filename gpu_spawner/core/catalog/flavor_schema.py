@@ -27,11 +27,13 @@ from gpu_spawner.core.catalog.fields import (
     Name,
     ResourceName,
     Text,
+    Wait,
 )
 from gpu_spawner.core.catalog.shares import CLAIM_PATTERN, MIG_PROFILE_PATTERN
 from gpu_spawner.core.catalog.strict_model import OneOrMany, StrictModel
 
 __all__ = [
+    "AutoscaleModel",
     "ClaimModel",
     "DraModel",
     "FlavorModel",
@@ -257,6 +259,27 @@ class RunaiModel(StrictModel):
     )
 
 
+class AutoscaleModel(StrictModel):
+    """That an autoscaler starts nodes with these GPUs when a server waits for one."""
+
+    gpus_per_node: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="How many GPUs a new node has; more of them in one server start no node.",
+    )
+    max_nodes: int | None = Field(
+        default=None,
+        ge=0,
+        le=100_000,
+        description="How many such nodes there may be; 0 where no node is ever started.",
+    )
+    start_time: Wait = Field(
+        default=0,
+        description="How long a node takes until servers can start on it; 0 or absent: not known.",
+    )
+
+
 class FlavorModel(StrictModel):
     """A kind of GPU as the cluster shows it."""
 
@@ -296,6 +319,11 @@ class FlavorModel(StrictModel):
         default_factory=list,
         description="The only ways to obtain these GPUs, in the order to try them; all that are "
         "declared below if absent.",
+    )
+    autoscale: AutoscaleModel | None = Field(
+        default=None,
+        description="Where an autoscaler starts nodes with this GPU, also from none: autoscale: {} "
+        "if nothing more is known. Absent: as Karpenter's label on the nodes says.",
     )
     sharing: SharingModel | None = Field(default=None, description="Replicas of whole GPUs.")
     mig: MigModel | None = Field(default=None, description="MIG slices.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = [
+    "Autoscaling",
     "DeviceConfig",
     "DeviceConstraint",
     "DraLayout",
@@ -235,6 +236,21 @@ class QueueLayout:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Autoscaling:
+    """How an autoscaler starts nodes of a flavor.
+
+    Attributes:
+        gpus_per_node: of a new node; None where nobody said.
+        max_nodes: how many nodes of the flavor there may be; None for any number.
+        start_seconds: how long a node takes until servers can start on it; None where nobody said.
+    """
+
+    gpus_per_node: int | None = None
+    max_nodes: int | None = None
+    start_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flavor:
     """A kind of GPU: how its nodes are recognised, and what one GPU is.
 
@@ -248,6 +264,7 @@ class Flavor:
         extra_resources: (name, amount) pairs that each GPU needs beside it, such as huge pages.
         mechanisms: the only ways to be used, in this order; empty for all that are declared.
         tolerations: beside the vendor's taint, which is always tolerated.
+        autoscaling: as the admin declared it; None leaves it to what the nodes tell.
         renamed_from: earlier names.
         origin, line: where it was read, for problems found later; line 0 where there are no lines.
     """
@@ -263,6 +280,7 @@ class Flavor:
     extra_resources: tuple[tuple[str, int], ...] = ()
     mechanisms: tuple[str, ...] = ()
     tolerations: tuple[Toleration, ...] = ()
+    autoscaling: Autoscaling | None = None
     sharing: Sharing | None = None
     mig: MigLayout | None = None
     dra: DraLayout | None = None
@@ -273,3 +291,10 @@ class Flavor:
     renamed_from: tuple[str, ...] = ()
     origin: str = field(default="", compare=False)
     line: int = field(default=0, compare=False)
+
+    def may_grow_for(self, count: int) -> bool:
+        """Tell whether nodes that do not exist yet may come, with so many whole GPUs."""
+        declared = self.autoscaling
+        if declared is None or declared.max_nodes == 0:
+            return False
+        return declared.gpus_per_node is None or count <= declared.gpus_per_node

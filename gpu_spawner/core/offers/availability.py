@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from gpu_spawner.core.offers.expectation import Expected
+from gpu_spawner.core.offers.scale_up import ScaleUp
 
 __all__ = ["Availability", "ChoiceOffer", "FlavorCount", "ImageReadiness", "ProfileOffer"]
 
@@ -20,9 +21,11 @@ class Availability(IntEnum):
     """No node could run it, even if every node were idle."""
     BUSY = 1
     """It would fit if something else finished."""
-    COLD = 2
+    SCALE_UP = 2
+    """It fits on a node that is not there yet, and that an autoscaler starts for it."""
+    COLD = 3
     """It fits now; its image must be pulled first."""
-    READY = 3
+    READY = 4
     """It fits now, and its image is on a node that has room (or nobody knows that it is not)."""
 
     @property
@@ -54,6 +57,7 @@ class ImageReadiness:
             processor than the next; None where they are unknown.
         because: why it stands so with this image, where its seats differ from the first image's;
             else empty.
+        scale_up: the node that is started for a server with it; None where none would be.
     """
 
     ready_nodes: int
@@ -64,10 +68,13 @@ class ImageReadiness:
     free: int | None = None
     total: int | None = None
     because: str = ""
+    scale_up: ScaleUp | None = None
 
     @property
     def state(self) -> Availability | None:
         """How soon a server with this image would start; None where that is unknown."""
+        if self.scale_up is not None:
+            return Availability.SCALE_UP
         if self.total == 0:
             return Availability.IMPOSSIBLE
         if self.free is None:
@@ -97,6 +104,7 @@ class ChoiceOffer:
         gpu_bytes: memory on the GPUs of one server, at least; None without GPUs, or where nobody
             said.
         expected: where it is busy, when a seat is expected to come free; None where no rule says.
+        scale_up: the node that is started for it; None where it needs none, or none would be.
     """
 
     key: str
@@ -112,6 +120,7 @@ class ChoiceOffer:
     as_of: float | None
     gpu_bytes: int | None = None
     expected: Expected | None = None
+    scale_up: ScaleUp | None = None
 
     def with_image(self, name: str) -> "ChoiceOffer":
         """Return the same offer as it is with another image of the profile."""
@@ -125,6 +134,7 @@ class ChoiceOffer:
             total=found.total,
             because=found.because,
             expected=None,
+            scale_up=found.scale_up,
         )
 
     @property

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
-from gpu_spawner.core.catalog.mechanisms import ShareFacts, describe_share
-from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection, Share
+from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection
 from gpu_spawner.core.catalog.site_pod import SitePod
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.diagnosis.expected_pull import ExpectedPull
@@ -25,11 +24,12 @@ from gpu_spawner.core.offers.availability import (
 )
 from gpu_spawner.core.offers.choice_memory import gpu_bytes
 from gpu_spawner.core.offers.choosing import Choosing, choose_way
-from gpu_spawner.core.offers.device_look import DeviceLook, look_at
 from gpu_spawner.core.offers.expectation import Expectations, Expected, ServerEnd
 from gpu_spawner.core.offers.image_outlook import ImageOutlook
 from gpu_spawner.core.offers.pools import Pool, Pools
-from gpu_spawner.core.offers.sentences import Situation, Spread, explain
+from gpu_spawner.core.offers.scale_up import ScaleUp, ScaleUps
+from gpu_spawner.core.offers.sentences import explain, say_scale_up
+from gpu_spawner.core.offers.situations import Situations
 from gpu_spawner.core.offers.way_nodes import WayNodes
 from gpu_spawner.core.offers.ways import Way, Ways, WaySeats
 from gpu_spawner.core.preload.readiness import Readiness
@@ -97,10 +97,10 @@ class OfferBoard:
         self._pools = Pools(self._images.places)
         self._ways = Ways(catalog, self._site, self._pools)
         self._nodes = WayNodes(self._ways)
+        self._scale_ups = ScaleUps(catalog.flavors, self._ways, self._nodes)
         self._lines: dict[object, _Lines] = {}
         self._single: dict[Selection, _Line] = {}
-        self._spreads: dict[tuple[int, str], tuple[object, Spread]] = {}
-        self._facts_of: dict[tuple[str, Share, str], ShareFacts] = {}
+        self._situations = Situations(catalog, self._ways, self._nodes)
         for profile in catalog.profiles:
             self._lines_of(profile)
 
@@ -139,9 +139,12 @@ class OfferBoard:
     def resolve(self, selection: Selection) -> Selection:
         """Settle which flavors and which mechanism a selection takes, where there are several ways.
 
-        A way with a free seat wins; without one, the first whose seats are unknown, and else the
-        first that the cluster has at all.
+        A way with a free seat wins; without one, the first whose seats are unknown, then the first
+        for which a node is started, and else the first that the cluster has at all.
         """
+        ways = self._ways.of(selection)
+        if self._ways.together(ways).free == 0 and (way := self._scale_ups.way_of(ways)):
+            return way.fragment.selection
         return choose_way(self._ways, self._nodes, selection, self._choosing)
 
     def pulls_of(self, selection: Selection) -> Mapping[str, ExpectedPull]:
@@ -235,10 +238,11 @@ class OfferBoard:
 
     def _make_offer(self, line: _Line, seats: WaySeats) -> ChoiceOffer:
         selection, share = line.selection, line.selection.share
+        scale_up = self._scale_ups.of(line.ways, seats)
         images: dict[str, ImageReadiness] = {}
         if seats.free is not None:
             images = {
-                image: self._with_seats(line, seats, image, ways)
+                image: self._with_seats(line, (seats, scale_up), image, ways)
                 for image, ways in line.by_image.items()
             }
         return ChoiceOffer(
@@ -247,15 +251,20 @@ class OfferBoard:
             flavor=selection.flavor,
             share=share.label if share else "",
             count=selection.count,
-            state=_state(seats, images.get(selection.image)),
+            state=_state(seats, scale_up, images.get(selection.image)),
             free=0 if seats.total == 0 else seats.free,
             total=seats.total,
-            because=explain(self._situation(line, seats)),
+            because=self._explain(line, seats, scale_up),
             images=MappingProxyType(images),
             as_of=self._snapshot.as_of,
             gpu_bytes=gpu_bytes(self._catalog, selection),
             expected=self._expected(line, seats),
+            scale_up=scale_up,
         )
+
+    def _explain(self, line: _Line, seats: WaySeats, scale_up: ScaleUp | None) -> str:
+        because = explain(self._situations.of(line.selection, self._ways.offered(line.ways), seats))
+        return because if scale_up is None else say_scale_up(because, scale_up.seconds)
 
     def _expected(self, line: _Line, seats: WaySeats) -> Expected | None:
         if seats.free != 0 or not seats.total:
@@ -264,83 +273,30 @@ class OfferBoard:
         return self._expectations.of(self._snapshot, requests)
 
     def _with_seats(
-        self, line: _Line, own: WaySeats, image: str, ways: tuple[Way, ...]
+        self,
+        line: _Line,
+        own: tuple[WaySeats, ScaleUp | None],
+        image: str,
+        ways: tuple[Way, ...],
     ) -> ImageReadiness:
-        """Judge one image of a choice, whose seats with its first image are known."""
+        """Judge one image of a choice, of which it is known how it stands with its first image."""
         seats = self._ways.together(ways)
+        scale_up = self._scale_ups.of(ways, seats)
         readiness = replace(
             self._readiness(line.selection, image, ways),
             free=0 if seats.total == 0 else seats.free,
             total=seats.total,
+            scale_up=scale_up,
         )
-        if (seats.free, seats.total) == (own.free, own.total):
+        if (seats.free, seats.total, scale_up) == (own[0].free, own[0].total, own[1]):
             return readiness
-        situation = self._situation(replace(line, ways=ways), seats)
-        return replace(readiness, because=explain(situation))
+        because = self._explain(replace(line, ways=ways), seats, scale_up)
+        return replace(readiness, because=because)
 
     def _readiness(self, selection: Selection, image: str, ways: tuple[Way, ...]) -> ImageReadiness:
         images = self._images.images_of(selection.profile, image)
         places = self._nodes.places(images, ways)
         return self._images.readiness(images, places, selection.flavors)
-
-    def _situation(self, line: _Line, seats: WaySeats) -> Situation:
-        """Gather what the sentence is made from; the nodes are looked at only where it says no."""
-        ways = self._ways.offered(line.ways)
-        facts = self._facts(line.selection, ways)
-        is_stuck = seats.free == 0 or seats.total == 0
-        barred = (
-            {name: why for way in ways for name, why in self._nodes.barred(way).items()}
-            if is_stuck
-            else {}
-        )
-        return Situation(
-            free=seats.free,
-            total=seats.total,
-            is_least=seats.is_least,
-            unknown=seats.unknown,
-            count=ways[0].fragment.unit_count,
-            unit=facts.unit if facts else "",
-            units=facts.units if facts else "",
-            spread=self._spread(ways) if facts and is_stuck else None,
-            usable_nodes=sum(way.pool.row_count for way in ways),
-            barred=barred,
-            short=self._nodes.short(ways, is_empty=seats.total == 0) if is_stuck else (),
-            look=self._look(ways) if is_stuck else None,
-            unit_bytes=facts.memory_bytes if facts else None,
-        )
-
-    def _look(self, ways: Sequence[Way]) -> DeviceLook | None:
-        looks = [look_at(self._snapshot, way, self._ways.count(way)) for way in ways]
-        found = [look for look in looks if look is not None]
-        return DeviceLook.together(found) if len(found) == len(looks) else None
-
-    def _facts(self, selection: Selection, ways: Sequence[Way]) -> ShareFacts | None:
-        if selection.share is None:
-            return None
-        chosen = ways[0].fragment.selection
-        key = (chosen.flavors[0], selection.share, chosen.mechanism)
-        facts = self._facts_of.get(key)
-        if facts is None:
-            flavor = self._catalog.flavors[chosen.flavors[0]]
-            facts = describe_share(flavor, selection.share, chosen.mechanism)
-            self._facts_of[key] = facts
-        return facts
-
-    def _spread(self, ways: Sequence[Way]) -> Spread:
-        """Return how the devices are spread over the nodes of all ways."""
-        found = []
-        for way in ways:
-            if self._ways.is_beyond_columns(way):
-                found.append(Spread.of(self._nodes.units_by_node(way)))
-                continue
-            for resource in way.fragment.devices:
-                key = (id(way.pool), resource)
-                version, spread = self._spreads.get(key, (None, None))
-                if spread is None or version != way.pool.version:
-                    spread = Spread.of(way.pool.column(resource))
-                    self._spreads[key] = (way.pool.version, spread)
-                found.append(spread)
-        return Spread.together(found)
 
     def _flavor_counts(self, lines: tuple[_Line, ...]) -> Iterator[FlavorCount]:
         """Yield free and total of each flavor and share, whatever the count."""
@@ -352,7 +308,7 @@ class OfferBoard:
                 continue
             told.add((flavor, share))
             ways = self._ways.offered(line.ways)
-            facts = self._facts(line.selection, ways)
+            facts = self._situations.facts(line.selection, ways)
             free, total = self._units(ways)
             yield FlavorCount(
                 flavor=flavor,
@@ -366,7 +322,7 @@ class OfferBoard:
         """Return how many shares are free and how many there are, over all ways."""
         seats = self._ways.units_together(ways)
         if seats is None:
-            spread = self._spread(ways)
+            spread = self._situations.spread(ways)
             return spread.free, spread.total
         return seats.free, seats.total
 
@@ -386,7 +342,11 @@ def _select(
     )
 
 
-def _state(seats: WaySeats, readiness: ImageReadiness | None) -> Availability | None:
+def _state(
+    seats: WaySeats, scale_up: ScaleUp | None, readiness: ImageReadiness | None
+) -> Availability | None:
+    if scale_up is not None:
+        return Availability.SCALE_UP
     if seats.total == 0:
         return Availability.IMPOSSIBLE
     if seats.free is None:

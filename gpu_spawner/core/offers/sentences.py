@@ -14,7 +14,7 @@ from gpu_spawner.core.offers.expectation import Expected
 from gpu_spawner.core.placement.fitting import Reason, Rejection
 from gpu_spawner.core.wording import counted, gigabytes, listed, say_duration
 
-__all__ = ["Situation", "Spread", "explain", "say_expected"]
+__all__ = ["Situation", "Spread", "explain", "say_expected", "say_scale_up"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +101,16 @@ def say_expected(expected: Expected, now: float) -> str:
     left = max(expected.at - now, 0.0)
     when = "any moment" if left < 60 else f"in about {say_duration(left)}"
     return f"One is expected free {when} ({_CAUSES[expected.cause]})"
+
+
+def say_scale_up(because: str, start_seconds: int | None) -> str:
+    """Say that a node is started first, after why no node that is there will do.
+
+    >>> say_scale_up("All 8 are in use", 480)
+    'All 8 are in use; a node is started first, which takes about 8 min'
+    """
+    takes = "a few minutes" if start_seconds is None else f"about {say_duration(start_seconds)}"
+    return f"{because}; a node is started first, which takes {takes}"
 
 
 _UNEVALUATED: Final = "the selector cannot be evaluated"

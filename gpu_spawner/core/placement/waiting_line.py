@@ -16,7 +16,15 @@ from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.placement.rejections import Reason, Rejection
 from gpu_spawner.core.placement.seats import count_seats
 
-__all__ = ["Line", "Waiter", "can_never_fit", "place_in_line", "possible_nodes", "waiters_in"]
+__all__ = [
+    "Line",
+    "Waiter",
+    "can_never_fit",
+    "is_barred_for_good",
+    "place_in_line",
+    "possible_nodes",
+    "waiters_in",
+]
 
 _UNPROMISED: Final = 10**9
 _ROOM: Final = frozenset({"room"})  # what pods without devices compete for; no resource's name
@@ -126,10 +134,11 @@ def can_never_fit(snapshot: Snapshot, request: PodRequest) -> bool:
     seats = count_seats(snapshot, request, limit=1)
     if seats.total != 0 or seats.unknown:
         return False
-    return all(_is_barred_for_good(found.rejections) for found in seats.nodes.values())
+    return all(is_barred_for_good(found.rejections) for found in seats.nodes.values())
 
 
-def _is_barred_for_good(rejections: Iterable[Rejection]) -> bool:
+def is_barred_for_good(rejections: Iterable[Rejection]) -> bool:
+    """Tell whether a node, and any node like it, would never take a pod."""
     return any(one.is_permanent and one.reason not in _PASSING for one in rejections)
 
 

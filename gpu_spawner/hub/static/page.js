@@ -13,7 +13,7 @@
     const radio = radios().find((one) => one.value === key);
     return radio ? tileOf(radio) : null;
   };
-  const STATES = ["ready", "cold", "busy", "limit", "denied", "impossible", "unknown"];
+  const STATES = ["ready", "cold", "scale_up", "busy", "limit", "denied", "impossible", "unknown"];
 
   // JupyterHub's page has no main landmark: screen readers could not jump past its menu.
   const container = form.closest(".container");
@@ -85,7 +85,8 @@
     const tile = tileOf(radio);
     const card = tile.closest(".gs-card");
     const state = tile.dataset.state;
-    const closed = ["busy", "limit", "denied", "impossible"].includes(state);
+    const starts = state === "scale_up";
+    const closed = starts || ["busy", "limit", "denied", "impossible"].includes(state);
     const label = find("label", tile).textContent;
     const detail = find("detail", tile).textContent;
     const because = tile.dataset.because || "";
@@ -103,7 +104,7 @@
     const what = (waits ? "Wait for: " : "Start: ") + tile.dataset.phrase + (image ? ", " + image : "");
     if (button.tagName === "INPUT") button.value = what; else button.textContent = what;
     // Still a button: what is busy here may be free by the time the hub is asked.
-    button.classList.toggle("gs-closed", closed && !waits);
+    button.classList.toggle("gs-closed", closed && !waits && !starts);
     const news = tile.dataset.phrase + ": " + (closed && because ? because : label + ", " + detail);
     if (spoken && news !== spoken) find("live").textContent = news;
     spoken = news;
