@@ -37,9 +37,10 @@ def read_cluster(arguments: argparse.Namespace) -> Snapshot | None:
     if arguments.cluster:
         from gpu_spawner.kube.dump import read_objects
 
-        return Snapshot.from_objects(read_objects(arguments.cluster), source=str(arguments.cluster))
+        items = read_objects(arguments.cluster)
+        return Snapshot.from_objects(items, source=str(arguments.cluster)).thoroughly()
     if arguments.kubeconfig:
-        return asyncio.run(_ask(arguments.kubeconfig))
+        return asyncio.run(_ask(arguments.kubeconfig)).thoroughly()
     return None
 
 

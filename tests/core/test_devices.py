@@ -386,6 +386,67 @@ def test_a_search_that_would_not_end_is_unknown() -> None:
     assert "too many ways" in (found.unknown or "")
 
 
+def picky(uuid: str) -> Raw:
+    """Build a request for one certain GPU."""
+    selector = f'device.attributes["{DRIVER}"].uuid == "GPU-{uuid}"'
+    wish = {"deviceClassName": "gpu", "selectors": [{"cel": {"expression": selector}}]}
+    return {"name": f"certain-{uuid}", "exactly": wish}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"), [(7, 0, 1), (8, 0, 0), (3, 4, 1), (4, 4, 0)]
+)
+def test_requests_that_ask_for_the_same_are_not_tried_in_every_order(
+    before: int, after: int, expected: int
+) -> None:
+    """Eight GPUs; all but one request take any of them, one takes only the first."""
+    plain = [
+        {"name": f"any-{number}", "exactly": {"deviceClassName": "gpu"}}
+        for number in range(before + after)
+    ]
+    requests = [*plain[:before], picky("0"), *plain[before:]]
+    snapshot = cluster(slice_on("a", *[gpu(str(number)) for number in range(8)]))
+
+    found = count_seats(snapshot, asks({"devices": {"requests": requests}}))
+
+    assert (found.free, found.unknown) == (expected, None)
+
+
+def test_one_claim_each_is_as_good_as_one_for_all() -> None:
+    """Nine containers with a claim each, and eight GPUs."""
+    claims = [{"name": f"c{number}", "resourceClaimTemplateName": "any"} for number in range(8)]
+    claims.append({"name": "picky", "resourceClaimTemplateName": "picky"})
+    specs = {"any": one(), "picky": {"devices": {"requests": [picky("0")]}}}
+    snapshot = cluster(slice_on("a", *[gpu(str(number)) for number in range(8)]))
+
+    eight = request_from_pod(pod(resourceClaims=claims[1:]), claim_specs=specs)
+    nine = request_from_pod(pod(resourceClaims=claims), claim_specs=specs)
+
+    assert seats(snapshot, eight) == {"a": 1}
+    assert seats(snapshot, nine) == {}
+
+
+def test_who_can_wait_gets_an_answer_that_takes_longer() -> None:
+    """Seven requests that mean the same in different words, then one for the first GPU."""
+    requests = [
+        {
+            "name": f"any-{number}",
+            "exactly": {
+                "deviceClassName": "gpu",
+                "selectors": [{"cel": {"expression": f"{number} == {number}"}}],
+            },
+        }
+        for number in range(7)
+    ]
+    request = asks({"devices": {"requests": [*requests, picky("0")]}})
+    snapshot = cluster(slice_on("a", *[gpu(str(number)) for number in range(8)]))
+    index = SeatIndex(request)
+
+    assert index.update(snapshot).free is None
+    assert index.update(snapshot.thoroughly()).free == 1
+    assert index.update(snapshot).free is None
+
+
 def test_the_last_device_is_not_promised_twice() -> None:
     snapshot = cluster(slice_on("a", gpu("0")))
     book = ReservationBook()

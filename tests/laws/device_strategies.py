@@ -1,15 +1,25 @@
 """Hypothesis strategies for small clusters with devices and claims, as raw Kubernetes objects.
 
-Devices are few and alike on purpose, so that claims compete for them. Left out is what the real
-allocator forgets when it steps back (``allocation``): tainted devices that take counters, shared
-ones that do, and several devices of one request that must differ.
+Devices are few and alike on purpose, so that claims compete for them. Left out is where the real
+allocator forgets something when it steps back (``allocation``): tainted devices that take counters,
+shared ones that do, and several devices of one request that must differ. Devices that take counters
+and a condition over them do occur; ``without_traces`` takes the condition away.
 """
 
 from typing import Any
 
 from hypothesis import strategies as st
 
-__all__ = ["DRIVER", "claim_specs", "device_clusters", "held_claim", "probe_pod", "slice_of"]
+__all__ = [
+    "DRIVER",
+    "claim_specs",
+    "device_clusters",
+    "held_claim",
+    "probe_pod",
+    "slice_of",
+    "twin_specs",
+    "without_traces",
+]
 
 Raw = dict[str, Any]
 
@@ -110,6 +120,34 @@ def claim_specs(draw: st.DrawFn) -> Raw:
     if draw(st.booleans()):
         spec["devices"]["constraints"] = [{"matchAttribute": f"{DRIVER}/root"}]
     return spec
+
+
+@st.composite
+def twin_specs(draw: st.DrawFn) -> Raw:
+    """Draw a claim with several requests that ask for the same, and others between them."""
+    wishes = [draw(_wishes()) for _ in range(2)]
+    order = draw(st.lists(st.sampled_from([0, 0, 1]), min_size=2, max_size=3))
+    requests = [
+        {"name": f"r{number}", "exactly": wishes[which]} for number, which in enumerate(order)
+    ]
+    spec: Raw = {"devices": {"requests": requests}}
+    if draw(st.booleans()):
+        spec["devices"]["constraints"] = [{"matchAttribute": f"{DRIVER}/root"}]
+    return spec
+
+
+def without_traces(items: list[Raw], spec: Raw) -> Raw:
+    """Drop the condition where it may refuse a device whose counters are then not given back."""
+    has_counters = any(
+        "consumesCounters" in device
+        for item in items
+        if item["kind"] == "ResourceSlice"
+        for device in item["spec"].get("devices", ())
+    )
+    if not has_counters:
+        return spec
+    kept = {name: part for name, part in spec["devices"].items() if name != "constraints"}
+    return {"devices": kept}
 
 
 def probe_pod() -> Raw:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from itertools import combinations, product
 from typing import Any
 
-__all__ = ["reference_device_seats"]
+__all__ = ["reference_device_seats", "reference_devices"]
 
 Raw = dict[str, Any]
 Given = list[tuple[Raw, Raw]]
-"""Pairs of wish and device."""
+"""Pairs of wish and device, in the order of the requests."""
 
 _GI = {"1Gi": 1, "2Gi": 2, "3Gi": 3, "4Gi": 4, "8Gi": 8}
 
@@ -22,12 +22,7 @@ def reference_device_seats(items: list[Raw], spec: Raw) -> dict[str, int]:
     seats = {}
     for node in (item for item in items if item["kind"] == "Node"):
         name = node["metadata"]["name"]
-        devices = [
-            device
-            for item in items
-            if item["kind"] == "ResourceSlice" and item["spec"]["nodeName"] == name
-            for device in item["spec"].get("devices", ())
-        ]
+        devices = _devices_on(items, name)
         taken, consumed = _held(items, name)
         count = 0
         while count < int(node["status"]["allocatable"]["pods"]):
@@ -39,6 +34,29 @@ def reference_device_seats(items: list[Raw], spec: Raw) -> dict[str, int]:
         if count:
             seats[name] = count
     return seats
+
+
+def reference_devices(items: list[Raw], spec: Raw, node: str) -> list[tuple[str, str]]:
+    """Return which device each request of one claim gets on a node; nothing where it gets none.
+
+    For claims whose requests have no alternatives.
+    """
+    given = next(_solutions(spec, _devices_on(items, node), *_held(items, node)), [])
+    names = [
+        request["name"]
+        for request in spec["devices"]["requests"]
+        for _ in range(request["exactly"]["count"])
+    ]
+    return [(name, device["name"]) for name, (_, device) in zip(names, given, strict=bool(given))]
+
+
+def _devices_on(items: list[Raw], node: str) -> list[Raw]:
+    return [
+        device
+        for item in items
+        if item["kind"] == "ResourceSlice" and item["spec"]["nodeName"] == node
+        for device in item["spec"].get("devices", ())
+    ]
 
 
 def _held(items: list[Raw], node: str) -> tuple[set[str], Counter[str]]:

@@ -10,10 +10,18 @@ together they seat what scheduling the first, then the next beside it, binds.
 from collections import Counter
 from typing import Any
 
-from device_strategies import claim_specs, device_clusters, held_claim, probe_pod, slice_of
+from device_strategies import (
+    claim_specs,
+    device_clusters,
+    held_claim,
+    probe_pod,
+    slice_of,
+    twin_specs,
+    without_traces,
+)
 from hypothesis import given
 from hypothesis import strategies as st
-from reference_allocator import reference_device_seats
+from reference_allocator import reference_device_seats, reference_devices
 
 from gpu_spawner.core.cluster.claim_objects import claim_from_api
 from gpu_spawner.core.cluster.decoding import decode_watch_event
@@ -42,8 +50,9 @@ def free(items: list[Raw], spec: Raw) -> int:
     return found
 
 
-@given(items=device_clusters(), spec=claim_specs())
+@given(items=device_clusters(), spec=claim_specs() | twin_specs())
 def test_seats_agree_with_the_reference(items: list[Raw], spec: Raw) -> None:
+    spec = without_traces(items, spec)
     seats = count(items, spec)
     expected = reference_device_seats(items, spec)
 
@@ -53,6 +62,7 @@ def test_seats_agree_with_the_reference(items: list[Raw], spec: Raw) -> None:
 
 @given(items=device_clusters(), spec=claim_specs())
 def test_the_total_is_what_the_cluster_seats_without_claims(items: list[Raw], spec: Raw) -> None:
+    spec = without_traces(items, spec)
     empty = [item for item in items if item["kind"] != "ResourceClaim"]
 
     assert count(items, spec).total == sum(reference_device_seats(empty, spec).values())
@@ -92,6 +102,23 @@ def test_every_seat_is_real(items: list[Raw], spec: Raw) -> None:
 
     assert bound == {name: node.free for name, node in expected.nodes.items() if node.free}
     assert all(count == 1 for count in held.values())
+
+
+@given(items=device_clusters(), spec=twin_specs())
+def test_the_devices_are_those_of_the_reference(items: list[Raw], spec: Raw) -> None:
+    """Requests that ask for the same get the very devices they get when all orders are tried."""
+    spec = without_traces(items, spec)
+    nodes = [item["metadata"]["name"] for item in items if item["kind"] == "Node"]
+    expected = {name: reference_devices(items, spec, name) for name in nodes}
+
+    decision = schedule(Snapshot.from_objects(items), request_of(spec))
+
+    if not isinstance(decision, Placed):
+        assert not any(expected.values())
+        return
+    results = decision.claims["gpu"]["devices"]["results"]
+    found = [(result["request"], result["device"]) for result in results]
+    assert found == expected[decision.node]
 
 
 @given(items=device_clusters(), spec=claim_specs(), data=st.data())

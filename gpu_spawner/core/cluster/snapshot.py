@@ -25,7 +25,9 @@ from gpu_spawner.core.cluster.objects import Node, Pod, PodKey
 from gpu_spawner.core.cluster.sharded_map import ShardedMap, ShardedMapBuilder
 
 __all__ = [
+    "BRIEF_SEARCH_STEPS",
     "NO_LOAD",
+    "THOROUGH_SEARCH_STEPS",
     "Journal",
     "NodeLoad",
     "NodeState",
@@ -33,6 +35,12 @@ __all__ = [
     "loads_by_node",
     "place_of",
 ]
+
+BRIEF_SEARCH_STEPS: Final = 50_000
+"""How many devices are looked at for one pod on one node where others wait for the answer."""
+
+THOROUGH_SEARCH_STEPS: Final = 5_000_000
+"""The same where one person does."""
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -76,6 +84,8 @@ class Snapshot:
         taint_rules: the rules that taint devices, by name; None while they are unknown.
         pools: the slices once more, by pool and by node, with what claims hold of them.
         stray: the load of nodes that pods name but the node list does not have.
+        search_steps_max: how many devices may be looked at for one pod on one node; what would
+            take longer is unknown.
     """
 
     nodes: Mapping[str, NodeState] | None = None
@@ -89,6 +99,7 @@ class Snapshot:
     taint_rules: Mapping[str, DeviceTaintRule] | None = None
     pools: PoolIndex = NO_POOLS
     stray: Mapping[str, NodeLoad] = field(default_factory=dict)
+    search_steps_max: int = field(default=BRIEF_SEARCH_STEPS, compare=False)
     serial: int = field(default=0, compare=False)
     journal: Journal | None = field(default=None, compare=False, repr=False)
     _derived: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
@@ -180,6 +191,10 @@ class Snapshot:
         if self.journal is None or self.journal is not earlier.journal:
             return None
         return self.journal.between(earlier.serial, self.serial)
+
+    def thoroughly(self) -> "Snapshot":
+        """Return the snapshot for whom a wait of seconds is better than no answer."""
+        return replace(self, search_steps_max=THOROUGH_SEARCH_STEPS)
 
     def with_pod(self, pod: Pod) -> "Snapshot":
         """Return the snapshot as it would be with a pod added, or replaced by key."""

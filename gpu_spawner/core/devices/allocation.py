@@ -16,7 +16,8 @@ from gpu_spawner.core.cluster.claim_objects import ALL, EXACT_COUNT
 from gpu_spawner.core.cluster.selectors import tolerates
 from gpu_spawner.core.devices.capacity import consumption, has_room
 from gpu_spawner.core.devices.constraints import Watch, watch
-from gpu_spawner.core.devices.occupancy import Counters, DeviceKey, Occupancy
+from gpu_spawner.core.devices.counters import CounterBook
+from gpu_spawner.core.devices.occupancy import DeviceKey, Occupancy
 from gpu_spawner.core.devices.plan import (
     CannotTellError,
     DevicePlan,
@@ -24,15 +25,12 @@ from gpu_spawner.core.devices.plan import (
     WishPlan,
 )
 from gpu_spawner.core.devices.pools import Candidate, NodePool
+from gpu_spawner.core.devices.twins import Place, find_twins
 
-__all__ = ["MAX_DEVICES", "MAX_STEPS", "Granted", "allocate"]
+__all__ = ["MAX_DEVICES", "Granted", "allocate"]
 
 MAX_DEVICES: Final = 32
 """How many devices one claim may hold."""
-
-MAX_STEPS: Final = 50_000
-"""How many devices are looked at for one pod before the answer is that it cannot be known. The
-scheduler gives up after ten seconds instead."""
 
 _NOTHING: Final[Mapping[str, int]] = {}
 
@@ -56,7 +54,7 @@ class Granted:
 
 
 def allocate(
-    plan: DevicePlan, pools: Sequence[NodePool], occupancy: Occupancy
+    plan: DevicePlan, pools: Sequence[NodePool], occupancy: Occupancy, *, steps_max: int
 ) -> list[list[Granted]] | None:
     """Find devices for all claims.
 
@@ -64,6 +62,8 @@ def allocate(
         plan: the claims.
         pools: what the node can use, in order.
         occupancy: what other claims hold.
+        steps_max: how many devices are looked at before the answer is that it cannot be known. The
+            scheduler gives up after ten seconds instead.
 
     Returns:
         What each claim gets; None where they cannot all be met on this node.
@@ -73,7 +73,7 @@ def allocate(
         CannotTellError: a selector cannot be evaluated, or the search takes too long.
     """
     try:
-        return _Search(plan, pools, occupancy).run()
+        return _Search(plan, pools, occupancy, steps_max).run()
     except RecursionError:
         raise CannotTellError("the claims want too many devices to try them out") from None
 
@@ -88,10 +88,17 @@ class _Outcome(Enum):
 class _Search:
     """One attempt to find devices."""
 
-    def __init__(self, plan: DevicePlan, pools: Sequence[NodePool], occupancy: Occupancy) -> None:
+    def __init__(
+        self,
+        plan: DevicePlan,
+        pools: Sequence[NodePool],
+        occupancy: Occupancy,
+        steps_max: int,
+    ) -> None:
         self._plan: Final = plan
         self._pools: Final = pools
         self._held: Final = occupancy
+        self._steps_max: Final = steps_max
         self._candidates: Final = [
             (pool, found) for pool in pools if not pool.trouble for found in pool.candidates
         ]
@@ -104,11 +111,11 @@ class _Search:
         self._may_skip: Final = not any(
             entry.distinct_attribute for claim in plan.claims for entry in claim.constraints
         )
+        twins = find_twins(plan.claims)
+        self._twins: Final = twins if twins and not self._leaves_traces() else {}
+        self._firsts: Final[dict[Place, int]] = {}
         self._results: Final[list[list[Granted]]] = [[] for _ in plan.claims]
-        # By the name of the pool alone, as in the original: two drivers' pools of one name mix.
-        self._counters_left: dict[str, Counters] = {}
-        self._overdrawn: set[str] = set()
-        self._counters_used: dict[str, Counters] = {}
+        self._counters: Final = CounterBook(occupancy)
         self._taking: dict[DeviceKey, set[int]] = {}
         self._consuming: dict[DeviceKey, dict[str, int]] = {}
 
@@ -175,7 +182,9 @@ class _Search:
             return self._claim(claim + 1)
         request = requests[position]
         if not request.has_alternatives:
-            return self._device(claim, position, request.wishes[0], 0, 0)
+            twin = self._twins.get((claim, position))
+            start = 0 if twin is None else self._firsts.get(twin, 0)
+            return self._device(claim, position, request.wishes[0], 0, start)
         outcome = _Outcome.TOO_MANY
         for wish in request.wishes:
             found = self._device(claim, position, wish, 0, 0)
@@ -213,6 +222,8 @@ class _Search:
             kind = self._interchangeable(candidate)
             if kind in failed or not self._take(claim, plan, pool, candidate):
                 continue
+            if not number:
+                self._firsts[claim, position] = index
             outcome = self._device(claim, position, plan, number + 1, index + 1)
             if outcome is _Outcome.DONE:
                 return outcome
@@ -250,8 +261,19 @@ class _Search:
 
     def _count_step(self) -> None:
         self._steps += 1
-        if self._steps > MAX_STEPS:
+        if self._steps > self._steps_max:
             raise CannotTellError("the claims can be met in too many ways to try them all out")
+
+    def _leaves_traces(self) -> bool:
+        """Tell whether stepping back may leave something behind: then what was tried counts."""
+        if not self._may_skip:
+            return True
+        has_conditions = any(self._watches)
+        return any(
+            found.device.consumes
+            and (has_conditions or found.device.is_shareable or found.device.taints)
+            for _, found in self._candidates
+        )
 
     def _interchangeable(self, candidate: Candidate) -> int | None:
         """Return a number: of devices with one number, where one led nowhere, so will the other.
@@ -318,7 +340,7 @@ class _Search:
             return True
         if device.is_shareable and (key in self._held.consumed or key in self._consuming):
             return True  # counted when the first claim got its part
-        return self._use_counters(pool, candidate)
+        return self._counters.take(pool, candidate)
 
     @staticmethod
     def _is_tolerated(plan: WishPlan, candidate: Candidate) -> bool:
@@ -359,30 +381,4 @@ class _Search:
                 if not any(pending.values()):
                     self._consuming.pop(key, None)
         elif device.consumes:
-            self._return_counters(pool, candidate)
-
-    def _use_counters(self, pool: NodePool, candidate: Candidate) -> bool:
-        name = pool.key[1]
-        left = self._counters_left.get(name)
-        if left is None:
-            left = self._counters_left[name] = self._held.counters_left(pool)
-            if any(amount < 0 for counters in left.values() for amount in counters.values()):
-                self._overdrawn.add(name)
-        used = self._counters_used.setdefault(name, {})
-        fits = name not in self._overdrawn
-        for use in candidate.device.consumes:
-            counters = used.setdefault(use.counter_set, {})
-            limits = left.get(use.counter_set, {})
-            for counter, amount in use.counters:
-                counters[counter] = counters.get(counter, 0) + amount
-                fits = fits and counters[counter] <= limits.get(counter, counters[counter])
-        if not fits:
-            self._return_counters(pool, candidate)
-        return fits
-
-    def _return_counters(self, pool: NodePool, candidate: Candidate) -> None:
-        used = self._counters_used.get(pool.key[1], {})
-        for use in candidate.device.consumes:
-            counters = used.get(use.counter_set, {})
-            for counter, amount in use.counters:
-                counters[counter] = counters.get(counter, 0) - amount
+            self._counters.give_back(pool, candidate)

@@ -23,6 +23,8 @@ MAX_RUN: Final = 1000
 class DeviceRun:
     """The same claims, met on one node again and again.
 
+    Each time, no more than ``steps_max`` devices are looked at.
+
     Attributes:
         count: how often they were met so far.
         pools: what the node can use.
@@ -35,6 +37,7 @@ class DeviceRun:
     __slots__ = (
         "_plan",
         "_standings",
+        "_steps_max",
         "count",
         "fatal",
         "is_over",
@@ -43,8 +46,16 @@ class DeviceRun:
         "unknown",
     )
 
-    def __init__(self, plan: DevicePlan, pools: Sequence[NodePool], occupancy: Occupancy) -> None:
+    def __init__(
+        self,
+        plan: DevicePlan,
+        pools: Sequence[NodePool],
+        occupancy: Occupancy,
+        *,
+        steps_max: int,
+    ) -> None:
         self._plan: Final = plan
+        self._steps_max: Final = steps_max
         self.pools: Final = pools
         self.occupancy: Final = occupancy
         self.count = 0
@@ -72,7 +83,7 @@ class DeviceRun:
 
     def _once_more(self) -> None:
         try:
-            granted = allocate(self._plan, self.pools, self.occupancy)
+            granted = allocate(self._plan, self.pools, self.occupancy, steps_max=self._steps_max)
         except FatalError as error:
             self.fatal = str(error)
             granted = None

@@ -175,7 +175,8 @@ class DeviceSide:
             return None
         place = self._place(node)
         occupancy = Occupancy.of(place.states)
-        granted = allocate(place.plan, place.pools, occupancy)
+        steps_max = self._snapshot.search_steps_max
+        granted = allocate(place.plan, place.pools, occupancy, steps_max=steps_max)
         if granted is None:
             return None
         allocations, statuses, rank = {}, {}, 0
@@ -217,7 +218,12 @@ class DeviceSide:
             if run is None:
                 if len(claims.runs) >= _RUN_LIMIT:
                     claims.runs.clear()
-                run = claims.runs[key] = DeviceRun(plan, seen.pools, Occupancy.of(occupied))
+                run = claims.runs[key] = DeviceRun(
+                    plan,
+                    seen.pools,
+                    Occupancy.of(occupied),
+                    steps_max=self._snapshot.search_steps_max,
+                )
             runs.append(run)
         return _Place(plan, seen.pools, seen.states, runs[0], runs[1])
 

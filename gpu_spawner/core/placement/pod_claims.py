@@ -44,6 +44,7 @@ class PodClaims:
 
     Attributes:
         refusal: why no node can take the pod at all; None where one may.
+        search_steps_max: how long devices are searched for, as the snapshot says.
         pinned: allocations of existing claims: they say where the pod can run.
         is_tied: whether pods with this request share a claim, so that nodes cannot be counted one
             by one.
@@ -54,6 +55,7 @@ class PodClaims:
         self._requests: dict[frozenset[str], PodRequest] = {}
         self.runs: Final[dict[Any, DeviceRun]] = {}
         self.request: Final = request
+        self.search_steps_max: Final = snapshot.search_steps_max
         self.classes: Final = snapshot.device_classes or {}
         self.rules: Final = tuple((snapshot.taint_rules or {}).values())
         self.existing: Final = {
@@ -78,6 +80,7 @@ class PodClaims:
         """Tell whether this is still right for another snapshot of the same cluster."""
         return (
             (snapshot.device_classes or {}) is self.classes
+            and snapshot.search_steps_max == self.search_steps_max
             and tuple((snapshot.taint_rules or {}).values()) == self.rules
             and all(
                 (snapshot.claims or {}).get((self.request.namespace, wish.claim_name))

@@ -45,7 +45,7 @@ def whatif(
     problems: list[Problem] = []
     snapshot = request = None
     try:
-        snapshot = Snapshot.from_objects(items, source=cluster_source)
+        snapshot = Snapshot.from_objects(items, source=cluster_source).thoroughly()
     except ConfigError as error:
         problems.extend(error.problems)
     try:
