@@ -183,6 +183,7 @@ def test_on_demand_means_while_somebody_uses_it() -> None:
         "kind": "Pod",
         "metadata": {
             "name": "jupyter-ada",
+            "namespace": "hub",
             "labels": {
                 "gpu-spawner.jupyter.org/profile": "cpu",
                 "gpu-spawner.jupyter.org/image": "base",
@@ -194,7 +195,10 @@ def test_on_demand_means_while_somebody_uses_it() -> None:
 
     assert wishes_of(catalog) == ()
 
-    used = used_on_demand(Snapshot.from_objects([server]))
+    # Nobody who may only make pods elsewhere decides what is pulled.
+    assert used_on_demand(Snapshot.from_objects([server]), "another") == frozenset()
+
+    used = used_on_demand(Snapshot.from_objects([server]), "hub")
     cluster.settle(wishes_of(catalog, used=used))
 
     assert cluster.images == {"cpu-1": {BASE}, "cpu-2": {BASE}}
