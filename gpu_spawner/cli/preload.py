@@ -65,7 +65,7 @@ async def _plan(arguments: argparse.Namespace) -> int:
     wishes = wishes_of(
         catalog,
         site,
-        used=used_on_demand(world.snapshot),
+        used=used_on_demand(world.snapshot, site.namespace),
         extra=options.extra_images,
         namespace=options.policy.namespace,
         release=options.release,

@@ -17,7 +17,7 @@ from gpu_spawner.core.preload.puller_set import build_set
 from gpu_spawner.kube.preload_api import PreloadApi
 from gpu_spawner.preload.following import Following
 
-__all__ = ["CarriedOut", "carry_out", "lacks_right"]
+__all__ = ["CarriedOut", "carry_out"]
 
 _OVERTAKEN: Final = frozenset({404, 409})
 """Somebody changed it in the meantime: the next plan is made from what is there then."""
@@ -30,7 +30,7 @@ an admission plugin's: a quota, a webhook, a policy."""
 Log = logging.Logger | logging.LoggerAdapter[Any]
 
 
-def lacks_right(error: ClusterError) -> bool:
+def _lacks_right(error: ClusterError) -> bool:
     """Tell whether it is the right that is missing, and not this one object that is refused."""
     return error.status == 401 or (error.status == 403 and bool(_NO_RIGHT.search(error.message)))
 
@@ -56,7 +56,7 @@ class CarriedOut:
         """Take in a write that failed."""
         if error.status in _OVERTAKEN:
             return
-        if lacks_right(error):
+        if _lacks_right(error):
             self.missing_right = error
         elif error.status in _PASSING:
             self.failure = self.failure or error

@@ -15,6 +15,7 @@ import logging
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -51,6 +52,7 @@ __all__ = ["LEASE_NAME", "Preloader"]
 LEASE_NAME: Final = "gpu-spawner-preloader"
 _LEASE_SECONDS: Final = 30
 _MOST_TOLD: Final = 300
+_MOST_PULLS: Final = 1_000
 _LEASE_ROUND_SECONDS: Final = 10.0
 _MISSING_RIGHT: Final = (
     "preloading: the right to write DaemonSets is missing, so images are not preloaded; "
@@ -94,7 +96,8 @@ class Preloader:
         self._clocks: Final = clocks or Clocks()
         self._wall_clock: Final = wall_clock
         self._times: Final = PullTimes(options.pull_bytes_per_second)
-        self._following: Final = Following(on_pull=self._learn)
+        self._following: Final = Following(on_pull=self._note_pull)
+        self._pulls: Final[deque[PullEvent]] = deque(maxlen=_MOST_PULLS)
         self._judge: Final = NodeJudge()
         self._refusals: Final = Refusals(options.policy)
         self._wake: Final = asyncio.Event()
@@ -191,6 +194,9 @@ class Preloader:
     async def _round(self, api: PreloadApi, surroundings: Surroundings) -> Plan | None:
         """Look, plan and carry out once; None while something that is needed is not known."""
         following, options = self._following, self._options
+        snapshot = self._snapshot()
+        if snapshot is not None:
+            self._learn(snapshot)
         if following.sets is None or following.pods is None:
             if SETS in following.unknown and options.policy.is_on:
                 self._tell_missing_right(following.unknown[SETS])
@@ -199,7 +205,6 @@ class Preloader:
             return Plan() if following.unknown and not options.policy.is_on else None
         for one in following.sets.values():
             self._times.recall(one.image, one.notes.learnt)
-        snapshot = self._snapshot()
         if snapshot is None and options.policy.is_on:
             self._publish(())
             return None
@@ -266,7 +271,8 @@ class Preloader:
     def _wishes(self, snapshot: Snapshot) -> tuple[Wish, ...]:
         if not self._options.policy.is_on:
             return ()
-        wanted = (self._catalog(), used_on_demand(snapshot))
+        site = self._site()
+        wanted = (self._catalog(), used_on_demand(snapshot, site.namespace))
         if self._wanted is None or self._wanted[0] is not wanted[0] or self._wanted[1] != wanted[1]:
             unknown = unknown_profiles(wanted[0], self._options.extra_images)
             if unknown and (self._wanted is None or self._wanted[0] is not wanted[0]):
@@ -277,7 +283,7 @@ class Preloader:
             self._wanted = wanted
             self._wished = wishes_of(
                 wanted[0],
-                self._site(),
+                site,
                 used=wanted[1],
                 extra=self._options.extra_images,
                 namespace=self._options.policy.namespace,
@@ -329,11 +335,17 @@ class Preloader:
                 self._wake.set()
             await self._clocks.sleep(_LEASE_ROUND_SECONDS)
 
-    def _learn(self, event: PullEvent) -> None:
-        snapshot = self._watcher.snapshot() if self._watcher is not None else None
-        state = (snapshot.nodes or {}).get(event.node) if snapshot is not None else None
-        self._times.learn(event, kind_of(state.node if state else None, self._catalog().flavors))
+    def _note_pull(self, event: PullEvent) -> None:
+        """Keep a pull until the nodes are known: what is learnt goes by the kind of node."""
+        self._pulls.append(event)
         self._wake.set()
+
+    def _learn(self, snapshot: Snapshot) -> None:
+        flavors = self._catalog().flavors
+        for event in self._pulls:
+            state = (snapshot.nodes or {}).get(event.node)
+            self._times.learn(event, kind_of(state.node if state else None, flavors))
+        self._pulls.clear()
 
     def _publish(self, outlooks: tuple[Any, ...]) -> None:
         """Show what is known, and say so where it is something new."""

@@ -59,6 +59,37 @@ def test_a_hub_preloads_and_its_page_knows(cluster: ClusterThread, make_hub: Mak
     assert "Traceback" not in hub.log()
 
 
+def test_a_node_that_joins_counts_only_once_it_has_the_image(
+    cluster: ClusterThread, make_hub: MakeHub
+) -> None:
+    """Whatever the page is asked in between, it promises no node that would have to pull."""
+    grace = Browser(make_hub(PRELOADING), "grace")
+    image = "example.org/torch:1"
+    said: list[tuple[int | None, int, int]] = []
+
+    def look() -> tuple[int | None, int]:
+        """Read the page, then the machines: what they have may only have grown in between."""
+        offers = grace.get("api/gpu-spawner/offers").json()
+        choices = [choice for one in offers["profiles"] for choice in one["choices"]]
+        found = next(one["images"] for one in choices if one["key"] == "gpus/h100/whole/1")["torch"]
+        holding = sum(
+            node.images.has(image)
+            for name, node in list(cluster.cluster.kubelet.nodes.items())
+            if name.startswith("h100")
+        )
+        said.append((found["ready_nodes"], found["fitting_nodes"], holding))
+        return found["ready_nodes"], found["fitting_nodes"]
+
+    wait_until(lambda: look() == (2, 2), "the image is on both nodes", 60)
+    joined = cluster.call(cluster.cluster.add_node("h100"))
+    try:
+        wait_until(lambda: look() == (3, 3), "the image is on the new node, too", 60)
+    finally:
+        cluster.call(cluster.cluster.remove_node(joined))
+
+    assert all((ready or 0) <= holding for ready, _, holding in said)
+
+
 def test_switched_off_the_next_hub_tidies_up(cluster: ClusterThread, make_hub: MakeHub) -> None:
     make_hub(f"{PRELOADING}\nc.GPUSpawner.preload = False\n")
     wait_until(lambda: not daemon_sets(cluster), "the DaemonSets are gone", 60)

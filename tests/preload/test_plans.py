@@ -163,6 +163,23 @@ def test_an_old_version_stays_where_the_new_one_would_not_fit_without_it_either(
     assert {pod.image for pod in cluster.pods.values()} == {"quay.io/site/torch:1"}
 
 
+def test_pods_that_are_never_made_are_told_of_and_hold_up_nothing() -> None:
+    """A quota or a webhook refuses the pods of one image; the DaemonSet itself was accepted."""
+    cluster = ModelCluster([make_node("gpu-1")], Policy(first_retry_seconds=600))
+    wishes = wishes_of(catalog_of())
+    for _ in range(4):
+        cluster.carry_out(cluster.plan(wishes))
+        cluster.run_daemons(refusing=TORCH)
+        cluster.finish()
+        cluster.now += 121
+    plan = cluster.plan(wishes)
+    blocked = {outlook.wish.image: outlook.blocked for outlook in plan.outlooks if outlook.blocked}
+
+    assert cluster.images == {"gpu-1": {BASE}}
+    assert list(blocked) == [TORCH]
+    assert "no pod was made for the node" in str(blocked[TORCH])
+
+
 def test_what_is_wanted_again_within_the_grace_period_stays() -> None:
     cluster = ModelCluster([make_node("gpu-1")], Policy(grace_seconds=600))
     wishes = wishes_of(catalog_of())
@@ -183,6 +200,7 @@ def test_on_demand_means_while_somebody_uses_it() -> None:
         "kind": "Pod",
         "metadata": {
             "name": "jupyter-ada",
+            "namespace": "hub",
             "labels": {
                 "gpu-spawner.jupyter.org/profile": "cpu",
                 "gpu-spawner.jupyter.org/image": "base",
@@ -194,7 +212,10 @@ def test_on_demand_means_while_somebody_uses_it() -> None:
 
     assert wishes_of(catalog) == ()
 
-    used = used_on_demand(Snapshot.from_objects([server]))
+    # Nobody who may only make pods elsewhere decides what is pulled.
+    assert used_on_demand(Snapshot.from_objects([server]), "another") == frozenset()
+
+    used = used_on_demand(Snapshot.from_objects([server]), "hub")
     cluster.settle(wishes_of(catalog, used=used))
 
     assert cluster.images == {"cpu-1": {BASE}, "cpu-2": {BASE}}

@@ -274,7 +274,8 @@ class Draft:
         made = {pod.node for pod in self._pods}
         for name, since in self.notes.awaited.items():
             if name in names - made and self._now - since > WAIT_SECONDS and not self.has(name):
-                found[name] = not_created(anywhere=bool(made))
+                is_paused = self.uses[name] is Use.PAUSED
+                found[name] = not_created(lies_in_image=not made and not is_paused)
         return found
 
     def _may_stay(self, name: str) -> bool:

@@ -79,16 +79,16 @@ def failure_of(pod: PullerPod, policy: Policy, now: int) -> Failure | None:
     return None
 
 
-def not_created(*, anywhere: bool) -> Failure:
+def not_created(*, lies_in_image: bool) -> Failure:
     """Return the failure of a node for which no pod was made in time.
 
     Args:
-        anywhere: whether the DaemonSet has a pod on any other node.
+        lies_in_image: whether no pod of the DaemonSet could be made on a usable node either.
     """
     return Failure(
         "NotCreated",
         "no pod was made for the node; the events of the DaemonSet say why",
-        lies_in_image=not anywhere,
+        lies_in_image,
     )
 
 

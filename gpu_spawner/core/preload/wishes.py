@@ -155,15 +155,21 @@ def unknown_profiles(catalog: Catalog, extra: Mapping[str, Iterable[str]]) -> tu
     return tuple(sorted({slug for slugs in extra.values() for slug in slugs} - known))
 
 
-def used_on_demand(snapshot: Snapshot) -> frozenset[tuple[str, str]]:
+def used_on_demand(snapshot: Snapshot, namespace: str = "") -> frozenset[tuple[str, str]]:
     """Return (profile, image) of every server that runs or is starting, from its pod's labels.
 
     It looks at every pod, once for each snapshot.
+
+    Args:
+        snapshot: the cluster.
+        namespace: of the servers: whoever may make pods elsewhere has no say. Empty where each user
+            has a namespace.
     """
-    return snapshot.derive("used on demand", _used)
+    found = snapshot.derive("used on demand", _used)
+    return frozenset((one[1], one[2]) for one in found if namespace in ("", one[0]))
 
 
-def _used(snapshot: Snapshot) -> frozenset[tuple[str, str]]:
+def _used(snapshot: Snapshot) -> frozenset[tuple[str, str, str]]:
     found = set()
     for pod in (snapshot.pods or {}).values():
         # Most pods of a cluster are nobody's server, and have no labels that are kept.
@@ -172,7 +178,7 @@ def _used(snapshot: Snapshot) -> frozenset[tuple[str, str]]:
         profile = pod.labels.get(f"{LABEL_PREFIX}profile")
         image = pod.labels.get(f"{LABEL_PREFIX}image")
         if profile and image:
-            found.add((profile, image))
+            found.add((pod.namespace, profile, image))
     return frozenset(found)
 
 
