@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -17,7 +17,9 @@ from gpu_spawner.core.catalog.claims import is_template_name
 from gpu_spawner.core.catalog.compile import LABEL_PREFIX
 from gpu_spawner.core.catalog.holdings import WHOLE_GPU_MILLI, Holding
 from gpu_spawner.core.catalog.limits import Held, Limit
+from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.offers.availability import Availability, ProfileOffer
+from gpu_spawner.core.offers.closed_devices import ClosedDevices
 from gpu_spawner.hub.preload_metrics import preload_families
 from gpu_spawner.kube.conditions import Condition, ReflectorStatus
 
@@ -89,6 +91,7 @@ class LiveCollector(Collector):
 
     def __init__(self, live: "Live") -> None:
         self._live = live
+        self._closed: tuple[Catalog, ClosedDevices] | None = None
 
     def describe(self) -> Iterable[Metric]:
         """Name nothing beforehand: registering must not read a cluster that is not watched yet."""
@@ -115,6 +118,7 @@ class LiveCollector(Collector):
         )
         yield from _watched(live.watch_status())
         yield from _offered(live.latest_offers())
+        yield self._devices()
         yield from _claimed(live)
         yield _waiting(live)
         together = live.limits.together
@@ -124,6 +128,30 @@ class LiveCollector(Collector):
             readiness = live.preloading.readiness
             extra_images = live.settings.preload_extra_images
             yield from preload_families(readiness, live.catalog, extra_images)
+
+    def _devices(self) -> Metric:
+        family = GaugeMetricFamily(
+            "gpu_spawner_devices",
+            "GPUs (or slices, or replicas, as share says) of a flavor: free and used on nodes that "
+            "servers can use; closed on nodes that are cordoned or not ready, whoever holds them.",
+            labels=["flavor", "share", "state"],
+        )
+        counted: dict[tuple[str, str], tuple[int, int]] = {}
+        for profile in self._live.latest_offers():
+            for count in profile.flavors:
+                if count.free is not None and count.total is not None:
+                    # Profiles differ in the nodes they may use: the widest view counts.
+                    key, found = (count.flavor, count.share), (count.total, count.free)
+                    counted[key] = max(counted.get(key, found), found)
+        for (flavor, share), (total, free) in counted.items():
+            family.add_metric([flavor, share, "free"], free)
+            family.add_metric([flavor, share, "used"], max(0, total - free))
+        catalog = self._live.catalog
+        if self._closed is None or self._closed[0] is not catalog:
+            self._closed = catalog, ClosedDevices(catalog)
+        for (flavor, share), number in self._closed[1].count(self._live.snapshot()).items():
+            family.add_metric([flavor, share, "closed"], number)
+        return family
 
 
 def _watched(status: Iterable[ReflectorStatus]) -> Iterator[Metric]:
@@ -137,14 +165,15 @@ def _watched(status: Iterable[ReflectorStatus]) -> Iterator[Metric]:
         "Age of what is known of a kind; absent while nothing is known.",
         labels=["kind"],
     )
-    events = GaugeMetricFamily(
+    events = CounterMetricFamily(
         "gpu_spawner_watch_events",
         "Changes taken from the watches of a kind since the hub started.",
         labels=["kind"],
     )
-    failures = GaugeMetricFamily(
+    failures = CounterMetricFamily(
         "gpu_spawner_watch_failures",
-        "Failed calls for a kind since the hub started.",
+        "Failed calls for a kind since the hub started; that a cluster does not serve what it need "
+        "not serve is no failure.",
         labels=["kind"],
     )
     for each in status:
@@ -169,12 +198,6 @@ def _offered(offers: Iterable[ProfileOffer]) -> Iterator[Metric]:
         "1 for how soon a choice can start, 0 for the other states; absent where it is unknown.",
         labels=["profile", "choice", "state"],
     )
-    devices = GaugeMetricFamily(
-        "gpu_spawner_devices",
-        "GPUs (or slices, or replicas, as share says) of a flavor on nodes that servers can use.",
-        labels=["flavor", "share", "state"],
-    )
-    counted: dict[tuple[str, str], tuple[int, int]] = {}
     for profile in offers:
         for choice in profile.choices:
             for name, number in (("free", choice.free), ("total", choice.total)):
@@ -184,15 +207,7 @@ def _offered(offers: Iterable[ProfileOffer]) -> Iterator[Metric]:
                 for one in Availability:
                     is_it = float(choice.state is one)
                     state.add_metric([profile.slug, choice.key, one.word], is_it)
-        for count in profile.flavors:
-            if count.free is not None and count.total is not None:
-                # Profiles differ in the nodes they may use: the widest view counts.
-                key, found = (count.flavor, count.share), (count.total, count.free)
-                counted[key] = max(counted.get(key, found), found)
-    for (flavor, share), (total, free) in counted.items():
-        devices.add_metric([flavor, share, "free"], free)
-        devices.add_metric([flavor, share, "used"], max(0, total - free))
-    yield from (seats, state, devices)
+    yield from (seats, state)
 
 
 def _waiting(live: "Live") -> Metric:

@@ -93,7 +93,8 @@ class ReflectorStatus:
         lists: how often the whole was listed.
         watches: how often a watch was asked for.
         events: how many changes were taken from watches.
-        failures: how many calls failed, ever.
+        failures: how many calls failed, ever; to find that the cluster does not serve an optional
+            kind is no failure.
     """
 
     kind: str

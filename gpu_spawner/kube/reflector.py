@@ -284,7 +284,8 @@ class Reflector:
 
     def _judge(self, error: ClusterError) -> float:
         """Note a failure and return how long to stay away."""
-        self._failures += 1
+        if error.status != 404 or not self.kind.is_optional:
+            self._failures += 1
         if (condition := WITHDRAWN_BY_STATUS.get(error.status)) is not None:
             return self._withdraw(condition, error)
         wait = self._backoff.next_seconds()

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
+from cluster_thread import ClusterThread
+from foreign_server import embedded_only
 from hub_profiles import PROFILES, MakeHub
 from other_process import wait_until
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,6 +23,7 @@ from gpu_spawner.core.preload.plan import Outlook
 from gpu_spawner.core.preload.readiness import Readiness
 from gpu_spawner.core.preload.wishes import Pool, Wish
 from gpu_spawner.hub.preload_metrics import preload_families
+from gpu_spawner.kube.conditions import KINDS
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(180)]
 
@@ -71,6 +74,23 @@ class TestGauges:
             labels = {"flavor": "h100", "share": "whole", "state": state}
             assert value(hub, "devices", **labels) == expected
 
+    def test_gpus_of_a_cordoned_node_are_closed(
+        self, hub: RunningHub, user: str, cluster: ClusterThread
+    ) -> None:
+        def devices(state: str) -> float | None:
+            return value(hub, "devices", flavor="h100", share="whole", state=state)
+
+        hub.rest("GET", f"gpu-spawner/offers?user={user}")
+        wait_until(lambda: devices("free") == 4, "all are free")
+        assert devices("closed") == 0
+        cluster.call(cluster.cluster.cordon_node("h100-1"))
+        try:
+            wait_until(lambda: devices("closed") == 2, "those of one node are closed")
+            assert (devices("free"), devices("used")) == (2, 0)
+        finally:
+            cluster.call(cluster.cluster.cordon_node("h100-1", cordoned=False))
+        wait_until(lambda: devices("closed") == 0, "none is closed")
+
     def test_each_choice_is_in_one_state(self, hub: RunningHub, user: str) -> None:
         hub.rest("GET", f"gpu-spawner/offers?user={user}")
         states: dict[str, float] = {}
@@ -88,6 +108,15 @@ class TestGauges:
             age = value(hub, "watch_age_seconds", kind=kind)
             assert age is not None
             assert age < 60
+        events = value(hub, "watch_events_total", kind="pods")
+        assert events is not None
+
+    @embedded_only("a real server may serve it")
+    def test_what_a_healthy_cluster_does_not_serve_is_no_failure(self, hub: RunningHub) -> None:
+        kind = "devicetaintrules"
+        condition = {"kind": kind, "condition": "not-served"}
+        wait_until(lambda: value(hub, "watch_condition", **condition) == 1, "it was asked for")
+        assert value(hub, "watch_failures_total", kind=kind) == 0
 
     def test_the_catalog(self, hub: RunningHub) -> None:
         assert value(hub, "profiles") == 3
@@ -233,15 +262,45 @@ class TestPreloading:
         assert found["gpu_spawner_preload_unknown", frozenset()] == 1
 
 
-def expressions() -> Iterator[Any]:
+MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Yield every expression, with the text that is shown of its result."""
     dashboard = json.loads((MONITORING / "grafana-dashboard.json").read_text())
     for panel in dashboard["panels"]:
         for target in panel["targets"]:
-            yield target["expr"]
+            yield target["expr"], target["legendFormat"]
     rules = yaml.safe_load((MONITORING / "alerts.yaml").read_text())
     for group in rules["spec"]["groups"]:
         for rule in group["rules"]:
-            yield rule["expr"]
+            yield rule["expr"], json.dumps(rule["annotations"])
+
+
+def documented() -> dict[str, dict[str, set[str]]]:
+    """Return the labels of each metric, and the values of those that have a few fixed ones."""
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text()
+    found: dict[str, dict[str, set[str]]] = {}
+    for row in page.splitlines():
+        if not row.startswith("| `"):
+            continue
+        names, labels = row.split("|")[1:3]
+        told = {
+            label: set(re.findall(r"`([\w-]+)`", values or ""))
+            for label, values in re.findall(r"(\w+)(?: \(([^)]*)\))?(?:,|\s*$)", labels.strip())
+        }
+        # One value alone is explained; of several there are no others.
+        told = {label: values if len(values) > 1 else set() for label, values in told.items()}
+        if "kind" in told:
+            told["kind"] = {kind.name for kind in KINDS}
+        if "reason" in told:
+            told["reason"] = set(re.findall(r"`([a-z_]+)`", page.split("Reasons of ", 1)[1]))
+        found |= dict.fromkeys(re.findall(r"`(gpu_spawner_\w+)`", names), told)
+    return found
+
+
+def family(name: str) -> str:
+    return re.sub(r"_(bucket|count|sum)$", "", name)
 
 
 class TestDashboardAndAlerts:
@@ -252,18 +311,56 @@ class TestDashboardAndAlerts:
         # A counter with labels has no sample before it counts; its help text is there.
         text = hub.rest("GET", "../metrics").text
         exposed |= set(re.findall(r"# TYPE (gpu_spawner_\w+)", text))
-        read = {name for text in expressions() for name in re.findall(r"gpu_spawner_\w+", text)}
+        read = {name for text, _ in expressions() for name in re.findall(r"gpu_spawner_\w+", text)}
         assert len(read) > 8
         assert read <= exposed, read - exposed
+
+    def test_they_ask_for_labels_and_values_that_there_are(self) -> None:
+        told = documented()
+        asked = 0
+        for text, shown in expressions():
+            known: set[str] = {"le"}
+            for name, matchers in re.findall(r"(gpu_spawner_\w+)(?:\{([^}]*)\})?", text):
+                labels = told[family(name)]
+                known |= set(labels)
+                for label, operator, values in MATCHER.findall(matchers):
+                    asked += 1
+                    assert label in labels, (name, label)
+                    wanted = set(values.split("|") if "~" in operator else [values])
+                    assert wanted <= labels[label], (name, label, wanted - labels[label])
+            for group in re.findall(r"(?:by|ignoring|on) \(([^)]*)\)", text):
+                assert {one.strip() for one in group.split(",")} <= known, text
+            aggregated = re.findall(r"by \(([^)]*)\)", text)
+            left = {one.strip() for group in aggregated for one in group.split(",")} or known
+            named = re.findall(r"\{\{ ?(?:\$labels\.)?(\w+) ?\}\}", shown)
+            assert set(named) <= left, (text, shown)
+        assert asked > 10
+
+    def test_what_changes_for_ever_is_a_counter(self, hub: RunningHub) -> None:
+        """rate() and increase() take a gauge that falls for a counter that began anew."""
+        text = hub.rest("GET", "../metrics").text
+        kinds = dict(re.findall(r"^# TYPE (gpu_spawner_\w+) (\w+)", text, re.MULTILINE))
+        for expression, _ in expressions():
+            for name in re.findall(r"(?:rate|increase)\((gpu_spawner_\w+)", expression):
+                assert kinds[family(name)] in ("counter", "histogram"), name
 
     def test_every_metric_is_documented_and_no_other(self, hub: RunningHub) -> None:
         text = hub.rest("GET", "../metrics").text
         found = set(re.findall(r"^# TYPE (gpu_spawner_\w+)", text, re.MULTILINE))
         exposed = {name for name in found if not name.endswith("_created")}
-        page = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
-        rows = [line for line in page.read_text().splitlines() if line.startswith("| `")]
-        told = {name for row in rows for name in re.findall(r"`(gpu_spawner_\w+)`", row)}
-        assert exposed == told
+        assert exposed == set(documented())
+
+    @pytest.mark.usefixtures("started")
+    def test_labels_and_their_values_are_documented(self, hub: RunningHub) -> None:
+        told = documented()
+        for name, labels in samples(hub):
+            if name.endswith("_created"):
+                continue
+            expected = told[family(name)]
+            found = {label: one for label, one in labels if label != "le"}
+            assert found.keys() == expected.keys(), name
+            for label, one in found.items():
+                assert not expected[label] or one in expected[label], (name, label, one)
 
     def test_panels_have_their_own_id_and_place(self) -> None:
         panels = json.loads((MONITORING / "grafana-dashboard.json").read_text())["panels"]

@@ -17,7 +17,7 @@ from gpu_spawner.core.catalog.compile import PodFragment, compile_ways
 from gpu_spawner.core.catalog.contested_devices import check_contested_devices
 from gpu_spawner.core.catalog.device_check import check_devices, most_devices
 from gpu_spawner.core.catalog.documents import dotted, line_of
-from gpu_spawner.core.catalog.flavors import Flavor, LabelIn
+from gpu_spawner.core.catalog.flavors import Flavor, has_hardware
 from gpu_spawner.core.catalog.mechanisms import pod_sides
 from gpu_spawner.core.catalog.mechanisms.base import vendor_of
 from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection
@@ -123,7 +123,7 @@ class _Checking:
 
     def _way_problems(self, by_image: Sequence[PodFragment]) -> Iterator[Problem]:
         fragment = by_image[0]
-        having = [node for node in self.nodes if _has_any(fragment.hardware, node)]
+        having = [node for node in self.nodes if has_hardware(fragment.hardware, node.labels)]
         if not having:
             if not self._may_grow:
                 yield self._no_node(fragment)
@@ -333,12 +333,6 @@ class _Checking:
 
 def _classes(snapshot: Snapshot) -> Mapping[str, DeviceClass]:
     return classes_by_resource((snapshot.device_classes or {}).values())
-
-
-def _has_any(hardware: tuple[tuple[LabelIn, ...], ...], node: Node) -> bool:
-    return not hardware or any(
-        all(label.admits(node.labels) for label in labels) for labels in hardware
-    )
 
 
 def _lasting(request: PodRequest, node: Node) -> list[Rejection]:

@@ -19,6 +19,7 @@ __all__ = [
     "Sharing",
     "Toleration",
     "VolcanoLayout",
+    "has_hardware",
 ]
 
 
@@ -40,6 +41,11 @@ class LabelIn:
         if not self.values:
             return self.key not in labels
         return labels.get(self.key) in self.values
+
+
+def has_hardware(groups: tuple[tuple[LabelIn, ...], ...], labels: Mapping[str, str]) -> bool:
+    """Tell whether a node has the labels of one of several groups; of none, every node has them."""
+    return not groups or any(all(label.admits(labels) for label in group) for group in groups)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
