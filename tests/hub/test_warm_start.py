@@ -51,11 +51,11 @@ def offer(
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (offer(3, 3), ("ready", "4 free", "starts now")),
-        (offer(1, 3), ("ready", "4 free", "image on 1 of 3 nodes")),
-        (offer(0, 3), ("cold", "4 free", "+2 min to pull the image")),
-        (offer(0, 3, is_least=True), ("cold", "4 free", "+2 min or more to pull the image")),
-        (offer(1, 3, is_known=False), ("ready", "4 free", "starts now")),
+        (offer(3, 3), ("ready", "4 of 4 free", "starts now")),
+        (offer(1, 3), ("ready", "4 of 4 free", "image on 1 of 3 nodes")),
+        (offer(0, 3), ("cold", "4 of 4 free", "+2 min to pull the image")),
+        (offer(0, 3, is_least=True), ("cold", "4 of 4 free", "+2 min or more to pull the image")),
+        (offer(1, 3, is_known=False), ("ready", "4 of 4 free", "starts now")),
     ],
     ids=["everywhere", "on some", "nowhere", "nowhere, of unknown size", "not known"],
 )
