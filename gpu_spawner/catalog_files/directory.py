@@ -47,12 +47,22 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
 
 
 def _catalog_files(directory: Path) -> list[Path]:
-    """List the YAML files; hidden ones (a mounted ConfigMap's ``..data``) are not ours."""
+    """List the YAML files; hidden ones (a mounted ConfigMap's ``..data``) are not ours.
+
+    Neither are directories, unless they are named as a part: mounting a file that is not there
+    makes a directory in its place.
+    """
     return sorted(
         path
         for path in directory.iterdir()
-        if path.suffix in (".yaml", ".yml") and not path.name.startswith(".") and not path.is_dir()
+        if path.suffix in (".yaml", ".yml")
+        and not path.name.startswith(".")
+        and (_names_a_part(path.stem) or not path.is_dir())
     )
+
+
+def _names_a_part(stem: str) -> bool:
+    return stem in _PARTS or _PROFILE_STEM.fullmatch(stem) is not None
 
 
 def read_files(directory: Path, sources: Sources) -> None:
@@ -82,6 +92,9 @@ def read_files(directory: Path, sources: Sources) -> None:
 
 def _read_file(path: Path, sources: Sources) -> None:
     file = str(path)
+    if path.is_dir():
+        _tell(sources, file, "is a directory; a file is expected", "Check what is mounted.")
+        return
     if path.suffix == ".yml":
         _tell(sources, file, "files end in .yaml here", f"Rename it to {path.stem}.yaml.")
         return

@@ -52,9 +52,9 @@ def port(text: str) -> int:
 
 
 def file(text: str) -> Path:
-    """Read the path of a file that is there; ``-`` is standard input."""
+    """Read the path of a file, or of a pipe as in ``<(...)``; ``-`` is standard input."""
     path = Path(text)
-    if text != "-" and not path.is_file():
+    if text != "-" and not (path.is_file() or path.is_fifo()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a file")
     return path
 

@@ -237,7 +237,8 @@ def tile_words(offer: ChoiceOffer, image: str) -> tuple[str, str, str]:
         return offer.state.word, "new node", _start_words(offer.scale_up)
     if not offer.starts_now:
         return offer.state.word, "busy" if offer.state is Availability.BUSY else "none", ""
-    label = "free" if offer.free is None else f"{offer.free} free"
+    of_total = "" if offer.total is None else f" of {offer.total}"
+    label = "free" if offer.free is None else f"{offer.free}{of_total} free"
     readiness = offer.images.get(image)
     if readiness is not None and readiness.is_cold:
         return "cold", label, _pull_words(readiness)

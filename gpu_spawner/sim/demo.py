@@ -28,6 +28,7 @@ from gpu_spawner.sim.demo_objects import put_demo_objects
 from gpu_spawner.sim.demo_services import DemoSite, hub_service, kept_port, proxy_service
 from gpu_spawner.sim.fleet import Fleet, default_fleet, read_fleet
 from gpu_spawner.sim.hub_account import HubAccount, hub_account
+from gpu_spawner.sim.kubeconfig import read_kubeconfig
 from gpu_spawner.sim.supervisor import Supervisor
 
 __all__ = ["DemoOptions", "run_demo"]
@@ -64,10 +65,12 @@ def run_demo(options: DemoOptions) -> int:
     """Run the demo until it is told to stop (Ctrl-C, SIGTERM); return the exit status.
 
     Raises:
-        ConfigError: the fleet has mistakes; nothing was started.
+        ConfigError: the fleet or the kubeconfig has mistakes; nothing was started.
         GpuSpawnerError: the demo cannot run here, or a service keeps failing.
     """
     fleet = read_fleet(options.cluster_file) if options.cluster_file else default_fleet()
+    if options.kubeconfig is not None:
+        read_kubeconfig(options.kubeconfig)
     _require_free_port(options.port)
     with _state_folder(options) as state_dir:
         return asyncio.run(_Demo(options, fleet, state_dir).run())

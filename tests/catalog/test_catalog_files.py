@@ -416,3 +416,15 @@ def test_nothing_is_told_of_what_stands_in_for_a_mistake(tmp_path: Path, wrong: 
 
     assert found
     assert not any("'-'" in text for text in found)
+
+
+def test_a_directory_that_is_named_as_a_profile_is_told(tmp_path: Path) -> None:
+    """It is what mounting a file that is not there leaves behind."""
+    write(tmp_path, p05_first=PROFILE)
+    (tmp_path / "27-more.yaml").mkdir()
+    before = fingerprint(tmp_path)
+    assert problems_of(tmp_path) == [
+        "27-more.yaml: is a directory; a file is expected. Check what is mounted."
+    ]
+    (tmp_path / "27-more.yaml").rmdir()
+    assert fingerprint(tmp_path) != before

@@ -52,6 +52,17 @@ def gpu(flavor: str, share: Any, count: Any = 1) -> dict[str, Any]:
             id="more than the largest slice",
         ),
         pytest.param(
+            gpu("plain", {"mig": "9g.999gb"}),
+            "gpu.share.mig: got '9g.999gb'; a GPU of flavor 'plain' has 80 GB of memory. "
+            "Name a slice that such a GPU can be cut into.",
+            id="more than there is to slice",
+        ),
+        pytest.param(
+            gpu("plain", {"mig": "7g.80gb"}),
+            None,
+            id="all of it as one slice",
+        ),
+        pytest.param(
             gpu("gke", {"memory": "4Gi"}),
             None,
             id="a slice is enough",

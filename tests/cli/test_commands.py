@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,19 @@ class TestWhatif:
         finished = run(
             "whatif", "--cluster", "-", "--pod", files[1], stdin=json.dumps(case["cluster"])
         )
+
+        assert finished.stdout.startswith("seats: ")
+
+    def test_a_pod_can_come_from_a_named_pipe(
+        self, files: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        """As in ``--pod <(...)`` of a shell."""
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        writing = threading.Thread(target=pipe.write_text, args=[files[1].read_text()], daemon=True)
+        writing.start()
+
+        finished = run("whatif", "--cluster", files[0], "--pod", pipe)
 
         assert finished.stdout.startswith("seats: ")
 
@@ -193,6 +208,17 @@ class TestCheck:
         assert "10-one.yaml:6: kubespawner_override.environment.A" in finished.stderr
         assert finished.stdout == ""
         assert not (bad_override / "state").exists()
+
+    def test_a_demo_tells_of_a_bad_kubeconfig_before_it_starts(self, tmp_path: Path) -> None:
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text("a: 1")
+
+        finished = run("demo", "--kubeconfig", kubeconfig, "--state", tmp_path / "state")
+
+        assert finished.returncode == 1
+        assert "current-context: is missing" in finished.stderr
+        assert finished.stdout == ""
+        assert not (tmp_path / "state").exists()
 
     def test_what_no_node_could_satisfy(self, files: tuple[Path, Path]) -> None:
         """The recorded cluster has other GPUs than the shipped profiles ask for."""

@@ -68,12 +68,12 @@ def sign_in(browser: Browser, demo: RunningDemo) -> Iterator[SignIn]:
 
 
 @pytest.fixture
-def screenshot() -> Callable[[Page, str], None]:
+def screenshot() -> Callable[..., None]:
     folder = os.environ.get("GPU_SPAWNER_SCREENSHOTS")
 
-    def keep(page: Page, name: str) -> None:
+    def keep(page: Page, name: str, *, full_page: bool = True) -> None:
         if folder:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+            page.screenshot(path=f"{folder}/{name}.png", full_page=full_page)
 
     return keep

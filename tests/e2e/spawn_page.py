@@ -22,7 +22,7 @@ def radio(page: Page, offer: str) -> Locator:
 def seats_free(page: Page, offer: str) -> int:
     """Read how many servers of this choice would start now."""
     text = tile(page, offer).inner_text()
-    found = re.search(r"(\d+)\s+free", text)
+    found = re.search(r"(\d+)(?: of \d+)?\s+free", text)
     return int(found[1]) if found else 0
 
 

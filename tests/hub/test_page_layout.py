@@ -66,7 +66,7 @@ class TestTiles:
     @pytest.mark.parametrize(
         ("given", "shown"),
         [
-            ((READY, 3, 4, "3 of 4 free"), ("ready", "3 free", "starts now")),
+            ((READY, 3, 4, "3 of 4 free"), ("ready", "3 of 4 free", "starts now")),
             ((BUSY, 0, 4, "All 4 are in use"), ("busy", "busy", "")),
             ((IMPOSSIBLE, 0, 0, "No node has these"), ("impossible", "none", "")),
             (UNKNOWN, ("unknown", "not known", "may have to wait")),
@@ -86,13 +86,13 @@ class TestTiles:
         shown = page(cold_images=("torch",))
         one = tile(shown, "whole/h100/whole/1")
         assert one.state == "cold"
-        assert one.images == (("old", "ready", "3 free", "starts now", ""),)
+        assert one.images == (("old", "ready", "3 of 4 free", "starts now", ""),)
         other = tile(
             page(cold_images=("torch",), selected=pick("whole/h100/whole/1", "old")),
             "whole/h100/whole/1",
         )
         assert other.state == "ready"
-        assert other.images == (("torch", "cold", "3 free", "+3 min to pull the image", ""),)
+        assert other.images == (("torch", "cold", "3 of 4 free", "+3 min to pull the image", ""),)
 
     def test_only_the_impossible_is_closed(self):
         shown = page(

@@ -56,22 +56,22 @@ def offer(
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (offer(3, 3), ("ready", "4 free", "starts now")),
-        (offer(1, 3), ("ready", "4 free", "image on 1 of 3 nodes, else +2 min")),
-        (offer(0, 3), ("cold", "4 free", "+2 min to pull the image")),
-        (offer(0, 3, is_least=True), ("cold", "4 free", "+2 min or more to pull the image")),
-        (offer(3, 3, is_known=False), ("ready", "4 free", "starts now")),
+        (offer(3, 3), ("ready", "4 of 4 free", "starts now")),
+        (offer(1, 3), ("ready", "4 of 4 free", "image on 1 of 3 nodes, else +2 min")),
+        (offer(0, 3), ("cold", "4 of 4 free", "+2 min to pull the image")),
+        (offer(0, 3, is_least=True), ("cold", "4 of 4 free", "+2 min or more to pull the image")),
+        (offer(3, 3, is_known=False), ("ready", "4 of 4 free", "starts now")),
         (
             offer(1, 3, is_known=False),
-            ("ready", "4 free", "image on 1 or more of 3 nodes"),
+            ("ready", "4 of 4 free", "image on 1 or more of 3 nodes"),
         ),
         (
             offer(0, 3, is_known=False),
-            ("ready", "4 free", "+2 min if the image must be pulled"),
+            ("ready", "4 of 4 free", "+2 min if the image must be pulled"),
         ),
         (
             offer(0, 3, is_known=False, pull_seconds=None),
-            ("ready", "4 free", "image may be pulled first"),
+            ("ready", "4 of 4 free", "image may be pulled first"),
         ),
     ],
     ids=[

@@ -24,7 +24,7 @@ from gpu_spawner.core.catalog.mechanisms.base import (
 )
 from gpu_spawner.core.catalog.model import Share
 from gpu_spawner.core.catalog.shares import memory_wanted
-from gpu_spawner.core.wording import say_bytes
+from gpu_spawner.core.wording import gigabytes, say_bytes
 
 __all__ = [
     "MATURITY",
@@ -42,6 +42,8 @@ NAME: Final = "mig"
 MATURITY: Final = "stable"
 
 _SIZE: Final = re.compile(r"(?P<compute>[1-9])g\.(?P<memory>[0-9]+)gb", re.ASCII)
+
+_MOST_OF_NOMINAL: Final = 1.1
 
 
 def mistake(flavor: Flavor, share: Share, _count: int) -> Mistake | None:
@@ -82,6 +84,15 @@ def wrong_slice(flavor: Flavor, share: Share) -> Mistake | None:
             part="share.mig",
             message=f"got '{share.value}'; flavor '{flavor.name}' has {', '.join(offered)}",
             cure="Name one of these, or add it to the flavor's mig.profiles.",
+        )
+    had, whole = slice_memory(share.value), flavor.memory_bytes
+    # Both are nominal, and not rounded alike.
+    if had is not None and whole is not None and had > whole * _MOST_OF_NOMINAL:
+        return Mistake(
+            part="share.mig",
+            message=f"got '{share.value}'; a GPU of flavor '{flavor.name}' has "
+            f"{gigabytes(whole)} of memory",
+            cure="Name a slice that such a GPU can be cut into.",
         )
     return None
 
