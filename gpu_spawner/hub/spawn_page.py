@@ -54,7 +54,8 @@ async def spawn_page(spawner: Any) -> str:
         replace(
             page,
             notes=picked.notes,
-            failure=live.failures.sentence((spawner.user.name, spawner.name)),
+            # What this very request came to is told by JupyterHub, above the form.
+            failure="" if request else live.failures.sentence((spawner.user.name, spawner.name)),
             link_url=url_path_join(base_url, "spawn", *_named(spawner)),
             renamed=json.dumps(visible_renames(view.catalog)),
         ),
