@@ -82,6 +82,10 @@ class Row:
     tiles: tuple[Tile | None, ...]
     notes: tuple[Note, ...]
 
+    def note_of(self, tile: Tile) -> int:
+        """The position of the note that says why a tile of the row is closed."""
+        return next(at for at, note in enumerate(self.notes) if note.text == tile.because)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageView:

@@ -85,6 +85,7 @@ def add_routes(application: Application, hub_prefix: str, live: Live) -> None:
     prefix = re.escape(hub_prefix)
     base = url_path_join(prefix, "gpu-spawner")
     api = url_path_join(prefix, "api", "gpu-spawner")
+    names = "|".join(re.escape(path.name) for path in STATIC_DIRECTORY.iterdir())
     application.add_handlers(
         r".*",
         [
@@ -95,10 +96,6 @@ def add_routes(application: Application, hub_prefix: str, live: Live) -> None:
             # Asked before JupyterHub's own handler of the same address.
             (url_path_join(prefix, "spawn-pending", "([^/]+)"), PendingPageHandler),
             (url_path_join(prefix, "spawn-pending", "([^/]+)", "([^/]+)"), PendingPageHandler),
-            (
-                url_path_join(base, "static", "((?:page|admin|pending)[.](?:css|js))"),
-                StaticFiles,
-                {"path": str(STATIC_DIRECTORY)},
-            ),
+            (url_path_join(base, "static", f"({names})"), StaticFiles),
         ],
     )
