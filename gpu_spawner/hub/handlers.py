@@ -78,7 +78,13 @@ class OffersHandler(_OffersHandler):
         spawner = self.spawner_of(user_name, server_name)
         view = self.live.view_for(spawner)
         allowance = Allowance(self.live, spawner)
-        document, etag = offers_document(view, self.live.as_of, time.time(), allowance=allowance)
+        document, etag = offers_document(
+            view,
+            self.live.as_of,
+            time.time(),
+            allowance=allowance,
+            running=self.live.running_of(spawner.user),
+        )
         self._etag = f'W/"{etag}"'
         self.set_header("Cache-Control", "private, no-cache")
         self.finish(json.dumps(document))

@@ -10,6 +10,7 @@ jupyterhub-idle-culler goes by as well.
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -21,9 +22,9 @@ from gpu_spawner.core.catalog.lifetime import Lifetime, Verdict
 from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.catalog.renames import current_names
 from gpu_spawner.core.offers.expectation import ServerEnd
-from gpu_spawner.core.wording import say_duration
+from gpu_spawner.core.wording import quoted, say_duration
 
-__all__ = ["SERVERS_ENDED", "SETTLING_SECONDS", "Lifetimes"]
+__all__ = ["SERVERS_ENDED", "SETTLING_SECONDS", "Lifetimes", "RunningServer"]
 
 SERVERS_ENDED: Final = Counter(
     "gpu_spawner_servers_ended",
@@ -32,6 +33,32 @@ SERVERS_ENDED: Final = Counter(
 
 SETTLING_SECONDS: Final = 600.0
 """After its start the hub does not know for so long who is active: servers tell it every 5 min."""
+_ANY_MOMENT_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RunningServer:
+    """A server that is to be stopped.
+
+    Attributes:
+        stops_at: Unix time, to the minute.
+        name: of the server; empty for the default one.
+        is_idle: whether using it puts that off.
+        because: the rule, in a sentence.
+    """
+
+    stops_at: float
+    name: str
+    is_idle: bool
+    because: str
+
+    def words(self, now: float) -> str:
+        """Say when it stops and why."""
+        who = f"The server {quoted(self.name)}" if self.name else "The default server"
+        left = self.stops_at - now
+        when = f"in {say_duration(left)}" if left >= _ANY_MOMENT_SECONDS else "at any moment"
+        unless = " unless it is used" if self.is_idle else ""
+        return f"{who} runs, and stops {when}{unless}. {self.because}"
 
 
 class Lifetimes:
@@ -110,6 +137,21 @@ class Lifetimes:
         # Whole minutes, so that nothing is told anew while nothing is new.
         yield ServerEnd(round(at / 60) * 60.0, pod, "idle" if verdict.is_idle else "lifetime")
 
+    def of_user(self, user: Any) -> tuple["RunningServer", ...]:
+        """Return the running servers of a user that are to be stopped, the soonest first."""
+        now = self._clock()
+        ruled = []
+        for spawner in list(user.spawners.values()):
+            verdict = self._judge(spawner, is_settled=True) if spawner.ready else None
+            if verdict is not None:
+                at = now + max(verdict.seconds_left, 0.0)
+                if verdict.is_idle:  # nobody is called idle before that
+                    at = max(at, self._began + SETTLING_SECONDS)
+                # Whole minutes, so that nothing is told anew while nothing is new.
+                at = round(at / 60) * 60.0
+                ruled.append(RunningServer(at, spawner.name, verdict.is_idle, verdict.because))
+        return tuple(sorted(ruled))
+
     def _running(self) -> Iterator[tuple[Any, Any]]:
         """Yield the servers that run and that nothing is being done with, with their users."""
         query = self._hub["db"].query(orm.Spawner).filter(orm.Spawner.server_id.isnot(None))
@@ -119,14 +161,14 @@ class Lifetimes:
             if spawner is not None and spawner.ready and not spawner.pending:
                 yield user, spawner
 
-    def _judge(self, spawner: Any) -> Verdict | None:
+    def _judge(self, spawner: Any, *, is_settled: bool = False) -> Verdict | None:
         rule = self._rule(spawner)
         started = _unix(spawner.orm_spawner.started)
         if rule is None or started is None:
             return None
         now = self._clock()
         last_used = _unix(spawner.orm_spawner.last_activity) or started
-        if now - self._began < SETTLING_SECONDS:
+        if not is_settled and now - self._began < SETTLING_SECONDS:
             rule = Lifetime(max_seconds=rule.max_seconds)
         return rule.judge(ran_seconds=now - started, idle_seconds=now - last_used)
 

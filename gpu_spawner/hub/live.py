@@ -30,6 +30,7 @@ from gpu_spawner.hub.connection import load_as_kubespawner
 from gpu_spawner.hub.holders import Holders
 from gpu_spawner.hub.last_failures import LastFailures
 from gpu_spawner.hub.leftovers import Leftovers
+from gpu_spawner.hub.lifetimes import Lifetimes, RunningServer
 from gpu_spawner.hub.preloading import Preloading
 from gpu_spawner.hub.queues import Queues
 from gpu_spawner.hub.seats import Seats
@@ -82,6 +83,7 @@ class Live:
         failures: why the last start of a server failed.
         limits: how much users may hold at once.
         holders: which servers hold something.
+        lifetimes: stops servers in time; None where there is no hub.
         claims: the templates that claims are made from.
         leftovers: removes pods that may have outlived their servers.
         preloading: which images are where, and whoever puts them there.
@@ -107,6 +109,7 @@ class Live:
         self.failures = LastFailures()
         self.limits = read_limits(settings.limits, source="c.GPUSpawner.limits")
         self.holders = Holders(db)
+        self.lifetimes: Lifetimes | None = None
         self.claims = Claims(settings)
         self.leftovers = Leftovers(settings)
         self.preloading = Preloading(settings)
@@ -187,6 +190,10 @@ class Live:
         self._ends = ends
         if ends or was_known:  # also where only the minutes that are left have changed
             self.announce()
+
+    def running_of(self, user: Any) -> tuple[RunningServer, ...]:
+        """Return the running servers of a user that are to be stopped, the soonest first."""
+        return self.lifetimes.of_user(user) if self.lifetimes is not None else ()
 
     def announce(self) -> None:
         """Wake everybody who waits for a change."""

@@ -5,13 +5,14 @@ Both are built from one user's view, so that they say what that user's form says
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gpu_spawner.core.catalog.model import Image, Profile
 from gpu_spawner.core.offers.availability import ChoiceOffer, ProfileOffer
 from gpu_spawner.core.quantity import format_bytes
 from gpu_spawner.hub.allowance import Allowance
+from gpu_spawner.hub.lifetimes import RunningServer
 from gpu_spawner.hub.page_layout import build_page
 from gpu_spawner.hub.page_model import Row, Tile
 from gpu_spawner.hub.page_words import choice_phrase
@@ -21,7 +22,12 @@ __all__ = ["age_of", "offers_document", "page_news", "page_shape"]
 
 
 def offers_document(
-    view: View, as_of: float | None, now: float, *, allowance: Allowance | None = None
+    view: View,
+    as_of: float | None,
+    now: float,
+    *,
+    allowance: Allowance | None = None,
+    running: Iterable[RunningServer] = (),
 ) -> tuple[dict[str, Any], str]:
     """Return the answer of ``/hub/api/gpu-spawner/offers`` and a tag of what is offered.
 
@@ -33,6 +39,7 @@ def offers_document(
     null in other states, and where nobody said.
     ``expected_at`` (Unix time) says when a place of a busy choice is expected to come free, by the
     rules of the servers that hold it; null where no rule says.
+    ``running`` lists the user's servers that are to be stopped, with the time.
     ``denied`` lists what is there but not for this user, with the admin's words.
     """
     offers = {offer.slug: offer for offer in view.offers}
@@ -46,11 +53,21 @@ def offers_document(
         {"profile": profile.slug, "display_name": profile.display_name, "because": message}
         for profile, message in view.catalog.denied
     ]
-    tag = _digest([profiles, holding, denied])
+    ends = [
+        {
+            "server": one.name,
+            "stops_at": one.stops_at,
+            "unless_used": one.is_idle,
+            "because": one.because,
+        }
+        for one in running
+    ]
+    tag = _digest([profiles, holding, denied, ends])
     document = {
         "as_of": as_of,
         "age_seconds": age_of(as_of, now),
         "holding": holding,
+        "running": ends,
         "profiles": profiles,
         "denied": denied,
     }

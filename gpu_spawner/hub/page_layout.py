@@ -237,7 +237,8 @@ def _lines(profile: Profile) -> list[_Line]:
 
 
 def _row(card: _Card, line: _Line, number: int) -> Row:
-    row_id = f"gs-{card.profile.slug}-{number}"
+    # Short, as it is the better part of each tile; the catalog's order is part of the page's shape.
+    row_id = f"g{card.catalog.profiles.index(card.profile)}-{number}"
     by_share = line.share is None and bool(line.flavor)
     tiles: list[Tile | None] = []
     for position, choice in enumerate(line.choices):

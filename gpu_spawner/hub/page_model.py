@@ -83,6 +83,10 @@ class Row:
     tiles: tuple[Tile | None, ...]
     notes: tuple[Note, ...]
 
+    def note_of(self, tile: Tile) -> int:
+        """The position of the note that says why a tile of the row is closed."""
+        return next(at for at, note in enumerate(self.notes) if note.text == tile.because)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageView:
@@ -211,6 +215,7 @@ class Page:
         age: the age of the numbers in words, ``age_seconds`` the same for the script.
         unknown: one sentence when nothing is known of the cluster; empty otherwise.
         holding: how much of the user's limits is used, in a sentence; empty without limits.
+        running: what is said of the user's running servers that are to be stopped.
         failure: how the last start of this server ended, where that was badly; else empty.
         is_waiting: whether the box to wait for what is full is ticked.
         notes: what else is to be said on top, such as names that have changed.
@@ -226,6 +231,7 @@ class Page:
     notice: Notice | None
     holding: str = ""
     is_waiting: bool = False
+    running: tuple[str, ...] = ()
     failure: str = ""
     notes: tuple[str, ...] = ()
     filters: Filters | None = None

@@ -46,6 +46,7 @@ def ensure_live(shared: dict[str, Any], settings: HubSettings) -> Live:
         if "users" in shared:
             lifetimes = Lifetimes(shared, lambda: live.catalog, settings.log)
             lifetimes.on_ends = live.learn_ends
+            live.lifetimes = lifetimes
             live.begin(lifetimes.run(settings.lifetime_check_seconds), "gpu_spawner lifetimes")
         shared[_KEY] = live
     found: Live = shared[_KEY]

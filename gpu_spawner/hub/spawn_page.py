@@ -38,10 +38,11 @@ async def spawn_page(spawner: Any) -> str:
     await live.wait_first_reading(_FIRST_READING_SECONDS)
     view = live.view_for(spawner)
     picked = _picked(live.catalog, view.catalog, spawner, request)
+    now = time.time()
     page = build_page(
         view.with_amounts(picked.selection) if picked.selection is not None else view,
         selected=picked.selection,
-        age_seconds=age_of(live.as_of, time.time()),
+        age_seconds=age_of(live.as_of, now),
         allowance=Allowance(live, spawner),
         correction=picked.correction,
     )
@@ -54,7 +55,9 @@ async def spawn_page(spawner: Any) -> str:
         replace(
             page,
             notes=picked.notes,
-            failure=live.failures.sentence((spawner.user.name, spawner.name)),
+            running=tuple(one.words(now) for one in live.running_of(spawner.user)),
+            # What this very request came to is told by JupyterHub, above the form.
+            failure="" if request else live.failures.sentence((spawner.user.name, spawner.name)),
             link_url=url_path_join(base_url, "spawn", *_named(spawner)),
             renamed=json.dumps(visible_renames(view.catalog)),
         ),

@@ -18,11 +18,11 @@ from prometheus_client import REGISTRY
 from tornado.web import Application
 
 from gpu_spawner.core.errors import ConfigError
+from gpu_spawner.hub.extended_pages import HomePageHandler, PendingPageHandler
 from gpu_spawner.hub.handlers import OffersHandler, OffersStreamHandler
 from gpu_spawner.hub.inventory_handlers import AdminPageHandler, InventoryHandler
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.metrics import LiveCollector
-from gpu_spawner.hub.pending_page import PendingPageHandler
 from gpu_spawner.hub.readable_requests import SPAWN_PATHS, ReadableSpawnHandler
 from gpu_spawner.hub.registry import ensure_live, is_live
 from gpu_spawner.hub.settings import read_settings
@@ -87,6 +87,7 @@ def add_routes(application: Application, hub_prefix: str, live: Live) -> None:
     prefix = re.escape(hub_prefix)
     base = url_path_join(prefix, "gpu-spawner")
     api = url_path_join(prefix, "api", "gpu-spawner")
+    names = "|".join(re.escape(path.name) for path in STATIC_DIRECTORY.iterdir())
     application.add_handlers(
         r".*",
         [
@@ -94,14 +95,11 @@ def add_routes(application: Application, hub_prefix: str, live: Live) -> None:
             (url_path_join(api, "offers", "stream"), OffersStreamHandler, {"live": live}),
             (url_path_join(api, "inventory"), InventoryHandler, {"live": live}),
             (url_path_join(base, "admin"), AdminPageHandler, {"live": live}),
-            # Asked before JupyterHub's own handler of the same address.
+            # Asked before JupyterHub's own handlers of the same addresses.
+            (url_path_join(prefix, "home"), HomePageHandler, {"live": live}),
             (url_path_join(prefix, "spawn-pending", "([^/]+)"), PendingPageHandler),
             (url_path_join(prefix, "spawn-pending", "([^/]+)", "([^/]+)"), PendingPageHandler),
-            (
-                url_path_join(base, "static", "((?:page|admin|pending)[.](?:css|js))"),
-                StaticFiles,
-                {"path": str(STATIC_DIRECTORY)},
-            ),
+            (url_path_join(base, "static", f"({names})"), StaticFiles),
             *((url_path_join(prefix, path), ReadableSpawnHandler) for path in SPAWN_PATHS),
         ],
     )

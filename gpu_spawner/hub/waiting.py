@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gpu_spawner.core.diagnosis.line_words import InUse, say_line, say_queue
 from gpu_spawner.core.diagnosis.pod_diagnosis import IN_QUEUE
+from gpu_spawner.core.offers.availability import Availability, ProfileOffer
 from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.placement.waiting_line import (
     Waiter,
@@ -14,6 +15,7 @@ from gpu_spawner.core.placement.waiting_line import (
     possible_nodes,
     waiters_in,
 )
+from gpu_spawner.core.wording import within_sentence
 from gpu_spawner.hub.page_words import choice_phrase
 
 if TYPE_CHECKING:
@@ -62,10 +64,12 @@ class WaitingLine:
         profile = catalog.profile(selection.profile)
         if profile is None or not set(selection.flavors) <= set(catalog.flavors):
             return ""  # the catalog was edited meanwhile
+        offer = self._offer(place, spawner)
         return say_line(
             line,
             choice_phrase(catalog, profile, selection.choice),
-            self._in_use(place, spawner),
+            self._in_use(place, offer),
+            self._because(place, offer),
         )
 
     def is_hopeless(self, place: "Place", spawner: Any) -> bool:
@@ -79,13 +83,25 @@ class WaitingLine:
         # Every node is looked at only where the count says that there is none.
         return can_never_fit(self._live.cluster(), place.request)
 
-    def _in_use(self, place: "Place", spawner: Any) -> InUse | None:
-        selection = place.fragment.selection
-        if selection.share is None:
-            return None
+    def _offer(self, place: "Place", spawner: Any) -> ProfileOffer | None:
         offers = self._live.view_for(spawner).offers
-        offer = next((one for one in offers if one.slug == selection.profile), None)
-        if offer is None:
+        slug = place.fragment.selection.profile
+        return next((one for one in offers if one.slug == slug), None)
+
+    @staticmethod
+    def _because(place: "Place", offer: ProfileOffer | None) -> str:
+        """Return why nobody gets such a server now; empty where somebody would."""
+        selection = place.fragment.selection
+        choice = offer.choice(selection.choice.key) if offer is not None else None
+        choice = choice.with_image(selection.image) if choice is not None else None
+        if choice is None or choice.state is not Availability.BUSY:
+            return ""
+        return within_sentence(choice.because)
+
+    @staticmethod
+    def _in_use(place: "Place", offer: ProfileOffer | None) -> InUse | None:
+        selection = place.fragment.selection
+        if selection.share is None or offer is None:
             return None
         return InUse.together(
             (count.free, count.total, count.unit)

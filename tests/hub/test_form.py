@@ -1,5 +1,6 @@
 """The form as HTML: complete without a script, and nothing in it but what we wrote."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from page_examples import BUSY, CATALOG, IMPOSSIBLE, offers, page, pick, view_of
 
 from gpu_spawner.hub.form import render_form
 from gpu_spawner.hub.page_layout import build_page
-from gpu_spawner.hub.static_files import STATIC_DIRECTORY, static_url
+from gpu_spawner.hub.static_files import STATIC_DIRECTORY, served, static_url
 
 pytestmark = pytest.mark.hosts
 
@@ -109,14 +110,19 @@ class TestForm:
         assert not Elements(html).of("input")
 
 
-class TestWeight:
-    def test_ours_is_under_sixty_kilobytes(self):
-        """Counted with the page of three profiles; what users load beside JupyterHub's own."""
-        parts = [len(render(page(STATES)).encode())]
-        parts += [path.stat().st_size for path in STATIC_DIRECTORY.iterdir()]
-        assert sum(parts) < 60_000
-
+class TestFiles:
     def test_files_are_served_under_their_version(self):
         url = static_url("/base/hub/", "page.js")
         assert url.startswith("/base/hub/gpu-spawner/static/page.js?v=")
         assert Path(STATIC_DIRECTORY / "page.js").is_file()
+
+    def test_what_is_sent_is_what_was_written_without_its_comments(self):
+        """Comments have lines of their own, and no line continues a text."""
+        for path in STATIC_DIRECTORY.iterdir():
+            sent = served(path.name).decode()
+            assert "//" not in re.sub(r"https?://", "", sent)
+            assert "/*" not in sent
+            # A strict content policy forbids that.
+            assert "data:" not in sent
+            written = re.sub(r"(?m)^\s*//.*|/\*(?s:.*?)\*/", "", path.read_text())
+            assert re.sub(r"\s", "", sent) == re.sub(r"\s", "", written)

@@ -60,13 +60,13 @@ def vacate_all(cluster: ClusterThread) -> None:
             cluster.vacate(pod["metadata"]["name"])
 
 
-def state_of(hub: RunningHub, user: str) -> str | None:
+def state_of(hub: RunningHub, user: str, count: int = 1) -> str | None:
     profiles = hub.rest("GET", f"gpu-spawner/offers?user={user}").json()["profiles"]
     (state,) = [
         choice["state"]
         for profile in profiles
         for choice in profile["choices"]
-        if choice["key"] == "patient/h100/whole/1"
+        if choice["key"] == f"patient/h100/whole/{count}"
     ]
     return state
 
@@ -160,6 +160,24 @@ class TestTheLine:
             assert "wait" in answer.json()["message"]
 
 
+class TestFragments:
+    def test_what_is_free_and_does_not_help_is_said(
+        self, hub: RunningHub, cluster: ClusterThread, user: str
+    ) -> None:
+        cluster.occupy("h100-1", 1, "busy-1")
+        cluster.occupy("h100-2", 1, "busy-2")
+        try:
+            wait_until(lambda: state_of(hub, user, 2) == "busy", "no node has two")
+            assert hub.start(user, {**CHOICE, "count": 2, "wait": True}).status_code < 300
+            told_so = told(hub, user, "You are next")["message"]
+            assert told_so == (
+                f"You are next for 2{ONE[1:]}; 2 GPUs are free, but on two different nodes."
+            )
+            hub.stop(user)
+        finally:
+            vacate_all(cluster)
+
+
 class TestStuck:
     def test_what_somebody_must_mend_ends_the_start_and_is_told_on_the_next_page(
         self, hub: RunningHub, cluster: ClusterThread, user: str
@@ -175,6 +193,11 @@ class TestStuck:
         for _ in range(2):
             page = browser.get("spawn").text
             assert f"The last start failed just now. {reason}" in page
+
+        # A form that is refused meanwhile has a reason of its own.
+        refused = browser.post_form({"offer": "gone/cpu"}).text
+        assert "There is no profile" in refused
+        assert "The last start failed" not in refused
 
         # It is about this server alone, and until the next start.
         assert "The last start failed" not in browser.get(f"spawn/{user}/other").text

@@ -54,21 +54,29 @@ def say_queue(position: int | None, length: int | None) -> str:
     return f"You are {ordinal(position)}{among} in the queue."
 
 
-def say_line(line: Line, what: str, in_use: InUse | None = None) -> str:
+def say_line(line: Line, what: str, in_use: InUse | None = None, because: str = "") -> str:
     """Say where a server stands.
 
     >>> say_line(Line(position=2, length=3), "1 H100", InUse(used=8, total=8, unit="GPU"))
     'You are 2nd of 3 waiting for 1 H100; all 8 GPUs are in use.'
     >>> say_line(Line(position=1, length=1), "1 H100")
     'You are next for 1 H100.'
+    >>> some = InUse(used=2, total=4, unit="GPU")
+    >>> say_line(Line(position=1, length=1), "2 H100s", some, "2 GPUs are free, but on two nodes")
+    'You are next for 2 H100s; 2 GPUs are free, but on two nodes.'
 
     Args:
         line: the place.
         what: the choice, in words.
         in_use: None where that is not known.
+        because: why it does not start on what is free, as a part of a sentence; it is said where
+            something is.
     """
     if line.length == 1:
         place = f"You are next for {what}"
     else:
         place = f"You are {ordinal(line.position)} of {line.length:,} waiting for {what}"
-    return f"{place}; {in_use.words}." if in_use is not None else f"{place}."
+    if in_use is None:
+        return f"{place}."
+    why = because if in_use.used < in_use.total else ""
+    return f"{place}; {why or in_use.words}."

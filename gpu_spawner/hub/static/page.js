@@ -13,6 +13,8 @@
     const radio = radios().find((one) => one.value === key);
     return radio ? tileOf(radio) : null;
   };
+  const labelOf = (tile) => tile.querySelector("em span");
+  const detailOf = (tile) => tile.querySelector("label > small");
   const STATES = ["ready", "cold", "scale_up", "busy", "limit", "denied", "impossible", "unknown"];
 
   // JupyterHub's page has no main landmark: screen readers could not jump past its menu.
@@ -38,7 +40,6 @@
 
   function icon(state) {
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    svg.setAttribute("class", "gs-i");
     svg.setAttribute("aria-hidden", "true");
     const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
     use.setAttribute("href", "#gs-" + state);
@@ -87,13 +88,12 @@
     const state = tile.dataset.state;
     const starts = state === "scale_up";
     const closed = starts || ["busy", "limit", "denied", "impossible"].includes(state);
-    const label = find("label", tile).textContent;
-    const detail = find("detail", tile).textContent;
-    const because = tile.dataset.because || "";
+    const label = labelOf(tile).textContent;
+    const detail = detailOf(tile).textContent;
+    const because = tile.dataset.because;
     const words = document.createElement("span");
     words.className = "gs-" + state;
-    const mark = document.createElement("span");
-    mark.className = "gs-state d-inline";
+    const mark = document.createElement("em");
     mark.append(icon(state), " ", label);
     words.append(mark, closed ? (because ? ": " + because : "") : ", " + detail);
     line.append(words);
@@ -118,7 +118,7 @@
     const own = ownField(card);
     if (own && own.value.trim()) return own.value.trim();
     const select = imageSelect(card);
-    if (select) return select.selectedOptions[0].dataset.title;
+    if (select) return select.selectedOptions[0].textContent;
     const only = find("one-image", card);
     return only ? only.textContent : "";
   }
@@ -142,10 +142,10 @@
     tile.dataset.state = state;
     tile.classList.remove(...STATES.map((one) => "gs-" + one));
     tile.classList.add("gs-" + state);
-    tile.querySelector(".gs-state use").setAttribute("href", "#gs-" + state);
-    find("label", tile).textContent = label;
+    tile.querySelector("use").setAttribute("href", "#gs-" + state);
+    labelOf(tile).textContent = label;
     // The row says why for the image it was made with; here it is another.
-    find("detail", tile).textContent = other && because ? because : detail;
+    detailOf(tile).textContent = other && because ? because : detail;
     tile.dataset.because = because;
     tile.querySelector("input").disabled = state === "impossible" || state === "denied";
   }
@@ -163,10 +163,8 @@
   }
 
   function patchTile(tile, news) {
-    const changed = find("label", tile).textContent !== news.label;
-    find("label", tile).textContent = news.label;
-    tile.dataset.free = news.free === null ? "" : news.free;
-    tile.dataset.total = news.total === null ? "" : news.total;
+    const changed = labelOf(tile).textContent !== news.label;
+    labelOf(tile).textContent = news.label;
     tile.dataset.serverBecause = news.because;
     tile.dataset.serverLabel = news.label;
     tile.dataset.instead = news.instead;
@@ -176,7 +174,8 @@
     applyImage(tile);
     if (changed) {
       tile.classList.remove("gs-changed");
-      void tile.offsetWidth; // restarts the animation
+      // Restarts the animation.
+      void tile.offsetWidth;
       tile.classList.add("gs-changed");
     }
   }
@@ -184,12 +183,12 @@
   function patchRow(row, news) {
     const summary = find("summary", row);
     if (summary) summary.textContent = news.summary;
-    const bar = find("bar", row);
+    const bar = row.querySelector(".gs-bar");
     if (bar) {
-      bar.setAttribute("width", news.percent === null ? 0 : news.percent);
-      bar.closest("svg").toggleAttribute("hidden", news.percent === null);
+      bar.value = news.percent || 0;
+      bar.hidden = news.percent === null;
     }
-    find("notes", row).replaceChildren(...news.notes.map((note) => {
+    row.querySelector(".gs-notes").replaceChildren(...news.notes.map((note) => {
       const item = document.createElement("li");
       if (note.what) {
         const what = document.createElement("b");
@@ -207,7 +206,7 @@
       if (has.has(key)) patchTile(has.get(key), tile);
     }
     for (const [id, row] of Object.entries(news.rows)) {
-      const element = root.querySelector(`[data-row="${CSS.escape(id)}"]`);
+      const element = document.getElementById(id);
       if (element) patchRow(element, row);
     }
     find("holding").textContent = news.holding;
@@ -228,7 +227,8 @@
 
   function connect() {
     const url = new URL(root.dataset.stream, window.location.href);
-    const token = window.jhdata && window.jhdata.xsrf_token;
+    // JupyterHub's window.jhdata is not there where inline scripts may not run.
+    const token = new URL(form.action).searchParams.get("_xsrf");
     if (token) url.searchParams.set("_xsrf", token);
     // The numbers are those of the amounts that are chosen.
     root.querySelectorAll(".gs-card:has([data-amount])").forEach((card) => {
@@ -281,8 +281,8 @@
       // What the button would start is never out of sight.
       card.hidden = !card.querySelector('input[name="offer"]:checked') && !(
         (!by("category") || has.category === by("category")) &&
-        (!by("flavors") || has.flavors.split(" ").includes(by("flavors"))) &&
-        (!by("memory") || Number(has.memory) >= Number(by("memory"))));
+        (!by("flavors") || (has.flavors || "").split(" ").includes(by("flavors"))) &&
+        (!by("memory") || Number(has.memory || 0) >= Number(by("memory"))));
     });
     find("shown").textContent = `${cards.filter((card) => !card.hidden).length} of ${cards.length} profiles`;
   }
@@ -382,17 +382,19 @@
     const select = imageSelect(card);
     if (select) {
       const facts = find("image-facts", card);
-      facts.textContent = select.selectedOptions[0].dataset.facts;
-      facts.hidden = false;
+      facts.textContent = select.selectedOptions[0].dataset.facts || "";
     }
     card.querySelectorAll(".gs-tile").forEach(applyImage);
   }
 
   root.querySelectorAll(".gs-tile").forEach((tile) => {
+    const why = tile.closest(".gs-row").querySelectorAll(".gs-notes li > span")[tile.dataset.note];
+    tile.dataset.because = why ? why.textContent : "";
+    tile.dataset.state = STATES.find((state) => tile.classList.contains("gs-" + state));
     tile.dataset.serverState = tile.dataset.state;
-    tile.dataset.serverDetail = find("detail", tile).textContent;
-    tile.dataset.serverLabel = find("label", tile).textContent;
-    tile.dataset.serverBecause = tile.dataset.because || "";
+    tile.dataset.serverDetail = detailOf(tile).textContent;
+    tile.dataset.serverLabel = labelOf(tile).textContent;
+    tile.dataset.serverBecause = tile.dataset.because;
   });
   function pickIn(card) {
     if (card.querySelector("input:checked")) return;
@@ -401,8 +403,13 @@
   }
   root.querySelectorAll(".gs-card select:not([data-amount])").forEach((select) => {
     const card = select.closest(".gs-card");
-    // With a script the facts stand beside the menu; the menu itself gets short.
-    [...select.options].forEach((option) => { option.textContent = option.dataset.title; });
+    // With a script the facts stand beside the menu; the menu itself gets short. "Title (facts)"
+    [...select.options].forEach((option) => {
+      const title = option.dataset.title;
+      if (!title) return;
+      option.dataset.facts = option.textContent.slice(title.length + 2, -1);
+      option.textContent = title;
+    });
     onImage(card);
     select.addEventListener("change", () => {
       onImage(card);

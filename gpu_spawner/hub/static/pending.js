@@ -1,4 +1,5 @@
-// Cancels the start that the page is about: a named server's, or another user's, as well.
+// Cancels the start that the page is about: a named server's, or another user's, as well. Follows it
+// where JupyterHub's own script may not run.
 (function () {
   "use strict";
   const root = document.getElementById("gpu-spawner-pending");
@@ -26,5 +27,32 @@
       said.textContent = "The hub does not answer. Try again in a minute.";
     }
     button.disabled = false;
+  });
+
+  // JupyterHub follows the start by an inline script, which a strict content policy forbids.
+  if (window.jhdata) return;
+  const bar = document.getElementById("progress-bar");
+  const message = document.getElementById("progress-message");
+  const log = document.getElementById("progress-log");
+  if (!bar || !message || !log) return;
+  const stream = new EventSource(root.dataset.progress);
+  stream.addEventListener("message", (event) => {
+    const step = JSON.parse(event.data);
+    if (step.progress !== undefined) {
+      bar.setAttribute("aria-valuenow", step.progress);
+      bar.style.width = `${step.progress}%`;
+    }
+    if (step.html_message !== undefined) message.innerHTML = step.html_message;
+    else if (step.message !== undefined) message.textContent = step.message;
+    const line = document.createElement("div");
+    line.className = "progress-log-event";
+    line.append(...[...message.childNodes].map((node) => node.cloneNode(true)));
+    log.append(line);
+    if (step.ready || step.failed) stream.close();
+    if (step.ready) window.location.reload();
+    if (step.failed) {
+      bar.classList.add("bg-danger");
+      document.getElementById("progress-details").open = true;
+    }
   });
 })();

@@ -1,0 +1,71 @@
+"""JupyterHub's own pages with what we add: when servers stop, and a way to cancel a start."""
+
+import time
+from abc import abstractmethod
+from importlib.resources import files
+from typing import Any
+from urllib.parse import quote
+
+from jupyterhub.handlers.base import BaseHandler
+from jupyterhub.handlers.pages import HomeHandler, SpawnPendingHandler
+from jupyterhub.utils import url_path_join
+
+from gpu_spawner.hub.live import Live
+from gpu_spawner.hub.static_files import static_url
+
+__all__ = ["HomePageHandler", "PendingPageHandler"]
+
+
+class _ExtendedPage(BaseHandler):
+    """Renders ``ours``, which extends ``theirs``, wherever the site has that from."""
+
+    theirs: str
+    ours: str
+
+    def get_template(self, name: str, sync: bool = False) -> Any:  # noqa: FBT001, FBT002 - JupyterHub's signature
+        """Extend that one page; leave every other alone."""
+        if name != self.theirs:
+            return super().get_template(name, sync)
+        text = files("gpu_spawner.hub").joinpath("templates", self.ours).read_text("utf-8")
+        return self.settings["jinja2_env_sync" if sync else "jinja2_env"].from_string(text)
+
+    def render_template(self, name: str, sync: bool = False, **names: Any) -> Any:  # noqa: FBT001, FBT002 - as above
+        """Give that page what it shows."""
+        if name == self.theirs:
+            names |= self.names_for(names["user"], names.get("spawner"))
+        return super().render_template(name, sync, **names)
+
+    @abstractmethod
+    def names_for(self, user: Any, spawner: Any) -> dict[str, Any]:
+        """Return what the template needs besides what JupyterHub gives it."""
+
+
+class PendingPageHandler(_ExtendedPage, SpawnPendingHandler):
+    """``GET /hub/spawn-pending/USER[/SERVER]``; what is decided there is JupyterHub's part."""
+
+    theirs = "spawn_pending.html"
+    ours = "pending.html"
+
+    def names_for(self, user: Any, spawner: Any) -> dict[str, Any]:
+        """Return the addresses of the script, and of the page to choose anew on."""
+        back = url_path_join(
+            self.hub.base_url, "spawn", user.escaped_name, quote(spawner.name, safe="")
+        )
+        return {"spawn_url": back, "js_url": static_url(self.hub.base_url, "pending.js")}
+
+
+class HomePageHandler(_ExtendedPage, HomeHandler):
+    """``GET /hub/home``: JupyterHub's, and when the user's servers stop."""
+
+    theirs = "home.html"
+    ours = "home.html"
+
+    def initialize(self, live: Live) -> None:
+        """Take what the route carries."""
+        self.live = live
+
+    def names_for(self, user: Any, spawner: Any) -> dict[str, Any]:
+        """Return the sentences."""
+        del spawner
+        now = time.time()
+        return {"running": [one.words(now) for one in self.live.running_of(user)]}
