@@ -95,6 +95,11 @@ class TestTogether:
         hub.stop("francis")
 
 
+def runners(cluster: ClusterThread) -> set[str]:
+    owners = {pod["metadata"]["annotations"]["hub.jupyter.org/username"] for pod in cluster.pods()}
+    return {owner for owner in owners if owner.startswith("runner")}
+
+
 class TestRace:
     def test_ten_users_for_three_seats_with_one_each(
         self, make_hub: MakeHub, cluster: ClusterThread
@@ -120,12 +125,11 @@ class TestRace:
             refused = [answer for answer in answers if answer.status_code in (403, 409)]
             assert len(refused) == 17
             assert all(answer.json()["message"].endswith(".") for answer in refused)
-            winners = {
-                pod["metadata"]["annotations"]["hub.jupyter.org/username"]
-                for pod in wait_until(cluster.pods, "the pods")
-                if "runner" in pod["metadata"]["annotations"]["hub.jupyter.org/username"]
-            }
+            winners = {str(one.request.url).split("/users/")[1].split("/")[0] for one in accepted}
             assert len(winners) == 3
+            # A pod is made a moment after the answer.
+            wait_until(lambda: runners(cluster) >= winners, "a pod of each")
+            assert runners(cluster) == winners
         finally:
             for user in users:
                 hub.stop(user)
