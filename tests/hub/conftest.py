@@ -5,9 +5,12 @@
   and stop what they start.
 - ``make_hub``: starts further hubs with other configuration.
 - ``user``: the name of a user whom no other test knows; what they run is stopped afterwards.
+- ``chrome``: headless Chromium.
+- ``screenshots``: the folder for pictures that ``GPU_SPAWNER_SCREENSHOTS`` names; None without it.
 """
 
 import itertools
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -22,6 +25,7 @@ with warnings.catch_warnings():
 
 from cluster_thread import ClusterThread
 from hub_profiles import PROFILES, MakeHub
+from playwright.sync_api import Browser, sync_playwright
 from running_hub import RunningHub, running_hub
 
 assert kubespawner  # imported for its warnings alone
@@ -64,3 +68,23 @@ def user(hub: RunningHub) -> Iterator[str]:
     yield name
     for server in hub.user(name).get("servers", {}):
         hub.stop(name, server)
+
+
+# Not for the session: while Playwright runs, no asynchronous test can.
+@pytest.fixture(scope="module")
+def chrome(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--no-first-run"]
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def screenshots() -> Path | None:
+    """Return where pictures are kept: the folder that ``GPU_SPAWNER_SCREENSHOTS`` names."""
+    folder = os.environ.get("GPU_SPAWNER_SCREENSHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    return Path(folder) if folder else None
