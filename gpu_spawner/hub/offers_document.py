@@ -164,6 +164,7 @@ def _image(image: Image) -> dict[str, Any]:
         "python": image.python or None,
         "pytorch": image.pytorch or None,
         "cuda": image.cuda or None,
+        "packages": dict(image.packages),
         "size_bytes": image.size_bytes,
     }
 
@@ -186,6 +187,7 @@ def page_shape(view: View) -> str:
             profile.slug,
             profile.display_name,
             profile.description,
+            profile.description_html,
             list(profile.images),
             [choice.key for choice in profile.choices],
             [[one.choice and one.choice.key, one.image, one.message] for one in profile.denied],

@@ -134,6 +134,7 @@ class Card:
     """One profile; ``isolation`` is said here where it is the same for every row.
 
     Attributes:
+        description_html: HTML of the admin's, to be shown as it is instead of the description.
         max_wait: how long a place may be waited for, in words; empty where it may not.
         amounts: what may be chosen of CPU and memory.
         own_images: the patterns of images that may be brought; empty where none may.
@@ -151,6 +152,7 @@ class Card:
     images: tuple[ImageView, ...]
     rows: tuple[Row, ...]
     isolation: str
+    description_html: str = ""
     max_wait: str = ""
     amounts: tuple[AmountView, ...] = ()
     own_images: tuple[str, ...] = ()

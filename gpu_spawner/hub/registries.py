@@ -2,12 +2,14 @@
 
 By the OCI distribution specification: the manifest under ``/v2/``, with an anonymous token where
 the registry wants one. The hub goes nowhere a user sends it: hosts come from the admin's patterns,
-only https is spoken, redirects are not followed, and tokens are fetched from the same host alone.
-Docker Hub, whose parts are called otherwise, is the exception that is written down here.
+only https is spoken, redirects are not followed, and tokens are fetched from the same host, or from
+those that the admin named. Docker Hub, whose parts are called otherwise, is the exception that is
+written down here.
 """
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -16,7 +18,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.httputil import url_concat
 
 from gpu_spawner.core.catalog.own_images import ImageName
-from gpu_spawner.core.wording import say_bytes
+from gpu_spawner.core.wording import listed, say_bytes
 
 __all__ = ["Answer", "Registries"]
 
@@ -30,6 +32,8 @@ _DOCKER_HUB: Final = ("docker.io", "registry-1.docker.io", "auth.docker.io")
 _TIMEOUT_SECONDS: Final = 5.0
 _MAX_BODY_BYTES: Final = 4 * 2**20
 """What registries allow for a manifest, by the specification."""
+_PROVENANCE: Final = "unknown"
+"""The architecture of an index's entries that tell where its images come from."""
 _PARAMETER: Final = re.compile(r'([a-z]+)="([^"]{0,500})"')
 
 
@@ -39,7 +43,8 @@ class Answer:
 
     Attributes:
         problem: why the image cannot be used, in a sentence; empty where it can.
-        is_known: whether the registry could be asked at all.
+        is_known: whether that is certain; False where the registry could not be asked, or keeps to
+            itself what the cluster may still be allowed to pull.
     """
 
     problem: str = ""
@@ -51,25 +56,49 @@ class Registries:
 
     Args:
         client: what sends requests; the hub's own where None is given.
+        token_hosts: that may hand out tokens, beside each registry's own host.
+        has_pull_secrets: whether servers pull with more rights than everybody has.
+        architectures: of the cluster's nodes; empty where they are unknown.
     """
 
-    def __init__(self, client: Any = None) -> None:
+    def __init__(
+        self,
+        client: Any = None,
+        *,
+        token_hosts: Collection[str] = (),
+        has_pull_secrets: bool = False,
+        architectures: Collection[str] = (),
+    ) -> None:
         self._client: Final = client
+        self._token_hosts: Final = token_hosts
+        self._has_pull_secrets: Final = has_pull_secrets
+        self._architectures: Final = architectures
 
     async def ask(self, reference: str, name: ImageName, max_bytes: int | None) -> Answer:
         """Look for an image; every failure to do so is an answer as well."""
-        conversation = _Conversation(self._client or AsyncHTTPClient(), name)
+        client = self._client or AsyncHTTPClient()
+        conversation = _Conversation(client, name, self._token_hosts)
         try:
             manifest = await conversation.manifest(name.pointer)
+            built_for = _architectures(manifest)
             size_bytes = None
             if manifest is not None and max_bytes is not None:
-                size_bytes = await _size(conversation, manifest)
+                size_bytes = await _size(conversation, manifest, self._architectures)
         except Exception as error:  # noqa: BLE001 - whatever a network and a stranger can do
             return Answer(
                 problem=f"{name.host} could not be asked ({_kind(error)}).", is_known=False
             )
         if manifest is None:
-            return Answer(problem=f"There is no image {reference} that everybody may pull.")
+            is_hidden = conversation.is_refused and self._has_pull_secrets
+            return Answer(
+                problem=f"There is no image {reference} that everybody may pull.",
+                is_known=not is_hidden,
+            )
+        if built_for and self._architectures and built_for.isdisjoint(self._architectures):
+            return Answer(
+                problem=f"{reference} is built for {listed(sorted(built_for), word='or')}; the "
+                f"nodes of this cluster have {listed(sorted(self._architectures), word='or')}."
+            )
         if max_bytes is not None and size_bytes is not None and size_bytes > max_bytes:
             return Answer(
                 problem=f"{reference} is {say_bytes(size_bytes)} large; at most "
@@ -85,11 +114,13 @@ class _Unusable(Exception):  # noqa: N818 - ends one conversation
 class _Conversation:
     """Requests to one registry about one repository."""
 
-    def __init__(self, client: Any, name: ImageName) -> None:
+    def __init__(self, client: Any, name: ImageName, token_hosts: Collection[str]) -> None:
+        self.is_refused = False
         self._client: Final = client
         is_hub = name.host == _DOCKER_HUB[0]
         self._host: Final = _DOCKER_HUB[1] if is_hub else name.host
-        self._token_host: Final = _DOCKER_HUB[2] if is_hub else name.host
+        own_host = _DOCKER_HUB[2] if is_hub else name.host
+        self._token_hosts: Final = frozenset({own_host, *token_hosts})
         self._path: Final = name.path if "/" in name.path or not is_hub else f"library/{name.path}"
         self._token = ""
 
@@ -102,6 +133,7 @@ class _Conversation:
             answer = await self._get(url)
         if answer.code in (401, 403, 404):
             # Many registries say so of what does not exist, too.
+            self.is_refused = answer.code != 404
             return None
         if answer.code != 200:
             raise _Unusable(f"it answers {answer.code}")
@@ -116,10 +148,10 @@ class _Conversation:
         realm = urlsplit(given.get("realm", ""))
         if scheme.lower() != "bearer" or realm.scheme != "https":
             raise _Unusable("it wants another kind of login")
-        if realm.netloc != self._token_host:
+        if realm.netloc not in self._token_hosts:
             raise _Unusable("it sends to another host for a token")
         query = {"service": given.get("service", ""), "scope": f"repository:{self._path}:pull"}
-        url = url_concat(f"https://{self._token_host}{realm.path}", query)
+        url = url_concat(f"https://{realm.netloc}{realm.path}", query)
         answer = await self._get(url)
         if answer.code != 200:
             return ""
@@ -146,15 +178,38 @@ class _Conversation:
         return answer
 
 
-async def _size(conversation: _Conversation, manifest: dict[str, Any]) -> int | None:
-    """Return the compressed size in bytes, of the first image of an index; None where unknown."""
+def _platform(child: Any) -> str:
+    """Return the architecture of an image of an index; empty for what is no image, or says none."""
+    platform = child.get("platform")
+    found = platform.get("architecture") if isinstance(platform, dict) else None
+    if not isinstance(found, str) or not re.fullmatch(r"[a-z0-9]{1,20}", found, re.ASCII):
+        return ""
+    return "" if found == _PROVENANCE else found
+
+
+def _architectures(manifest: dict[str, Any] | None) -> frozenset[str]:
+    """Return what an image is built for; nothing where its manifest does not tell."""
+    children = manifest.get("manifests") if manifest is not None else None
+    if not isinstance(children, list):
+        return frozenset()
+    return frozenset(filter(None, map(_platform, children)))
+
+
+async def _size(
+    conversation: _Conversation, manifest: dict[str, Any], architectures: Collection[str]
+) -> int | None:
+    """Return the compressed size in bytes; None where unknown.
+
+    Of an index it is that of the first image that the cluster's nodes could run.
+    """
     children = manifest.get("manifests")
     if isinstance(children, list) and children:
-        digest = children[0].get("digest")
+        usual = architectures or ("amd64",)
+        child = next((one for one in children if _platform(one) in usual), children[0])
+        digest = child.get("digest")
         if not isinstance(digest, str) or not re.fullmatch(r"sha256:[a-f0-9]{64}", digest):
             return None
-        child = await conversation.manifest(digest)
-        manifest = child if child is not None else {}
+        manifest = await conversation.manifest(digest) or {}
     layers = manifest.get("layers")
     if not isinstance(layers, list):
         return None

@@ -7,7 +7,7 @@ hub before there is any spawner (``read_settings``).
 from pathlib import Path
 from typing import Any, Final
 
-from traitlets import Bool, Dict, Enum, Float, Unicode, default
+from traitlets import Bool, Dict, Enum, Float, List, Unicode, default
 from traitlets.config import Config, LoggingConfigurable
 
 from gpu_spawner.core.offers.board import PULL_BYTES_PER_SECOND
@@ -172,7 +172,17 @@ class Settings(PreloadSettings):
         larger than the profile's `max_size`.
 
         The hub needs https to the registries that profiles name; it follows no redirects, and
-        fetches tokens from the registry's own host alone.
+        fetches tokens from the registry's own host, or from `own_image_token_hosts`. It logs in
+        nowhere: where servers have `image_pull_secrets`, an image that a registry does not show to
+        everybody counts as one that cannot be asked about.
+        """,
+    )
+    own_image_token_hosts = List(
+        Unicode(),
+        config=True,
+        help="""
+        Hosts that hand out tokens for registries on other hosts: `["gitlab.com"]` for images of
+        registry.gitlab.com.
         """,
     )
     own_image_check_required = Bool(

@@ -19,6 +19,7 @@ from gpu_spawner.core.catalog.model import Selection
 from gpu_spawner.core.catalog.options import parse_options
 from gpu_spawner.core.catalog.own_images import read_reference
 from gpu_spawner.core.catalog.site_pod import claims_of, settings_of
+from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.errors import OptionError
 from gpu_spawner.hub.applied import AppliedSettings
 from gpu_spawner.hub.asked import remember_asked, remember_refusal
@@ -44,6 +45,12 @@ _LOOK_SECONDS: Final = 0.5
 _NEWS_SECONDS: Final = 1.0
 """How long nothing may happen on the progress page before the place in the line is looked at."""
 _LIFETIME: Final = "gpu_spawner_lifetime"
+
+
+def _architectures(snapshot: Snapshot) -> frozenset[str]:
+    """Return the processors of a cluster's nodes; nothing where they are unknown."""
+    nodes = (snapshot.nodes or {}).values()
+    return frozenset(state.node.architecture for state in nodes) - {""}
 
 
 class ShowForm(Exception):  # noqa: N818 - no error: it is how JupyterHub is asked for the form
@@ -150,7 +157,12 @@ class GPUSpawner(Settings, ClaimedPods):
         profile = self.live.catalog.profile(selection.profile)
         if name is None or profile is None or profile.own_image is None:
             return
-        answer = await Registries().ask(selection.own_image, name, profile.own_image.max_bytes)
+        registries = Registries(
+            token_hosts=self.own_image_token_hosts,
+            has_pull_secrets=bool(self.site_setting("image_pull_secrets")),
+            architectures=_architectures(self.live.cluster()),
+        )
+        answer = await registries.ask(selection.own_image, name, profile.own_image.max_bytes)
         if answer.problem and (answer.is_known or self.own_image_check_required):
             self._save(self._accepted if user_options != self._accepted else {})
             error = OptionError("own_image", answer.problem)

@@ -4,7 +4,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from spawn_page import EIGHT_H100, ONE_H100, TWO_H100, radio, tile
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.hosts, pytest.mark.timeout(300)]
 
 WAYS = {
     "light": {},

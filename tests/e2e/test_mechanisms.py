@@ -14,7 +14,7 @@ from running_demo import RunningDemo
 from spawn_page import seats_free, start
 from test_main_job import in_jupyterlab, stop_server
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.hosts, pytest.mark.timeout(300)]
 
 MIG_SLICE = "gpu-slice/a100-80gb/mig-1g.10gb/1"
 SHARED_T4 = "gpu-slice/t4/replica/1"

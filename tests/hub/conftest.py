@@ -7,9 +7,11 @@
 - ``make_account``: makes service accounts for hubs, which can be granted rights.
 - ``chrome``: headless Chromium, for pages of these hubs.
 - ``user``: the name of a user whom no other test knows; what they run is stopped afterwards.
+- ``screenshots``: the folder for pictures that ``GPU_SPAWNER_SCREENSHOTS`` names; None without it.
 """
 
 import itertools
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -92,3 +94,12 @@ def make_account(cluster: ClusterThread, tmp_path: Path) -> Iterator[Callable[[s
     yield make
     for one in made:
         one.revoke()
+
+
+@pytest.fixture
+def screenshots() -> Path | None:
+    """Return where pictures are kept: the folder that ``GPU_SPAWNER_SCREENSHOTS`` names."""
+    folder = os.environ.get("GPU_SPAWNER_SCREENSHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    return Path(folder) if folder else None

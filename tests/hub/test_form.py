@@ -8,7 +8,10 @@ import pytest
 from form_elements import Elements
 from page_examples import BUSY, CATALOG, IMPOSSIBLE, offers, page, pick, view_of
 
+from gpu_spawner.catalog_files import read_mapping
+from gpu_spawner.core.offers.board import OfferBoard
 from gpu_spawner.hub.form import render_form
+from gpu_spawner.hub.offers_document import offers_document
 from gpu_spawner.hub.page_layout import build_page
 from gpu_spawner.hub.static_files import STATIC_DIRECTORY, served, static_url
 
@@ -101,6 +104,39 @@ class TestForm:
         assert not elements.of("img")
         assert "49" not in html.replace(EVIL, "")
         assert "</form>" not in html
+
+    def test_only_what_an_admin_marks_as_html_is_html(self):
+        link = 'See <a href="https://example.org/">our guide</a>.'
+        catalog = replace(
+            CATALOG,
+            profiles=(
+                replace(CATALOG.profiles[0], description_html=link, description="Hidden"),
+                replace(CATALOG.profiles[1], description=link),
+                *CATALOG.profiles[2:],
+            ),
+        )
+        html = render(build_page(view_of(catalog, offers({})), selected=None, age_seconds=1))
+        assert len(Elements(html).of("a", href="https://example.org/")) == 1
+        assert link in html
+        assert "Hidden" not in html
+
+    def test_a_catalog_marks_html(self):
+        documents = {
+            "images": {"base": {"image": "r/base:1", "display_name": "B", "packages": {"a": "1"}}},
+            "10-cpu": {
+                "display_name": "CPU",
+                "images": ["base"],
+                "description": "Text",
+                "description_html": "<b>HTML</b>",
+            },
+        }
+        catalog = read_mapping(documents)
+        view = view_of(catalog, OfferBoard(catalog).offers(catalog))
+        assert "<b>HTML</b>" in render(build_page(view, selected=None, age_seconds=None))
+        document, _ = offers_document(view, None, 2.0)
+        (told,) = document["profiles"]
+        assert told["description"] == "Text"
+        assert told["images"][0]["packages"] == {"a": "1"}
 
     def test_a_page_without_profiles_says_what_to_do(self):
         view = view_of(replace(CATALOG, profiles=()), [])

@@ -95,10 +95,9 @@ class TestTogether:
         hub.stop("francis")
 
 
-def owners(cluster: ClusterThread) -> set[str]:
-    """Return the users who have pods."""
-    annotation = "hub.jupyter.org/username"
-    return {pod["metadata"]["annotations"][annotation] for pod in cluster.pods()}
+def runners(cluster: ClusterThread) -> set[str]:
+    owners = {pod["metadata"]["annotations"]["hub.jupyter.org/username"] for pod in cluster.pods()}
+    return {owner for owner in owners if owner.startswith("runner")}
 
 
 class TestRace:
@@ -126,8 +125,11 @@ class TestRace:
             refused = [answer for answer in answers if answer.status_code in (403, 409)]
             assert len(refused) == 17
             assert all(answer.json()["message"].endswith(".") for answer in refused)
-            wait_until(lambda: len(owners(cluster) & set(users)) >= 3, "the pods")
-            assert len(owners(cluster) & set(users)) == 3
+            winners = {str(one.request.url).split("/users/")[1].split("/")[0] for one in accepted}
+            assert len(winners) == 3
+            # A pod is made a moment after the answer.
+            wait_until(lambda: runners(cluster) >= winners, "a pod of each")
+            assert runners(cluster) == winners
         finally:
             for user in users:
                 hub.stop(user)

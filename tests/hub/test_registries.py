@@ -45,10 +45,12 @@ class Registry:
         return HTTPResponse(request, 200, headers=headers, buffer=io.BytesIO(body))
 
 
-async def ask(registry: Registry, reference: str, max_bytes: int | None = None) -> Answer:
+async def ask(
+    registry: Registry, reference: str, max_bytes: int | None = None, **settings: Any
+) -> Answer:
     name = read_reference(reference)
     assert name is not None
-    return await Registries(registry).ask(reference, name, max_bytes)
+    return await Registries(registry, **settings).ask(reference, name, max_bytes)
 
 
 URL = "https://quay.io/v2/jupyter/a/manifests/1"
@@ -136,3 +138,53 @@ async def test_whatever_comes_is_an_answer(body: Any) -> None:
     answer = await ask(Registry({URL: body}), "quay.io/jupyter/a:1", 10)
     assert not answer.is_known
     assert answer.problem.startswith("quay.io could not be asked")
+
+
+@pytest.mark.parametrize("code", [401, 403])
+async def test_what_is_hidden_may_be_there_for_a_site_with_secrets(code: int) -> None:
+    registry = Registry(
+        {URL: code, "https://quay.io/v2/auth": {"token": "t"}},
+        'Bearer realm="https://quay.io/v2/auth"',
+    )
+    assert (await ask(registry, "quay.io/jupyter/a:1")).is_known
+    assert not (await ask(registry, "quay.io/jupyter/a:1", has_pull_secrets=True)).is_known
+    assert (await ask(registry, "quay.io/jupyter/a:2", has_pull_secrets=True)).is_known
+
+
+async def test_a_token_from_a_host_that_the_admin_names() -> None:
+    registry = Registry(
+        {URL: MANIFEST, "https://login.example/jwt": {"token": "t"}},
+        'Bearer realm="https://login.example/jwt",service="x"',
+    )
+    assert not (await ask(registry, "quay.io/jupyter/a:1")).is_known
+    told = await ask(registry, "quay.io/jupyter/a:1", token_hosts=["login.example"])
+    assert told == Answer()
+
+
+def platform(architecture: Any, digit: str) -> dict[str, Any]:
+    return {"digest": f"sha256:{digit * 64}", "platform": {"architecture": architecture}}
+
+
+async def test_an_image_for_other_processors() -> None:
+    index = {"manifests": [platform("arm64", "b"), platform("unknown", "c")]}
+    registry = Registry({URL: index})
+    answer = await ask(registry, "quay.io/jupyter/a:1", architectures=["amd64"])
+    assert answer.is_known
+    assert answer.problem == (
+        "quay.io/jupyter/a:1 is built for arm64; the nodes of this cluster have amd64."
+    )
+    assert await ask(registry, "quay.io/jupyter/a:1", architectures=["arm64"]) == Answer()
+    assert await ask(registry, "quay.io/jupyter/a:1") == Answer()
+
+
+async def test_the_size_is_that_of_what_the_nodes_would_pull() -> None:
+    url = "https://quay.io/v2/jupyter/a/manifests/sha256:"
+    registry = Registry(
+        {
+            URL: {"manifests": [platform("s390x", "b"), platform("amd64", "c")]},
+            url + "b" * 64: {"layers": [{"size": 10}]},
+            url + "c" * 64: MANIFEST,
+        }
+    )
+    answer = await ask(registry, "quay.io/jupyter/a:1", 10**9, architectures=["amd64"])
+    assert "is 5 GB large" in answer.problem

@@ -1,12 +1,12 @@
 """What the page shows of rules, in a browser: closed choices, links, filters, own images."""
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from browsing import Open, pages_of
 from cluster_thread import ClusterThread
 from hub_profiles import PROFILES
 from other_process import wait_until
@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page
 from rule_profiles import RULES
 from running_hub import RunningHub, running_hub
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.hosts, pytest.mark.timeout(240)]
 
 MANY = """
 for number in (50, 60, 70):
@@ -23,7 +23,6 @@ for number in (50, 60, 70):
     }
 """
 FOUR = "gpus/h100/whole/4"
-Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
@@ -42,22 +41,8 @@ def many_hub(
 
 @pytest.fixture
 def open_page(chrome: Browser, many_hub: RunningHub) -> Iterator[Open]:
-    contexts = []
-
-    def open_as(username: str, path: str = "spawn", **options: Any) -> Page:
-        context = chrome.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.goto(many_hub.url("login"))
-        page.fill("#username_input", username)
-        page.click("#login_submit")
-        page.goto(many_hub.url(path))
-        page.wait_for_selector("#gpu-spawner.gs-live, .gs-live", state="attached")
-        return page
-
-    yield open_as
-    for context in contexts:
-        context.close()
+    with pages_of(chrome, many_hub) as open_as:
+        yield open_as
 
 
 def checked(page: Page) -> str:
@@ -162,12 +147,3 @@ def test_without_a_script_everything_is_there(chrome: Browser, many_hub: Running
     assert page.locator('[data-gs="filter"]:visible').count() == 0
     assert page.locator('select[name="profile-option-choosing--cpu"]:visible').count() == 1
     context.close()
-
-
-@pytest.fixture
-def screenshots() -> Path | None:
-    """Return where pictures are kept: the folder that ``GPU_SPAWNER_SCREENSHOTS`` names."""
-    folder = os.environ.get("GPU_SPAWNER_SCREENSHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    return Path(folder) if folder else None

@@ -222,6 +222,7 @@ class Profile:
         queue: None where servers are not queued.
         lifetime: when its servers are stopped.
         own_image: which images users may bring; None for none.
+        description_html: stands instead of the description on the page, as it is.
         category: what the page groups profiles by; may be empty.
         renamed_from: earlier slugs.
         override: KubeSpawner settings of the escape hatch ``kubespawner_override``.
@@ -237,6 +238,7 @@ class Profile:
     order: int = 0
     display_name: str
     description: str = ""
+    description_html: str = ""
     images: tuple[str, ...]
     gpu: tuple[GpuBlock, ...] = ()
     resources: Resources = NO_RESOURCES

@@ -105,6 +105,7 @@ def profile_from(slug: str, order: int, model: ProfileModel, document: Document)
         )
         if model.own_image
         else None,
+        description_html=model.description_html,
         category=model.category,
         renamed_from=tuple(model.renamed_from),
         override=MappingProxyType(model.kubespawner_override),

@@ -154,6 +154,11 @@ class ProfileModel(AccessModel):
 
     display_name: Text
     description: LongText = ""
+    description_html: LongText = Field(
+        default="",
+        description="HTML that the page shows as it is, instead of description: links, for "
+        "example. Whoever writes it must be trusted with every user's session.",
+    )
     images: list[Name] = Field(
         min_length=1, description="Keys of images.yaml; the first is the default."
     )
