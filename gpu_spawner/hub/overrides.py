@@ -10,6 +10,7 @@ from traitlets import HasTraits, TraitError
 
 from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.errors import Problem
+from gpu_spawner.core.messages import sentences
 from gpu_spawner.core.wording import did_you_mean, quoted
 
 __all__ = ["find_override_problems"]
@@ -23,7 +24,9 @@ def find_override_problems(catalog: Catalog, spawner_class: Any) -> list[Problem
         for name, value in profile.override.items():
             trait = traits.get(name)
             if trait is None:
-                message = f"KubeSpawner has no setting {quoted(name)}.{did_you_mean(name, traits)}"
+                message = sentences(
+                    f"KubeSpawner has no setting {quoted(name)}.", did_you_mean(name, traits)
+                )
             elif not _takes(trait, value):
                 message = f"got {quoted(value)}; KubeSpawner takes {trait.info()}."
             else:

@@ -18,6 +18,7 @@ from gpu_spawner.hub.asked import asked
 from gpu_spawner.hub.form import render_form
 from gpu_spawner.hub.offers_document import age_of, page_shape
 from gpu_spawner.hub.page_layout import build_page
+from gpu_spawner.hub.reader import reader
 from gpu_spawner.hub.static_files import static_url
 
 __all__ = ["spawn_page"]
@@ -32,11 +33,13 @@ async def spawn_page(spawner: Any) -> str:
     await live.wait_first_reading(_FIRST_READING_SECONDS)
     view = live.view_for(spawner)
     selected, notes = _preselected(live.catalog, view.catalog, spawner)
+    language = reader()
     page = build_page(
         view.with_amounts(selected) if selected is not None else view,
         selected=selected,
         age_seconds=age_of(live.as_of, time.time()),
         allowance=Allowance(live, spawner),
+        language=language,
     )
     base_url = spawner.hub.base_url
     stream_url = url_concat(
@@ -46,14 +49,15 @@ async def spawn_page(spawner: Any) -> str:
     return render_form(
         replace(
             page,
-            notes=notes,
-            failure=live.failures.sentence((spawner.user.name, spawner.name)),
+            notes=tuple([language.say(note) for note in notes]),
+            failure=language.say(live.failures.sentence((spawner.user.name, spawner.name))),
             link_url=url_path_join(base_url, "spawn", *_named(spawner)),
             renamed=json.dumps(visible_renames(view.catalog)),
         ),
         css_url=static_url(base_url, "page.css"),
         js_url=static_url(base_url, "page.js"),
         stream_url=stream_url,
+        language=language,
     )
 
 
