@@ -12,6 +12,7 @@ import msgspec
 from gpu_spawner.core.cluster.claim_objects import ClaimSpec, claim_spec_from_api
 from gpu_spawner.core.cluster.objects import MalformedObjectError
 from gpu_spawner.core.cluster.wire import WireClaimReference, WireClaimStatusReference
+from gpu_spawner.core.messages import gettext
 
 __all__ = ["ClaimWish", "claim_wishes"]
 
@@ -61,7 +62,9 @@ def claim_wishes(
         elif not template:
             raise ValueError(f"spec.resourceClaims: {name[:63]!r} names neither claim nor template")
         elif template not in claim_specs:
-            return (), f"the resource claim template {template[:253]} is not known"
+            return (), gettext(
+                "the resource claim template {name} is not known", name=template[:253]
+            )
         else:
             try:
                 spec = claim_spec_from_api(claim_specs[template])
