@@ -60,7 +60,9 @@ def render_form(
         js_url=js_url,
         stream_url=stream_url,
         lang=language.tag,
-        words=json.dumps({name: language.say(text) for name, text in SCRIPT_WORDS.items()}),
+        words=json.dumps(
+            {name: language.say(text) for name, text in SCRIPT_WORDS.items()}, ensure_ascii=False
+        ),
         gettext=language.gettext,
         say=language.say,
         card_html=lambda card: _card_html(card, language),
