@@ -30,6 +30,7 @@ from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.measure import measured_start
 from gpu_spawner.hub.outcome import failure_of, line_message, progress_message, too_late
 from gpu_spawner.hub.patience import StartPatience, full_timeout
+from gpu_spawner.hub.quiet_log import ShowForm
 from gpu_spawner.hub.refusal import SpawnRefused, refuse_option
 from gpu_spawner.hub.registries import Registries
 from gpu_spawner.hub.registry import live_of
@@ -44,12 +45,6 @@ _LOOK_SECONDS: Final = 0.5
 _NEWS_SECONDS: Final = 1.0
 """How long nothing may happen on the progress page before the place in the line is looked at."""
 _LIFETIME: Final = "gpu_spawner_lifetime"
-
-
-class ShowForm(Exception):  # noqa: N818 - no error: it is how JupyterHub is asked for the form
-    """Ends a request for a link that chooses nothing; JupyterHub shows the form, and no message."""
-
-    jupyterhub_message = ""
 
 
 class GPUSpawner(Settings, ClaimedPods):
