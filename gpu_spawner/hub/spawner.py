@@ -31,6 +31,7 @@ from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.measure import measured_start
 from gpu_spawner.hub.outcome import failure_of, line_message, progress_message, too_late
 from gpu_spawner.hub.patience import StartPatience, full_timeout
+from gpu_spawner.hub.quiet_log import ShowForm
 from gpu_spawner.hub.refusal import SpawnRefused, refuse_option
 from gpu_spawner.hub.registries import Registries
 from gpu_spawner.hub.registry import live_of
@@ -51,12 +52,6 @@ def _architectures(snapshot: Snapshot) -> frozenset[str]:
     """Return the processors of a cluster's nodes; nothing where they are unknown."""
     nodes = (snapshot.nodes or {}).values()
     return frozenset(state.node.architecture for state in nodes) - {""}
-
-
-class ShowForm(Exception):  # noqa: N818 - no error: it is how JupyterHub is asked for the form
-    """Ends a request for a link that chooses nothing; JupyterHub shows the form, and no message."""
-
-    jupyterhub_message = ""
 
 
 class GPUSpawner(Settings, ClaimedPods):
