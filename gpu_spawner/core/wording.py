@@ -18,6 +18,7 @@ __all__ = [
     "quoted",
     "say_bytes",
     "say_duration",
+    "within_sentence",
 ]
 
 _MAX_QUOTED: Final = 60
@@ -30,6 +31,17 @@ _SMALL_NUMBERS: Final = ("no", "one", "two", "three", "four", "five", "six", "se
 def as_sentence(text: str) -> str:
     """End a text with a full stop, unless it has an end, so that another sentence may follow."""
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def within_sentence(sentence: str) -> str:
+    """Write a sentence so that it can stand after a colon or a semicolon.
+
+    >>> within_sentence("All 8 are in use."), within_sentence("GPUs are few")
+    ('all 8 are in use', 'GPUs are few')
+    """
+    text = sentence.rstrip(".")
+    is_word = text[:1].isupper() and text[1:2].islower()
+    return text[:1].lower() + text[1:] if is_word else text
 
 
 def quoted(value: object) -> str:

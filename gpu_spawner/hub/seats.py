@@ -14,6 +14,7 @@ from gpu_spawner.core.errors import ConfigError
 from gpu_spawner.core.offers.availability import ImageReadiness
 from gpu_spawner.core.offers.scale_up import ScaleUp
 from gpu_spawner.core.placement.seats import PodRequest, count_seats
+from gpu_spawner.core.wording import within_sentence
 from gpu_spawner.hub.allowance import Allowance
 from gpu_spawner.hub.holders import ServerKey
 from gpu_spawner.hub.metrics import STARTS_REFUSED
@@ -148,7 +149,7 @@ class Seats:
         if offer is None or offer.starts_now:
             reason = "somebody else has just taken the last place"
         else:
-            reason = _within_sentence(offer.because)
+            reason = within_sentence(offer.because)
         message = f"{what} cannot start now: {reason}."
         allowance = Allowance(self._live, spawner)
         beyond = allowance.beyond if allowance.is_limited else None
@@ -166,10 +167,3 @@ def _request(fragment: PodFragment, site: SitePod) -> PodRequest | None:
         return request_of(fragment, site)
     except ConfigError:  # told when the offers were made; Kubernetes will say it again
         return None
-
-
-def _within_sentence(sentence: str) -> str:
-    """Write a sentence so that it can stand after a colon."""
-    text = sentence.rstrip(".")
-    is_word = text[:1].isupper() and text[1:2].islower()
-    return text[:1].lower() + text[1:] if is_word else text

@@ -66,7 +66,14 @@ class WaitingLine:
             line,
             choice_phrase(catalog, profile, selection.choice),
             self._in_use(place, spawner),
+            self._because(place, spawner),
         )
+
+    def _because(self, place: "Place", spawner: Any) -> str:
+        """Say why there is no seat; empty where there is one, which somebody else waits for."""
+        selection = replace(place.fragment.selection, wait=False)
+        offer = self._live.board_for(spawner).offer_of(selection)
+        return offer.because if offer.free == 0 and offer.scale_up is None else ""
 
     def is_hopeless(self, place: "Place", spawner: Any) -> bool:
         """Tell whether no node could ever take a server, busy or not, nor one that is started."""

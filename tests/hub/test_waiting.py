@@ -160,6 +160,27 @@ class TestTheLine:
             assert "wait" in answer.json()["message"]
 
 
+def free_words(hub: RunningHub, user: str) -> str:
+    profiles = hub.rest("GET", f"gpu-spawner/offers?user={user}").json()["profiles"]
+    choices = {choice["key"]: choice for profile in profiles for choice in profile["choices"]}
+    return str(choices["patient/h100/whole/2"]["because"])
+
+
+def test_why_what_is_free_will_not_do(hub: RunningHub, cluster: ClusterThread, user: str) -> None:
+    names = ("scattered-1", "scattered-2")
+    for node, name in zip(("h100-1", "h100-2"), names, strict=True):
+        cluster.occupy(node, 1, name)
+    try:
+        wait_until(lambda: "two different nodes" in free_words(hub, user), "the hub has seen it")
+        hub.start(user, {**CHOICE, "count": 2, "wait": True})
+        words = told(hub, user, "You are next")["message"]
+        assert words.endswith("; 2 GPUs are free, but on two different nodes.")
+        hub.stop(user)
+    finally:
+        for name in names:
+            cluster.vacate(name)
+
+
 class TestStuck:
     def test_what_somebody_must_mend_ends_the_start_and_is_told_on_the_next_page(
         self, hub: RunningHub, cluster: ClusterThread, user: str
