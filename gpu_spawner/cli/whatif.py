@@ -27,7 +27,8 @@ def add_to(commands: Commands) -> None:
         metavar="FILE",
         help=(
             "the cluster, as kubectl get nodes,pods -A -o json prints it; YAML too; for device "
-            "claims with resourceslices,deviceclasses,resourceclaims,resourceclaimtemplates"
+            "claims with resourceslices,deviceclasses,resourceclaims,resourceclaimtemplates, for a "
+            "pod with a runtime class with runtimeclasses"
         ),
     )
     whatif.add_argument(

@@ -26,6 +26,7 @@ def inventory_document(  # noqa: PLR0913 - everything that is told comes in here
     *,
     last_activity: LastActivity,
     problems: Iterable[Problem],
+    cluster_problems: Iterable[Problem],
     watch: Iterable[ReflectorStatus],
     preload: Readiness,
     now: float,
@@ -40,6 +41,7 @@ def inventory_document(  # noqa: PLR0913 - everything that is told comes in here
         inventory: who holds what.
         last_activity: of this hub's servers; pods of others have none.
         problems: mistakes in the profiles as they are on disk.
+        cluster_problems: what no node could ever satisfy of the profiles in use.
         watch: how the following of the cluster goes.
         preload: how preloading goes.
         now: Unix time.
@@ -53,6 +55,7 @@ def inventory_document(  # noqa: PLR0913 - everything that is told comes in here
         "waiting": None if waiting is None else [_waiting(pod) for pod in waiting],
         "preload": preload_document(preload),
         "problems": [str(problem) for problem in problems],
+        "cluster_problems": [str(problem) for problem in cluster_problems],
         "watch": [
             {"kind": each.kind, "condition": each.condition.value, "reason": each.reason}
             for each in watch

@@ -32,6 +32,7 @@ def _document(live: Live, db: Any) -> tuple[dict[str, Any], str]:
         take_inventory(live.snapshot(), live.catalog),
         last_activity=_last_activity(db),
         problems=live.catalog_problems,
+        cluster_problems=live.cluster_problems,
         watch=live.watch_status(),
         preload=live.preloading.readiness,
         now=time.time(),

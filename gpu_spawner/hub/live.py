@@ -27,6 +27,7 @@ from gpu_spawner.core.placement.reservations import ReservationBook
 from gpu_spawner.hub.catalog_source import CatalogSource
 from gpu_spawner.hub.catalog_watch import CatalogWatch
 from gpu_spawner.hub.claims import Claims
+from gpu_spawner.hub.cluster_check import ClusterCheck
 from gpu_spawner.hub.connection import load_as_kubespawner
 from gpu_spawner.hub.holders import Holders
 from gpu_spawner.hub.last_failures import LastFailures
@@ -114,6 +115,7 @@ class Live:
         self.claims = Claims(settings)
         self.leftovers = Leftovers(settings)
         self.preloading = Preloading(settings)
+        self._cluster_check = ClusterCheck()
         self._watch = CatalogWatch(
             CatalogSource(settings), on_change=self._on_catalog, log=self.log
         )
@@ -135,6 +137,11 @@ class Live:
     def catalog_problems(self) -> tuple[Problem, ...]:
         """What is wrong with the profiles as they are on disk now; empty while all is well."""
         return self._watch.problems
+
+    @property
+    def cluster_problems(self) -> tuple[Problem, ...]:
+        """What no node could ever satisfy of the catalog in use; empty while nothing is known."""
+        return self._cluster_check.problems
 
     def watch_status(self) -> tuple[ReflectorStatus, ...]:
         """Report how the following of each kind of object goes; empty where nothing is watched."""
@@ -161,6 +168,7 @@ class Live:
         self.begin(self.claims.run(), "gpu_spawner claims")
         self.begin(self.leftovers.run(), "gpu_spawner leftovers")
         self.begin(self.preloading.run(self), "gpu_spawner preloading")
+        self.begin(self._cluster_check.run(self), "gpu_spawner cluster check")
         period_seconds = self.settings.profiles_reload_seconds
         if period_seconds:
             self.begin(self._watch.run(period_seconds), "gpu_spawner catalog")

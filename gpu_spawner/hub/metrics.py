@@ -112,6 +112,11 @@ class LiveCollector(Collector):
             value=len(live.catalog_problems),
         )
         yield GaugeMetricFamily(
+            "gpu_spawner_cluster_problems",
+            "What no node of the cluster as it is could ever satisfy of the profiles in use.",
+            value=len(live.cluster_problems),
+        )
+        yield GaugeMetricFamily(
             "gpu_spawner_seats_promised",
             "Starts that were told yes and whose pod has no node yet.",
             value=len(live.book),

@@ -7,7 +7,7 @@ profiles of ours configured each of them is KubeSpawner's own.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any, Final
 
 from traitlets import default
@@ -32,10 +32,12 @@ from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.measure import measured_start
 from gpu_spawner.hub.outcome import failure_of, line_message, progress_message, too_late
 from gpu_spawner.hub.patience import StartPatience, full_timeout
+from gpu_spawner.hub.quiet_log import ShowForm
 from gpu_spawner.hub.reader import in_readers_language
 from gpu_spawner.hub.refusal import SpawnRefused, refuse_option
 from gpu_spawner.hub.registries import Registries
-from gpu_spawner.hub.registry import live_of
+from gpu_spawner.hub.registry import is_live, live_of
+from gpu_spawner.hub.resumed_start import PendingAgain, age_of, may_resume, until
 from gpu_spawner.hub.seats import Place
 from gpu_spawner.hub.settings import Settings
 from gpu_spawner.hub.site import site_pod
@@ -53,12 +55,6 @@ def _architectures(snapshot: Snapshot) -> frozenset[str]:
     """Return the processors of a cluster's nodes; nothing where they are unknown."""
     nodes = (snapshot.nodes or {}).values()
     return frozenset(state.node.architecture for state in nodes) - {""}
-
-
-class ShowForm(Exception):  # noqa: N818 - no error: it is how JupyterHub is asked for the form
-    """Ends a request for a link that chooses nothing; JupyterHub shows the form, and no message."""
-
-    jupyterhub_message = ""
 
 
 class GPUSpawner(Settings, ClaimedPods):
@@ -256,7 +252,9 @@ class GPUSpawner(Settings, ClaimedPods):
             self.live.failures.remember(server, failure.sentence)
             raise
 
-    async def _watch_start(self, starting: "asyncio.Future[Any]") -> None:
+    async def _watch_start(
+        self, starting: "asyncio.Future[Any]", *, ran_seconds: float = 0.0
+    ) -> None:
         """Return when KubeSpawner is done; raise when what it waits for cannot come in time.
 
         KubeSpawner looks at the pod every few seconds, and takes one that failed for one that may
@@ -267,7 +265,7 @@ class GPUSpawner(Settings, ClaimedPods):
             max_wait_seconds=self._place.fragment.max_wait_seconds if self._place else 0,
             stuck_seconds=self.stuck_seconds,
             is_hopeless=self._is_hopeless,
-            began=time.monotonic(),
+            began=time.monotonic() - ran_seconds,
         )
         seen = None
         while not starting.done():
@@ -297,6 +295,41 @@ class GPUSpawner(Settings, ClaimedPods):
         if not starting.done():
             starting.cancel()
             await asyncio.wait({starting})
+
+    async def poll(self) -> int | None:
+        """Tell whether the server runs; at the hub's start, once it does or cannot any more."""
+        status: int | None = await super().poll()
+        pod = self._pod()
+        is_asked_at_start = self._check_pending and self.has_profiles and may_resume()
+        if status is not None or not is_asked_at_start or pod is None or self.is_pod_running(pod):
+            return status
+        with self._remembering():
+            is_left = await PendingAgain(self).until(self._resume)
+        # Asked again for the address, which JupyterHub has from a time when there was none.
+        after: int | None = await super().poll() if is_left else 1
+        return after
+
+    async def _resume(self) -> None:
+        """Go on with a start of the last hub, until the server runs.
+
+        Raises:
+            SpawnRefused: it cannot any more, or not in time.
+        """
+        await until(lambda: is_live(self.user.settings))
+        with suppress(OptionError, SpawnRefused):  # what it was told yes to may be gone by now
+            place = self.live.seats.find(self, self._parse(self.user_options)).prepared(self)
+            place.hold()
+            self._place = place
+            self._applied.apply(self._timeout_for(place.fragment))
+        starting = asyncio.ensure_future(until(self._is_over_or_up))
+        try:
+            await self._watch_start(starting, ran_seconds=age_of(self._pod()))
+        finally:
+            await self._abandon(starting)
+
+    def _is_over_or_up(self) -> bool:
+        pod = self._pod()
+        return pod is None or bool(self.is_pod_running(pod))
 
     def get_state(self) -> dict[str, Any]:
         """Return what outlives a restart of the hub, the rule the server was started under too."""

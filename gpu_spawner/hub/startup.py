@@ -24,6 +24,7 @@ from gpu_spawner.hub.handlers import OffersHandler, OffersStreamHandler
 from gpu_spawner.hub.inventory_handlers import AdminPageHandler, InventoryHandler
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.metrics import LiveCollector
+from gpu_spawner.hub.quiet_log import RefusalsInOneLine
 from gpu_spawner.hub.readable_requests import SPAWN_PATHS, ReadableSpawnHandler
 from gpu_spawner.hub.reader import NoteReader
 from gpu_spawner.hub.registry import ensure_live, is_live
@@ -69,6 +70,7 @@ def _begin(loop: asyncio.AbstractEventLoop, hub: Any) -> None:
         hub.log.critical("The profiles of this hub have mistakes (above): it cannot start.")
         # As JupyterHub itself ends from inside its loop (consecutive_failure_limit).
         sys.exit(os.EX_CONFIG)
+    hub.log.addFilter(RefusalsInOneLine())
     add_routes(application, hub.hub_prefix, live)
     REGISTRY.register(LiveCollector(live))
 

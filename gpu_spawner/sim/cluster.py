@@ -181,7 +181,6 @@ class Cluster:
                 kubelet_version=self.fleet.kubelet_version,
                 backoff=self.options.backoff,
                 disk=self.options.disk,
-                renews_leases=self.server is None,
                 images_lag_seconds=self.options.images_lag_seconds,
                 may_run=self._may_run,
             ),

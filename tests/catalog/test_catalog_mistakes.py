@@ -491,3 +491,13 @@ def test_a_broken_flavor_is_not_blamed_on_its_profiles() -> None:
     assert tell({"flavors.h100.memory": "much"}) == [
         "flavors.h100.memory: got 'much'; an amount such as 64Gi is expected."
     ]
+
+
+def test_two_flavors_that_are_the_same_gpus() -> None:
+    again = {**documents()["flavors"]["h100"], "display_name": "H100 again"}
+
+    (told,) = tell({"flavors.again": again})
+    assert told == (
+        "flavors.again.node_labels: 'h100' has the same: both would offer the same GPUs. "
+        "Make them differ, or keep one of the two flavors."
+    )

@@ -386,6 +386,61 @@ def test_a_search_that_would_not_end_is_unknown() -> None:
     assert "too many ways" in (found.unknown or "")
 
 
+def with_units(name: str, units: int, **fields: Any) -> Raw:
+    """Build a GPU that takes counters of its card."""
+    used = {"counterSet": "card", "counters": {"units": {"value": str(units)}}}
+    return gpu(name, consumesCounters=[used], **fields)
+
+
+def on_a_card(units: int, *devices: Raw) -> Snapshot:
+    pool = {"name": "a", "generation": 1, "resourceSliceCount": 2}
+    counters = [{"name": "card", "counters": {"units": {"value": str(units)}}}]
+    of_counters = slice_on("a", sharedCounters=counters, pool=pool)
+    del of_counters["spec"]["devices"]
+    of_counters["metadata"]["name"] = "a-counters"
+    return cluster(slice_on("a", *devices, pool=pool), of_counters)
+
+
+class TestCountersThatAreLeftBehind:
+    """What allocateDevice of 1.36 forgets, seen in its source: a free device is not found."""
+
+    def test_where_a_taint_refuses_the_device(self) -> None:
+        taints = [{"key": "broken", "effect": "NoSchedule"}]
+        good, bad = with_units("0", 4), with_units("1", 4, taints=taints)
+
+        assert seats(on_a_card(4, good, bad), asks()) == {"a": 1}
+        assert seats(on_a_card(4, bad, good), asks()) == {}
+        assert seats(on_a_card(8, bad, good), asks()) == {"a": 1}
+
+    def test_where_a_condition_refuses_the_device(self) -> None:
+        """Only the second and third are of one root; both are tried beside the first."""
+
+        def rooted(root: int) -> Raw:
+            return {"type": {"string": "gpu"}, "root": {"int": root}}
+
+        devices = [
+            gpu("0", attributes=rooted(1)),
+            with_units("1", 2, attributes=rooted(0)),
+            gpu("2", attributes=rooted(0)),
+        ]
+        spec = one(count=2)
+        spec["devices"]["constraints"] = [{"matchAttribute": f"{DRIVER}/root"}]
+
+        assert seats(on_a_card(2, *devices), asks(spec)) == {}
+        assert seats(on_a_card(4, *devices), asks(spec)) == {"a": 1}
+
+    def test_where_a_shared_device_is_given_back(self) -> None:
+        """The shared one has room for one request, and the second will have no other."""
+        shared = with_units("0", 4, allowMultipleAllocations=True)
+        alone = with_units("1", 4)
+        spec = one()
+        spec["devices"]["requests"].append(picky("0"))
+
+        assert seats(on_a_card(8, shared, alone), asks(spec)) == {}
+        assert seats(on_a_card(8, alone, shared), asks(spec)) == {"a": 1}
+        assert seats(on_a_card(12, shared, alone), asks(spec)) == {"a": 1}
+
+
 def picky(uuid: str) -> Raw:
     """Build a request for one certain GPU."""
     selector = f'device.attributes["{DRIVER}"].uuid == "GPU-{uuid}"'

@@ -49,6 +49,7 @@ class TestTwoH100:
         before = seats_free(watcher, ONE_H100)
         page = sign_in("ada", viewport={"width": 1180, "height": 1180})
         tile(page, TWO_H100).click()
+        page.evaluate("window.scrollTo(0, 0)")
         screenshot(page, "spawn-page", full_page=False)
 
         start(page, TWO_H100)

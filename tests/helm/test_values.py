@@ -1,8 +1,8 @@
 """Every layer of helm-values is what the chart takes, and makes a hub that starts.
 
 The chart's own schema and the configuration that its hub is left with were recorded from charts 4.4
-and 5.0-dev; without those recordings these tests skip. With ``Z2JH_CHART`` naming a packaged chart
-and ``helm`` on the PATH, the layers are rendered with real Helm as well.
+and 5.0-dev; tests that read those recordings skip without them. With ``Z2JH_CHART`` naming a
+packaged chart and ``helm`` on the PATH, the layers are rendered with real Helm as well.
 """
 
 import base64
@@ -24,9 +24,12 @@ import pytest
 import yaml
 from kubernetes_asyncio.client import Configuration
 from kubespawner.clients import load_config as forget_cluster
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from traitlets.config import Config
 
 from gpu_spawner import GPUSpawner
+from gpu_spawner._version import __version__
 from gpu_spawner.catalog_files import read_directory
 from gpu_spawner.core.catalog.access import visible_to, without_access_rules
 from gpu_spawner.core.catalog.compile import compile_ways
@@ -42,13 +45,10 @@ HERE = Path(__file__).parents[2]
 LAYERS = HERE / "helm-values"
 RECORDED = HERE.parent / "shared" / "data" / "z2jh"
 CHARTS = ("4.4.0", "5.0.0-dev")
+PRIORITY = "jhub-default-priority"
+"""The priority class that the chart makes for a release "jhub" where it is told to."""
 
-pytestmark = [
-    pytest.mark.hosts,
-    pytest.mark.skipif(
-        not RECORDED.is_dir(), reason="the recordings of the chart, ../shared/data/z2jh, are absent"
-    ),
-]
+pytestmark = pytest.mark.hosts
 
 WITH_PROFILES = {
     "cpu-only": {"data-science-cpu", "data-science-large"},
@@ -103,14 +103,43 @@ def values_of(names: Sequence[str], start: Mapping[str, Any] | None = None) -> d
 
 @cache
 def _chart(version: str, what: str) -> Any:
+    if not RECORDED.is_dir():
+        pytest.skip("the recordings of the chart, ../shared/data/z2jh, are absent")
     text = (RECORDED / version / what).read_text()
     return json.loads(text) if what.endswith(".json") else yaml.safe_load(text)
 
 
-def hub_config(version: str, names: Sequence[str]) -> Config:
-    """Return what the chart's hub would be configured with: its defaults, then ``hub.config``."""
+def hub_config(version: str, names: Sequence[str], more: Mapping[str, Any] | None = None) -> Config:
+    """Return what the chart's hub would be configured with: its defaults, then the layers' values.
+
+    ``more`` are values on top of the layers'.
+    """
+    values = merged(values_of(names), more or {})
     recorded = _chart(version, "hub-config-chart-defaults.json")
-    return Config(merged(recorded, values_of(names)["hub"]["config"]))
+    of_the_chart = merged(recorded, {"KubeSpawner": spawner_settings(values)})
+    return Config(merged(of_the_chart, values["hub"]["config"]))
+
+
+def spawner_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the chart's hub makes of values beside ``hub``; fail at one that is not known."""
+    single = dict(values.get("singleuser", {}))
+    scheduling = dict(values.get("scheduling", {}))
+    memory = single.pop("memory", {})
+    found = {
+        "start_timeout": single.pop("startTimeout", None),
+        "mem_guarantee": memory.get("guarantee"),
+        "mem_limit": memory.get("limit"),
+    }
+    settings = {name: value for name, value in found.items() if value is not None}
+    settings["profile_list"] = single.pop("profileList", [])
+    if scheduling.pop("userScheduler", {}).get("enabled") is False:
+        settings["scheduler_name"] = None
+    if scheduling.pop("podPriority", {}).get("enabled"):
+        settings["priority_class_name"] = PRIORITY
+    # The pullers are pods of the chart's own.
+    others = {key for key in values if key not in {"hub", "singleuser", "scheduling", "prePuller"}}
+    assert {*single, *scheduling, *others} == set(), "say here what the chart makes of it"
+    return settings
 
 
 def catalog_of(version: str, names: Sequence[str]) -> Catalog:
@@ -155,9 +184,11 @@ class TestCatalog:
         assert {profile.slug for profile in catalog.profiles} == expected
 
 
-async def pods_of(version: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+async def pods_of(
+    version: str, names: Sequence[str], more: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
     """Return the pod of every choice by every mechanism, as the chart's hub would build it."""
-    config = hub_config(version, names)
+    config = hub_config(version, names, more)
     catalog = without_access_rules(read_configured(config))
     pods = {}
     for profile in catalog.profiles:
@@ -221,11 +252,19 @@ class TestPods:
             home = {"mountPath": "/home/jovyan", "name": "volume-ada"}
             assert home in spec["containers"][0]["volumeMounts"]
             assert given["extra_labels"].items() <= pod["metadata"]["labels"].items()
+            assert spec["priorityClassName"] == PRIORITY, key
 
-    async def test_each_goes_to_the_right_scheduler(self, version: str, name: str) -> None:
+    @pytest.mark.parametrize("has_user_scheduler", [True, False])
+    async def test_each_goes_to_the_right_scheduler(
+        self, version: str, name: str, *, has_user_scheduler: bool
+    ) -> None:
         below = ("common", "whole-gpu") if name in ON_TOP else ("common",)
-        for key, pod in (await pods_of(version, (*below, name))).items():
+        scheduler = {"enabled": has_user_scheduler}
+        more = {"scheduling": {"userScheduler": scheduler}}
+        for key, pod in (await pods_of(version, (*below, name), more)).items():
             expected = SCHEDULERS[key.rpartition("/")[2]]
+            if expected == CHARTS_OWN and not has_user_scheduler:
+                expected = None
             assert pod["spec"].get("schedulerName") == expected, key
 
     async def test_gpus_are_asked_for_in_one_way(self, version: str, name: str) -> None:
@@ -276,6 +315,13 @@ def test_the_layer_about_preloading_has_the_defaults() -> None:
     assert every - set(written) == left_out
 
 
+@pytest.mark.parametrize("version", CHARTS)
+def test_servers_have_what_the_common_layer_gives_them(version: str) -> None:
+    with_layer = hub_config(version, ("common",))["KubeSpawner"]
+    assert (with_layer["start_timeout"], with_layer["mem_guarantee"]) == (1200, "1G")
+    assert (with_layer["mem_limit"], with_layer["scheduler_name"]) == ("4G", None)
+
+
 def test_limits_are_read_and_close_what_they_say() -> None:
     config = hub_config(CHARTS[0], ("common", "whole-gpu", "limits-and-groups"))
     limits = read_limits(config["GPUSpawner"]["limits"], source="limits-and-groups.yaml")
@@ -302,16 +348,56 @@ IN_THE_HUB_IMAGE = {
 """Of what we require, what the chart's hub image has: JupyterHub's and KubeSpawner's own needs."""
 
 
+def requirement(text: str) -> str:
+    """Write a requirement in one way: the name as indexes know it, the bounds in order."""
+    parsed = Requirement(text)
+    return f"{canonicalize_name(parsed.name)}{parsed.specifier}"
+
+
 def test_the_init_container_installs_what_the_image_lacks() -> None:
     (container,) = layer("install-init-container")["hub"]["initContainers"]
     command = container["command"]
-    installed = set(command[command.index("--no-deps") + 1 :])
+    installed = {requirement(one) for one in command[command.index("--no-deps") + 1 :]}
     settings = configparser.ConfigParser()
     settings.read(HERE / "setup.cfg")
     lines = settings["options"]["install_requires"].splitlines()
-    ours = [line for line in lines if line and not line.startswith("#")]
-    names = {re.split(r"[ <>=!~;(]", one)[0].lower() for one in ours}
-    assert installed == names - IN_THE_HUB_IMAGE | {"jupyterhub-gpuspawner"}
+    ours = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    lacking = [one for one in ours if one.name.lower() not in IN_THE_HUB_IMAGE]
+    assert len(lacking) == len(ours) - len(IN_THE_HUB_IMAGE)
+    expected = {requirement(str(one)) for one in lacking}
+    assert installed == expected | {f"jupyterhub-gpuspawner=={__version__}"}
+
+
+def test_the_images_are_those_of_one_chart() -> None:
+    """One chart and one version of ours, in the Dockerfile and in the layers that name an image."""
+    text = (LAYERS / "Dockerfile").read_text()
+    (chart,) = re.findall(r"(?m)^ARG CHART=(\S+)$", text)
+    assert chart in CHARTS
+    assert (
+        f"--build-arg CHART={chart} -t REGISTRY/hub-with-gpu-spawner:{chart}-{__version__} " in text
+    )
+    assert layer("common")["hub"]["image"]["tag"] == f"{chart}-{__version__}"
+    installing = layer("install-init-container")["hub"]
+    assert installing["image"]["tag"] == chart
+    assert installing["initContainers"][0]["image"] == f"{installing['image']['name']}:{chart}"
+
+
+def test_what_is_no_part_of_the_package_stays_out_of_the_image() -> None:
+    """The Dockerfile copies the top of the repository; what builds the package is all it needs."""
+    ignored = (HERE / ".dockerignore").read_text().splitlines()
+    assert ignored[0] == "*", "what is not named stays out"
+    kept = {line.removeprefix("!") for line in ignored[1:] if line.startswith("!")}
+    assert kept == {
+        "LICENSE",
+        "README.md",
+        "gpu_spawner",
+        "helm-values",
+        "profiles",
+        "pyproject.toml",
+        "setup.cfg",
+    }
+    assert all((HERE / name).exists() for name in kept)
+    assert "**/__pycache__" in ignored[1:]
 
 
 @pytest.fixture(scope="module")

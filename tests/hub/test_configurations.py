@@ -37,6 +37,30 @@ c.KubeSpawner.profile_list = [
 ]
 """
 
+OF_FANCY_PROFILES = """
+c.JupyterHub.spawner_class = "gpu"
+c.KubeSpawner.additional_profile_form_template_paths = ["/srv/fancy-profiles/templates"]
+c.KubeSpawner.profile_list = [
+    {
+        "display_name": "Small",
+        "slug": "small",
+        "profile_options": {
+            "image": {
+                "display_name": "Image",
+                "dynamic_image_building": {"enabled": True},
+                "unlisted_choice": {
+                    "enabled": True,
+                    "display_name": "Image",
+                    "validation_regex": "^.+:.+$",
+                    "kubespawner_override": {"image": "{value}"},
+                },
+                "choices": {"a": {"display_name": "A", "kubespawner_override": {"image": "a:1"}}},
+            },
+        },
+    },
+]
+"""
+
 
 @pytest.fixture
 def profiles_dir(tmp_path: Path) -> Path:
@@ -167,6 +191,22 @@ class TestPlainKubeSpawner:
         assert 'name="offer"' in page
         assert "Small" not in page
         assert hub.log().count("KubeSpawner.profile_list is set as well") == 1
+
+    def test_what_fancy_profiles_left_in_place_decides_nothing(
+        self, make_hub: MakeHub, cluster: ClusterThread
+    ) -> None:
+        hub = make_hub(OF_FANCY_PROFILES + PROFILES)
+        browser = Browser(hub, "fancy")
+        page = browser.get("spawn").text
+        assert 'name="offer"' in page
+        assert "Small" not in page
+        evil = {"profile-option-small--image--unlisted-choice": "example.org/any:1"}
+        assert browser.post_form({"profile": "small", **evil}).status_code == 400
+        answer = browser.post_form({"profile": "cpu", "image--unlisted-choice": "x:1", **evil})
+        assert answer.status_code == 302
+        ((pod,),) = [wait_until(lambda: cluster.pods("fancy"), "a pod")]
+        assert pod["spec"]["containers"][0]["image"] == "example.org/scipy:1"
+        hub.stop("fancy")
 
 
 class TestElsewhere:

@@ -66,10 +66,18 @@ class TestFull:
         assert checked_on(answer.text) == ["gpus/h100/whole/2"]
 
     def test_by_link(self, hub: RunningHub, cluster: ClusterThread, user: str) -> None:
-        answer = Browser(hub, user).get("spawn?opt-profile=gpus&opt-count=2")
+        before = hub.log()
+        browser = Browser(hub, user)
+        answer = browser.get("spawn?opt-profile=gpus&opt-count=2")
         assert answer.status_code == 409
         assert "cannot start now" in message_on(answer.text)
         assert cluster.pods(user) == []
+        assert browser.get(f"spawn?_xsrf={browser.xsrf}").status_code == 200
+        logged = hub.log().removeprefix(before)
+        assert "Traceback" not in logged
+        (line,) = [one for one in logged.splitlines() if "Failed to spawn" in one]
+        assert line.startswith("[I ")
+        assert "cannot start now" in line
 
     def test_by_rest(self, hub: RunningHub, cluster: ClusterThread, user: str) -> None:
         answer = hub.start(user, {"profile": "gpus", "count": 2})

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_thread import ClusterThread
+from cluster_thread import NAMESPACE, ClusterThread
 from hub_profiles import PROFILES
 from other_process import wait_until
 from running_hub import Browser, RunningHub, running_hub
@@ -208,27 +208,57 @@ class TestStuck:
 
 
 class TestRestart:
-    def test_nobody_is_left_waiting_for_a_hub_that_has_forgotten(
-        self, tmp_path: Path, cluster: ClusterThread
-    ) -> None:
+    """A place in the line outlives the hub."""
+
+    @pytest.fixture
+    def restarted(self, tmp_path: Path, cluster: ClusterThread) -> Iterator[RunningHub]:
+        """Have pat wait when the hub is killed, and a new one take over."""
         folder = tmp_path / "hub"
+        config = f"{WAITING}c.JupyterHub.init_spawners_timeout = 1\n"
         occupy_all(cluster)
         try:
-            with running_hub(folder, WAITING, kubeconfig=cluster.kubeconfig) as hub:
+            with running_hub(folder, config, kubeconfig=cluster.kubeconfig) as hub:
                 wait_until(lambda: state_of(hub, hub.add_user("pat")) == "busy", "no GPU is left")
                 hub.start("pat", CHOICE | {"wait": True})
                 told(hub, "pat", "You are next")
                 hub.process.kill()
                 hub.process.wait()
-            assert cluster.pods("pat")
-            with running_hub(folder, WAITING, kubeconfig=cluster.kubeconfig) as hub:
-                wait_until(lambda: not cluster.pods("pat"), "the pod is removed", 60)
-                wait_until(lambda: hub.user("pat")["servers"][""]["stopped"], "it is over")
-                # The seat is nobody's again, and the user can start anew.
-                vacate_all(cluster)
-                wait_until(lambda: state_of(hub, "pat") != "busy", "GPUs are free")
-                hub.start("pat", CHOICE)
-                wait_until(lambda: hub.user("pat")["servers"][""]["ready"], "it runs", 60)
-                hub.stop("pat")
+            with running_hub(folder, config, kubeconfig=cluster.kubeconfig) as hub:
+                yield hub
         finally:
             vacate_all(cluster)
+            for pod in cluster.pods("pat"):
+                path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}"
+                cluster.call(cluster.cluster.client.delete(path))
+
+    def test_the_pod_waits_on_and_its_server_runs_when_there_is_a_place(
+        self, restarted: RunningHub, cluster: ClusterThread
+    ) -> None:
+        (pod,) = cluster.pods("pat")
+        assert told(restarted, "pat", "You are next")
+        assert restarted.user("pat")["servers"][""]["pending"] == "spawn"
+        page = Browser(restarted, "pat").get("spawn")
+        assert "spawn-pending" in page.url
+        assert "Cancel this start" in page.text
+
+        cluster.vacate("busy-1")
+        with restarted.progress("pat") as steps:
+            assert next(step for step in steps if step.get("ready") or step.get("failed"))["ready"]
+        (same,) = cluster.pods("pat")
+        assert same["metadata"]["uid"] == pod["metadata"]["uid"]
+        wait_until(lambda: restarted.user("pat")["servers"][""]["ready"], "it runs")
+        restarted.stop("pat")
+        assert cluster.pods("pat") == []
+
+    def test_it_can_be_cancelled_and_leaves_nothing(
+        self, restarted: RunningHub, cluster: ClusterThread
+    ) -> None:
+        wait_until(lambda: restarted.user("pat")["servers"][""]["pending"] == "spawn", "pending")
+        assert restarted.rest("DELETE", "users/pat/server").status_code in (202, 204)
+        wait_until(lambda: cluster.pods("pat") == [], "the pod is gone", 60)
+        wait_until(lambda: restarted.user("pat")["servers"][""]["stopped"], "it is over", 60)
+        vacate_all(cluster)
+        wait_until(lambda: state_of(restarted, "pat") != "busy", "GPUs are free")
+        restarted.start("pat", CHOICE)
+        wait_until(lambda: restarted.user("pat")["servers"][""]["ready"], "it runs", 60)
+        restarted.stop("pat")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -342,3 +343,11 @@ async def test_a_restarted_kubelet_takes_up_what_runs_and_notes_what_ended(
     await pods.delete("stays")
     await pods.wait_gone("stays")
     assert not is_running(pids["stays"])
+
+
+async def test_a_nodes_heartbeat_can_be_looked_up(cluster: Cluster) -> None:
+    async def is_shown() -> bool:
+        described = await kubectl(cluster, "describe", "node", "gpu-1")
+        return bool(re.search(r"HolderIdentity: +gpu-1\s[^$]*RenewTime: +[A-Z]", described))
+
+    await until(is_shown, "the node has a lease that is renewed")

@@ -24,7 +24,7 @@ from gpu_spawner.core.catalog.agreement import (
 )
 from gpu_spawner.core.catalog.documents import Document, KeyPath, read_model
 from gpu_spawner.core.catalog.fields import check_name
-from gpu_spawner.core.catalog.flavor_agreement import flavor_mistakes
+from gpu_spawner.core.catalog.flavor_agreement import contested_labels, flavor_mistakes
 from gpu_spawner.core.catalog.flavor_reading import flavor_from
 from gpu_spawner.core.catalog.flavor_schema import FlavorModel
 from gpu_spawner.core.catalog.flavors import Flavor
@@ -136,7 +136,9 @@ class _Building:
                 mistakes = list(flavor_mistakes(document, name, model))
                 self.problems.extend(mistakes)
                 if not mistakes:
-                    self.flavors[name] = flavor_from(name, model, document)
+                    flavor = flavor_from(name, model, document)
+                    self.problems.extend(contested_labels(document, flavor, self.flavors.values()))
+                    self.flavors[name] = flavor
 
     def add_images(self, document: Document) -> None:
         for name in self._new_names(document, "image", self.image_names):

@@ -34,7 +34,7 @@ from gpu_spawner.core.quantity import format_bytes, format_cpu
 from gpu_spawner.core.resources import CPU, EPHEMERAL_STORAGE, MEMORY, ResourceVector
 from gpu_spawner.core.wording import as_sentence, counted, did_you_mean, listed
 
-__all__ = ["check_against_cluster"]
+__all__ = ["check_against_cluster", "check_step_by_step"]
 
 _PASSING: Final = frozenset({Reason.CORDONED, Reason.NOT_READY})
 """Reasons that go away without anybody changing the configuration."""
@@ -50,19 +50,30 @@ def check_against_cluster(
         snapshot: the cluster; only its nodes matter.
         site: what every server gets, where that is known.
     """
+    steps = check_step_by_step(catalog, snapshot, site)
+    return sorted({problem for step in steps for problem in step})
+
+
+def check_step_by_step(
+    catalog: Catalog, snapshot: Snapshot, site: SitePod | None = None
+) -> Iterator[Iterable[Problem]]:
+    """Yield the same in short steps, between which somebody else can be served.
+
+    A problem may come in several steps.
+    """
     if snapshot.nodes is None:
         reason = snapshot.unknown.get("nodes", "nothing was read")
-        return [Problem(file="cluster", message=f"nodes are unknown: {reason}.")]
+        yield [Problem(file="cluster", message=f"nodes are unknown: {reason}.")]
+        return
     nodes = [state.node for state in snapshot.nodes.values()]
-    problems = set(_contested_nodes(catalog, nodes))
-    problems.update(check_devices(catalog, snapshot))
-    problems.update(check_contested_devices(catalog, snapshot))
+    yield _contested_nodes(catalog, nodes)
+    yield check_devices(catalog, snapshot)
+    yield check_contested_devices(catalog, snapshot)
     for profile in catalog.profiles:
         for choice in profile.choices:
             if choice.flavor != ANY:
                 checking = _Checking(catalog, site or SitePod(), profile, choice, snapshot, nodes)
-                problems.update(checking.problems())
-    return sorted(problems)
+                yield checking.problems()
 
 
 def _contested_nodes(catalog: Catalog, nodes: Iterable[Node]) -> Iterator[Problem]:

@@ -1,11 +1,16 @@
 """Which devices the claims of a pod get on a node, if any: the allocator.
 
 The search is that of the scheduler, device by device and in its order: claims, their requests,
-alternatives, pools, slices, devices. The first solution counts. Where it steps back it leaves
-behind what the original leaves behind (counters of a tainted device, those of a shared one), so
-that the same devices are found and the same claims refused.
+alternatives, pools, slices, devices. The first solution counts.
+
+Where it steps back it leaves behind what the original leaves behind, so that the same devices are
+found and the same claims refused: ``allocateDevice`` takes a device's counters first, and does not
+give them back where a taint or a condition then refuses the device; and what it returns for
+stepping back gives back the counters of a device only where that cannot be shared.
 Source: k8s.io/dynamic-resource-allocation
-``structured/internal/incubating/allocator_incubating.go`` (1.36).
+``structured/internal/incubating/allocator_incubating.go`` at v0.36.2 (commit b0162be5933a),
+functions ``allocateOne`` and ``allocateDevice``. Of the allocators in 1.36 it is the one for
+consumable capacity and binding conditions, which are on unless a gate turns them off.
 """
 
 from collections.abc import Mapping, Sequence

@@ -3,8 +3,8 @@
 Decides whether the counters left by what is held, and by what was taken in this attempt, suffice
 for one device more.
 Source: k8s.io/dynamic-resource-allocation
-``structured/internal/incubating/allocator_incubating.go`` (1.36), ``checkAvailableCounters`` and
-``deallocateCountersForDevice``.
+``structured/internal/incubating/allocator_incubating.go`` at v0.36.2, functions
+``checkAvailableCounters`` and ``deallocateCountersForDevice``.
 """
 
 from typing import Final

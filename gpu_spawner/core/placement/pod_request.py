@@ -106,6 +106,7 @@ def request_from_pod(
     *,
     source: str = "pod",
     volumes_bind_anywhere: bool = False,
+    is_whole: bool = False,
     claim_specs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> PodRequest:
     """Read what a pod asks for from its manifest.
@@ -115,6 +116,8 @@ def request_from_pod(
         source: what to call it in an error, such as a file name.
         volumes_bind_anywhere: whether persistent volumes may be taken to be usable from every node;
             without that promise, a pod with such volumes has an unknown number of seats.
+        is_whole: whether nothing is added to the manifest before a pod is made of it, so that every
+            claim a container names must be there.
         claim_specs: the ResourceClaimSpec (``spec.spec``) of the resource claim templates in its
             namespace, by name; with a template that is not among them its seats are unknown.
 
@@ -123,7 +126,12 @@ def request_from_pod(
     """
     try:
         wire = _decode_request(to_json(manifest))
-        return _build(wire, claim_specs or {}, volumes_bind_anywhere=volumes_bind_anywhere)
+        return _build(
+            wire,
+            claim_specs or {},
+            volumes_bind_anywhere=volumes_bind_anywhere,
+            is_whole=is_whole,
+        )
     except (ValueError, MalformedObjectError) as error:
         raise ConfigError(
             [
@@ -141,6 +149,7 @@ def _build(
     claim_specs: Mapping[str, Mapping[str, Any]],
     *,
     volumes_bind_anywhere: bool,
+    is_whole: bool,
 ) -> PodRequest:
     meta = wire.metadata or WireRequestMeta()
     spec = wire.spec or WireRequestSpec()
@@ -152,7 +161,10 @@ def _build(
     requests = effective_requests(spec, None)
     status = wire.status or WireRequestStatus()
     claims, unknown = claim_wishes(
-        spec.resource_claims or (), status.resource_claim_statuses or (), claim_specs
+        spec.resource_claims or (),
+        status.resource_claim_statuses or (),
+        claim_specs,
+        [*(spec.init_containers or ()), *spec.containers] if is_whole else (),
     )
     fraction, uncounted = fraction_wish(
         meta.annotations or WireRequestAnnotations(), spec.scheduler_name or "", spec.containers

@@ -13,6 +13,7 @@ from gpu_spawner.core.errors import ConfigError, Problem
 from gpu_spawner.core.placement.fitting import Rejection
 from gpu_spawner.core.placement.pod_request import request_from_pod
 from gpu_spawner.core.placement.resource_rules import refused_amounts
+from gpu_spawner.core.placement.runtime_class import with_runtime_class
 from gpu_spawner.core.placement.scheduling import scheduler_words
 from gpu_spawner.core.placement.seats import count_seats
 
@@ -48,15 +49,26 @@ def whatif(
         snapshot = Snapshot.from_objects(items, source=cluster_source).thoroughly()
     except ConfigError as error:
         problems.extend(error.problems)
+    unknown = ""
     try:
-        request = request_from_pod(pod, source=pod_source, claim_specs=_claim_specs(snapshot, pod))
+        whole_pod, unknown = with_runtime_class(pod, items)
+        request = request_from_pod(
+            whole_pod,
+            source=pod_source,
+            is_whole=True,
+            claim_specs=_claim_specs(snapshot, whole_pod),
+        )
         problems.extend(refused_amounts(pod, pod_source))
     except ConfigError as error:
         problems.extend(error.problems)
+    except ValueError as error:
+        problems.append(Problem(file=pod_source, message=f"{error}.", cure="Make them agree."))
     if snapshot is None or request is None or problems:
         raise ConfigError(problems)
     if not snapshot.nodes:
         return {"seats": None, "nodes": {}, "reason": f"{cluster_source} lists no nodes"}
+    if unknown:
+        return {"seats": None, "nodes": {}, "reason": unknown}
     seats = count_seats(snapshot, request)
     if seats.free is None:
         return {"seats": None, "nodes": {}, "reason": seats.unknown}

@@ -46,7 +46,6 @@ class KubeletOptions:
 
     Attributes:
         kubelet_version: what its nodes report.
-        renews_leases: whether anybody watches over the nodes' heartbeats.
         images_lag_seconds: how long after a pull the API hears of the image.
         may_run: which pods may start processes on this machine; by default all of them.
     """
@@ -54,7 +53,6 @@ class KubeletOptions:
     kubelet_version: str = "v1.36.2"
     backoff: Backoff = field(default_factory=Backoff)
     disk: DiskPolicy = field(default_factory=DiskPolicy)
-    renews_leases: bool = False
     images_lag_seconds: float = 0.0
     may_run: Callable[[Mapping[str, Any]], bool] = lambda _: True
 
@@ -112,7 +110,6 @@ class Kubelet:
             self._nodes,
             kubelet_version=options.kubelet_version,
             images_lag_seconds=options.images_lag_seconds,
-            renews_leases=options.renews_leases,
         )
         self._pods = Informer(client, "/api/v1/pods", self._on_pod)
         self._workers: dict[str, tuple[PodWorker, asyncio.Task[None]]] = {}

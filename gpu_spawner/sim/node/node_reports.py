@@ -1,8 +1,8 @@
 """What a kubelet tells the API server of its nodes: that they live, their images, their devices.
 
 A node is reported when it starts, its images and its disk when they change, its devices also when
-somebody has deleted them; and where somebody watches over heartbeats, its lease all the time and
-everything now and then.
+somebody has deleted them, its lease all the time and everything now and then: a foreign control
+plane watches over heartbeats, and people look for them with kubectl.
 """
 
 import asyncio
@@ -38,7 +38,6 @@ class NodeReports:
     Args:
         kubelet_version: what the nodes report.
         images_lag_seconds: how long after a pull the API hears of the image.
-        renews_leases: whether anybody watches over the nodes' heartbeats.
     """
 
     def __init__(
@@ -48,13 +47,11 @@ class NodeReports:
         *,
         kubelet_version: str,
         images_lag_seconds: float = 0.0,
-        renews_leases: bool = False,
     ) -> None:
         self._client = client
         self._nodes = nodes
         self._kubelet_version = kubelet_version
         self._images_lag_seconds = images_lag_seconds
-        self._renews_leases = renews_leases
         self._changed: set[str] = set()
         self._wake = asyncio.Event()
         self._without_devices: asyncio.Queue[str] = asyncio.Queue()
@@ -71,8 +68,7 @@ class NodeReports:
             if any(node.claims.driver is not None for node in self._nodes.values()):
                 group.create_task(Informer(self._client, SLICES, self._on_slice).run())
                 group.create_task(self._restore_devices())
-            if self._renews_leases:
-                group.create_task(self._renew_leases())
+            group.create_task(self._renew_leases())
 
     async def introduce(self, name: str) -> None:
         """Report a node for the first time, however long the API server takes to answer."""

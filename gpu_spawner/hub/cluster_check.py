@@ -1,0 +1,106 @@
+"""Whether the profiles in use fit the cluster: what no node could ever satisfy, told by the hub.
+
+A hub does not end because of it, unlike for a mistake in the profiles themselves: nodes come and
+go, and those who can be served should be.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from operator import is_
+from typing import TYPE_CHECKING, Final
+
+from gpu_spawner.core.catalog.check import check_step_by_step
+from gpu_spawner.core.catalog.model import Catalog
+from gpu_spawner.core.catalog.site_pod import SitePod
+from gpu_spawner.core.cluster.objects import Node
+from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.errors import Problem
+from gpu_spawner.hub.preloading import site_of_hub
+
+if TYPE_CHECKING:
+    from gpu_spawner.hub.live import Live
+
+__all__ = ["ClusterCheck"]
+
+_HOSTNAME: Final = "kubernetes.io/hostname"
+_LONGEST_WAIT_SECONDS: Final = 60.0
+_PAUSE_SECONDS: Final = 5.0
+"""Clusters change all the time; so long nothing is looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What the profiles were held against."""
+
+    catalog: Catalog
+    nodes: frozenset[object]
+    devices: tuple[object, ...]
+
+    def is_like(self, other: "_Looked") -> bool:
+        return (
+            self.catalog is other.catalog
+            and self.nodes == other.nodes
+            and len(self.devices) == len(other.devices)
+            and all(map(is_, self.devices, other.devices))
+        )
+
+
+class ClusterCheck:
+    """The profiles held against the cluster, again whenever either has changed.
+
+    Attributes:
+        problems: what no node could ever satisfy; empty while all is well, or nothing is known.
+    """
+
+    def __init__(self) -> None:
+        self.problems: tuple[Problem, ...] = ()
+        self._looked: _Looked | None = None
+
+    async def run(self, live: "Live") -> None:
+        """Check for as long as the hub runs."""
+        await live.wait_first_reading(_LONGEST_WAIT_SECONDS)
+        site = site_of_hub(live.settings)
+        while True:
+            serial = live.serial
+            await self._look(live, site)
+            await asyncio.sleep(_PAUSE_SECONDS)
+            await live.wait_for_change(serial, timeout_seconds=_LONGEST_WAIT_SECONDS)
+
+    async def _look(self, live: "Live", site: SitePod) -> None:
+        catalog, snapshot = live.catalog, live.cluster()
+        if not snapshot.nodes:
+            return
+        looked = _Looked(catalog, _looks_of(snapshot), _devices_of(snapshot))
+        if self._looked is not None and looked.is_like(self._looked):
+            return
+        found: set[Problem] = set()
+        for step in check_step_by_step(catalog, snapshot, site):
+            found.update(step)
+            await asyncio.sleep(0)
+        self._looked = looked
+        new = sorted(found.difference(self.problems))
+        if new:
+            live.log.error(
+                "Some choices can never start on this cluster as it is:\n%s",
+                "\n".join(map(str, new)),
+            )
+        elif self.problems and not found:
+            live.log.info("Every choice of the profiles could start on this cluster again")
+        self.problems = tuple(sorted(found))
+
+
+def _looks_of(snapshot: Snapshot) -> frozenset[object]:
+    """Return how the nodes look, each look once: like nodes come and go and change nothing."""
+    return frozenset(_look_of(state.node) for state in (snapshot.nodes or {}).values())
+
+
+def _look_of(node: Node) -> object:
+    labels = frozenset(entry for entry in node.labels.items() if entry[0] != _HOSTNAME)
+    return labels, node.taints, frozenset(node.allocatable.items())
+
+
+def _devices_of(snapshot: Snapshot) -> tuple[object, ...]:
+    return (
+        *(snapshot.slices or {}).values(),
+        *(snapshot.device_classes or {}).values(),
+    )
