@@ -4,11 +4,12 @@ VENV := .venv
 # The oldest supported hub and KubeSpawner: what the newest z2jh release still ships.
 OLDEST := .venv-oldest
 BIN := $(VENV)/bin
+LOCALE := gpu_spawner/hub/locale
 PIP := -m pip --disable-pip-version-check install --quiet
 # A process for each core, each with whole files: clusters and hubs are shared within a file.
 SPREAD := --numprocesses auto --dist loadfile
 
-.PHONY: demo demo-torch test test-oldest lint types docs bench clean
+.PHONY: demo demo-torch test test-oldest lint types docs messages bench clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/gpu-spawner demo $(ARGS)
@@ -34,6 +35,14 @@ types: $(VENV)/.test
 
 docs: $(VENV)/.test
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+
+# Bring the catalogues of messages up to date: after sentences have changed, and after translating.
+messages: $(VENV)/.test
+	$(BIN)/pybabel -q extract -F babel.cfg --omit-header --add-location=file --sort-by-file \
+	    -w 100 -o $(LOCALE)/gpu_spawner.pot .
+	$(BIN)/pybabel -q update -D gpu_spawner -i $(LOCALE)/gpu_spawner.pot -d $(LOCALE) -w 100 \
+	    --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
+	$(BIN)/pybabel -q compile -D gpu_spawner -d $(LOCALE)
 
 bench: $(VENV)/.test
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --benchmark-columns=min,median,rounds $(PYTEST_ARGS)

@@ -1,16 +1,20 @@
-"""Small pieces of English: how a name, a list, a number of things or a size is written.
+"""Small pieces of text: how a name, a list, a number of things or a size is written.
 
-What is quoted may come from anybody, so a quotation is always bounded and printable.
+What is quoted may come from anybody, so a quotation is always bounded and printable. What is about
+a reader's choices and servers is a message, which other languages can say as well.
 """
 
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
-from typing import Final
+from typing import Final, Literal
+
+from gpu_spawner.core.messages import Figure, Message, figure, gettext, joined, reworded
 
 __all__ = [
     "as_sentence",
     "counted",
     "did_you_mean",
+    "gigabyte_figure",
     "gigabytes",
     "listed",
     "nearest",
@@ -18,14 +22,33 @@ __all__ = [
     "quoted",
     "say_bytes",
     "say_duration",
+    "spelled",
     "within_sentence",
 ]
 
 _MAX_QUOTED: Final = 60
 _MAX_LISTED: Final = 12
 _UNPRINTABLE: Final = "\N{REPLACEMENT CHARACTER}"
-_ENDINGS: Final = {1: "st", 2: "nd", 3: "rd"}
-_SMALL_NUMBERS: Final = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
+_SMALL_NUMBERS: Final = (
+    gettext("two"),
+    gettext("three"),
+    gettext("four"),
+    gettext("five"),
+    gettext("six"),
+    gettext("seven"),
+    gettext("eight"),
+)
+_BINARY: Final = (
+    (40, gettext("{number} TiB", number=1)),
+    (30, gettext("{number} GiB", number=1)),
+    (20, gettext("{number} MiB", number=1)),
+)
+_DECIMAL: Final = (
+    (12, gettext("{number} TB", number=1)),
+    (9, gettext("{number} GB", number=1)),
+    (6, gettext("{number} MB", number=1)),
+    (3, gettext("{number} kB", number=1)),
+)
 
 
 def as_sentence(text: str) -> str:
@@ -39,9 +62,13 @@ def within_sentence(text: str) -> str:
     >>> within_sentence("Both are in use."), within_sentence("GPUs are free")
     ('both are in use', 'GPUs are free')
     """
-    bare = text.rstrip(".")
+    bare = _without_full_stop(text)
     is_word = bare[:1].isupper() and bare[1:2].islower()
-    return bare[:1].lower() + bare[1:] if is_word else bare
+    return reworded(bare[:1].lower() + bare[1:] if is_word else bare, text, _without_full_stop)
+
+
+def _without_full_stop(text: str) -> str:
+    return text.rstrip(".")
 
 
 def quoted(value: object) -> str:
@@ -59,17 +86,21 @@ def quoted(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int):
-        return str(value) if abs(value) < 10**12 else "a huge number"
+        return str(value) if abs(value) < 10**12 else gettext("a huge number")
     if isinstance(value, float):
         return repr(value)
+    return _kind(value)
+
+
+def _kind(value: object) -> Message:
     if isinstance(value, dict):
-        return "a mapping"
-    return (
-        "a list" if isinstance(value, (list, tuple)) else f"a value of type {type(value).__name__}"
-    )
+        return gettext("a mapping")
+    if isinstance(value, (list, tuple)):
+        return gettext("a list")
+    return gettext("a value of type {type}", type=type(value).__name__)
 
 
-def listed(names: Iterable[object], *, word: str = "and") -> str:
+def listed(names: Iterable[object], *, word: Literal["and", "or"] = "and") -> str:
     """Join names as a person would, at most twelve of them.
 
     >>> listed(["a", "b", "c"])
@@ -77,12 +108,18 @@ def listed(names: Iterable[object], *, word: str = "and") -> str:
     >>> listed(["1", "2", "4"], word="or")
     '1, 2 or 4'
     """
-    texts = [str(name) for name in names]
-    if len(texts) > _MAX_LISTED:
-        return f"{', '.join(texts[:_MAX_LISTED])} {word} {len(texts) - _MAX_LISTED} more"
+    texts = [name if isinstance(name, str) else str(name) for name in names]
     if len(texts) < 2:
-        return "".join(texts)
-    return f"{', '.join(texts[:-1])} {word} {texts[-1]}"
+        return texts[0] if texts else ""
+    if len(texts) > _MAX_LISTED:
+        most, number = joined(", ", texts[:_MAX_LISTED]), len(texts) - _MAX_LISTED
+        if word == "or":
+            return gettext("{most} or {number} more", most=most, number=number)
+        return gettext("{most} and {number} more", most=most, number=number)
+    most = joined(", ", texts[:-1])
+    if word == "or":
+        return gettext("{most} or {last}", most=most, last=texts[-1])
+    return gettext("{most} and {last}", most=most, last=texts[-1])
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:
@@ -95,70 +132,94 @@ def nearest(name: str, known: Collection[str]) -> str | None:
 
 
 def did_you_mean(name: object, known: Collection[str]) -> str:
-    """Return "Did you mean 'x'?" with a leading space, or nothing when no name is close."""
+    """Return "Did you mean 'x'?", or nothing when no name is close."""
     guess = nearest(name, known) if isinstance(name, str) else None
-    return f" Did you mean '{guess}'?" if guess is not None and guess != name else ""
+    if guess is None or guess == name:
+        return ""
+    return gettext("Did you mean '{name}'?", name=guess)
 
 
-def counted(number: int, one: str, many: str | None = None, *, in_words: bool = False) -> str:
-    """Write a number with its noun.
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Write a number with its noun, for those who administer.
 
-    >>> counted(1, "node"), counted(3, "GPU"), counted(2, "node", in_words=True)
-    ('1 node', '3 GPUs', 'two nodes')
+    >>> counted(1, "node"), counted(3, "GPU")
+    ('1 node', '3 GPUs')
     """
-    noun = one if number == 1 else many or f"{one}s"
-    spelled = in_words and 0 <= number < len(_SMALL_NUMBERS)
-    return f"{_SMALL_NUMBERS[number] if spelled else f'{number:,}'} {noun}"
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
-def ordinal(number: int) -> str:
+def spelled(number: int) -> str:
+    """Write a number of at least two as a word where it is small.
+
+    >>> spelled(2), spelled(12)
+    ('two', '12')
+    """
+    return _SMALL_NUMBERS[number - 2] if 2 <= number <= 8 else figure(number)
+
+
+def ordinal(number: int) -> Message:
     """Write a place in an order.
 
-    >>> [ordinal(number) for number in (1, 2, 3, 4, 11, 12, 13, 21, 102, 111)]
+    >>> [str(ordinal(number)) for number in (1, 2, 3, 4, 11, 12, 13, 21, 102, 111)]
     ['1st', '2nd', '3rd', '4th', '11th', '12th', '13th', '21st', '102nd', '111th']
     """
-    is_teen = number % 100 in (11, 12, 13)
-    return f"{number}{'th' if is_teen else _ENDINGS.get(number % 10, 'th')}"
+    digits = str(number)
+    ending = 0 if number % 100 in (11, 12, 13) else number % 10
+    if ending == 1:
+        return gettext("{number}st", number=digits)
+    if ending == 2:
+        return gettext("{number}nd", number=digits)
+    if ending == 3:
+        return gettext("{number}rd", number=digits)
+    return gettext("{number}th", number=digits)
 
 
-def say_bytes(amount: int) -> str:
+def say_bytes(amount: int) -> Message:
     """Write a size in the unit that its author meant: binary where that is whole, else decimal.
 
     >>> say_bytes(80 * 2**30), say_bytes(9_800_000_000), say_bytes(512 * 2**20)
     ('80 GiB', '9.8 GB', '512 MiB')
     """
-    for exponent, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB")):
+    for exponent, size in _BINARY:
         if amount and amount % 2**exponent == 0:
-            return f"{amount >> exponent} {unit}"
-    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB")):
+            return size.filled(number=figure(amount >> exponent, "d"))
+    for power, size in _DECIMAL:
         if amount >= 10**power:
-            return f"{float(f'{amount / 10**power:.3g}'):,.10g} {unit}"
-    return f"{amount} B"
+            return size.filled(number=_significant(amount / 10**power))
+    return gettext("{number} B", number=figure(amount, "d"))
 
 
-def gigabytes(size_bytes: int) -> str:
+def _significant(number: float) -> Figure:
+    """Write three digits of a number, without an exponent."""
+    return figure(float(f"{number:.3g}"), ",.10g")
+
+
+def gigabytes(size_bytes: int) -> Message:
     """Write a size as people say it of memory: 80 GB, whether it is 80Gi or 80G.
 
     >>> gigabytes(80 * 2**30), gigabytes(80 * 10**9), gigabytes(512 * 2**20), gigabytes(0)
     ('80 GB', '80 GB', '0.5 GB', '0 GB')
     """
-    if not size_bytes:
-        return "0 GB"
-    if size_bytes < 2**29:
-        return f"{max(1, round(size_bytes / 2**20))} MB"
+    if 0 < size_bytes < 2**29:
+        return gettext("{number} MB", number=figure(max(1, round(size_bytes / 2**20)), "d"))
+    return gettext("{number} GB", number=gigabyte_figure(size_bytes))
+
+
+def gigabyte_figure(size_bytes: int) -> Figure:
+    """Write the same without its unit, which is GB."""
     if size_bytes % 2**30 == 0 or size_bytes % 10**9:
-        return f"{size_bytes / 2**30:.3g} GB"
-    return f"{size_bytes / 10**9:.3g} GB"
+        return figure(size_bytes / 2**30, ".3g")
+    return figure(size_bytes / 10**9, ".3g")
 
 
-def say_duration(seconds: float) -> str:
+def say_duration(seconds: float) -> Message:
     """Write an expected duration roughly: nobody needs "197 s".
 
     >>> say_duration(8), say_duration(45), say_duration(197), say_duration(5400)
     ('10 s', '50 s', '3 min', '1.5 h')
     """
     if seconds < 55:
-        return f"{max(10, -int(-seconds // 10) * 10)} s"
+        return gettext("{number} s", number=figure(max(10, -int(-seconds // 10) * 10), "d"))
     if seconds < 3600:
-        return f"{max(1, round(seconds / 60))} min"
-    return f"{seconds / 3600:.2g} h"
+        return gettext("{number} min", number=figure(max(1, round(seconds / 60)), "d"))
+    return gettext("{number} h", number=figure(seconds / 3600, ".2g"))

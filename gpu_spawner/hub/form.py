@@ -1,5 +1,6 @@
 """Render the spawn page's form from its model; what it shows is decided in ``page_layout``."""
 
+import json
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -8,7 +9,9 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from gpu_spawner.hub.languages import ENGLISH, Language
 from gpu_spawner.hub.page_model import Card, Page
+from gpu_spawner.hub.script_words import SCRIPT_WORDS
 
 __all__ = ["render_form"]
 
@@ -38,7 +41,9 @@ _ENVIRONMENT = Environment(
 )
 
 
-def render_form(page: Page, *, css_url: str, js_url: str, stream_url: str) -> str:
+def render_form(
+    page: Page, *, css_url: str, js_url: str, stream_url: str, language: Language = ENGLISH
+) -> str:
     """Return the HTML that goes inside JupyterHub's own form element.
 
     Args:
@@ -46,14 +51,27 @@ def render_form(page: Page, *, css_url: str, js_url: str, stream_url: str) -> st
         css_url: of our style sheet, with its version.
         js_url: of our script, with its version.
         stream_url: where the script listens for changes.
+        language: what the page is in; what the model holds is in it already.
     """
     template = _ENVIRONMENT.get_template("page.html")
     return template.render(
-        page=page, css_url=css_url, js_url=js_url, stream_url=stream_url, card_html=_card_html
+        page=page,
+        css_url=css_url,
+        js_url=js_url,
+        stream_url=stream_url,
+        lang=language.tag,
+        words=json.dumps(
+            {name: language.say(text) for name, text in SCRIPT_WORDS.items()}, ensure_ascii=False
+        ),
+        gettext=language.gettext,
+        say=language.say,
+        card_html=lambda card: _card_html(card, language),
     )
 
 
 @lru_cache(maxsize=_CARDS_KEPT)
-def _card_html(card: Card) -> Markup:
+def _card_html(card: Card, language: Language) -> Markup:
     """Return one card's HTML: it depends on nothing else, and most cards stay as they are."""
-    return Markup(_ENVIRONMENT.get_template("card.html").render(card=card))  # noqa: S704 - rendered with autoescape
+    template = _ENVIRONMENT.get_template("card.html")
+    html = template.render(card=card, gettext=language.gettext, say=language.say)
+    return Markup(html)  # noqa: S704 - rendered with autoescape

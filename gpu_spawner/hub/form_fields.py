@@ -12,6 +12,7 @@ from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.catalog.options import OPTION_KEYS, parse_form_key
 from gpu_spawner.core.catalog.renames import current_names
 from gpu_spawner.core.errors import OptionError
+from gpu_spawner.core.messages import gettext
 from gpu_spawner.core.wording import quoted
 
 __all__ = ["check_tile", "options_from_fields", "options_from_link"]
@@ -39,7 +40,9 @@ def options_from_fields(fields: Mapping[str, Any]) -> dict[str, str]:
     else:
         profile = _single(fields, "profile")
         if profile is None:
-            raise OptionError("profile", "Nothing was chosen: pick what you want to start.")
+            raise OptionError(
+                "profile", gettext("Nothing was chosen: pick what you want to start.")
+            )
         options = {"profile": profile}
     for name in OPTION_KEYS[1:]:
         value = _single(fields, f"profile-option-{options['profile']}--{name}")
@@ -82,7 +85,9 @@ def check_tile(fields: Mapping[str, Any], catalog: Catalog, key: str) -> None:
         return
     now = current_names(catalog, parse_form_key(tile[0]))
     if parse_form_key(key) != now:
-        raise OptionError("profile", f"There is no choice {quoted(tile[0])}.")
+        raise OptionError(
+            "profile", gettext("There is no choice {choice}.", choice=quoted(tile[0]))
+        )
 
 
 def _single(fields: Mapping[str, Any], name: str) -> str | None:
@@ -92,4 +97,7 @@ def _single(fields: Mapping[str, Any], name: str) -> str | None:
         return None
     if isinstance(values, list) and len(values) == 1 and isinstance(values[0], str):
         return values[0] or None
-    raise OptionError(name, f"The option {quoted(name)} came more than once, or not as text.")
+    raise OptionError(
+        name,
+        gettext("The option {option} came more than once, or not as text.", option=quoted(name)),
+    )

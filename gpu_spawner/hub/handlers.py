@@ -20,6 +20,7 @@ from gpu_spawner.core.errors import OptionError
 from gpu_spawner.hub.allowance import Allowance
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.offers_document import age_of, offers_document, page_news, page_shape
+from gpu_spawner.hub.reader import reader
 from gpu_spawner.hub.view import View
 
 __all__ = ["OffersHandler", "OffersStreamHandler"]
@@ -135,7 +136,7 @@ class OffersStreamHandler(_OffersHandler):
                 return
             age_seconds = age_of(self.live.as_of, time.time())
             allowance = Allowance(self.live, spawner)
-            news, last = page_news(view, allowance, last, age_seconds)
+            news, last = page_news(view, allowance, last, age_seconds, reader())
             if news is None:
                 await self._send("age", age_seconds)
             else:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from gpu_spawner.core.messages import gettext, sentences
 from gpu_spawner.core.wording import say_duration
 from gpu_spawner.hub.holders import ServerKey
 
@@ -56,5 +57,8 @@ class LastFailures:
         if ago > _KEPT_SECONDS:
             self.forget(key)
             return ""
-        when = "just now" if ago < _JUST_NOW_SECONDS else f"{say_duration(ago)} ago"
-        return f"The last start failed {when}. {failed.message}"
+        if ago < _JUST_NOW_SECONDS:
+            said = gettext("The last start failed just now.")
+        else:
+            said = gettext("The last start failed {time} ago.", time=say_duration(ago))
+        return sentences(said, failed.message)

@@ -18,6 +18,7 @@ from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.catalog.site_pod import SitePod
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.errors import ConfigError, Problem
+from gpu_spawner.core.messages import gettext
 from gpu_spawner.core.offers.availability import ProfileOffer
 from gpu_spawner.core.offers.board import OfferBoard
 from gpu_spawner.core.offers.choosing import Choosing
@@ -54,8 +55,8 @@ def _unknown(reason: str) -> Snapshot:
     return Snapshot(unknown={"nodes": reason, "pods": reason})
 
 
-_UNREAD: Final = _unknown("the hub does not watch the cluster")
-_UNCOUNTABLE: Final = _unknown("the settings of this hub have a mistake; see its log")
+_UNREAD: Final = _unknown(gettext("the hub does not watch the cluster"))
+_UNCOUNTABLE: Final = _unknown(gettext("the settings of this hub have a mistake; see its log"))
 _FRESH_SECONDS: Final = 1.0
 """How long a reading is used again while nothing was announced: only its age would differ."""
 

@@ -12,6 +12,7 @@ from gpu_spawner.core.catalog.model import Image, Profile
 from gpu_spawner.core.offers.availability import ChoiceOffer, ProfileOffer
 from gpu_spawner.core.quantity import format_bytes
 from gpu_spawner.hub.allowance import Allowance
+from gpu_spawner.hub.languages import ENGLISH, Language
 from gpu_spawner.hub.lifetimes import RunningServer
 from gpu_spawner.hub.page_layout import build_page
 from gpu_spawner.hub.page_model import Row, Tile
@@ -202,17 +203,23 @@ def page_shape(view: View) -> str:
 
 
 def page_news(
-    view: View, allowance: Allowance, last: Mapping[str, Any], age_seconds: int | None
+    view: View,
+    allowance: Allowance,
+    last: Mapping[str, Any],
+    age_seconds: int | None,
+    language: Language = ENGLISH,
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Return what changed on the page since ``last``, and what to pass as ``last`` next time.
 
     The news hold the tiles by their key and the rows by their id; None when nothing changed.
     """
     if allowance.is_limited:
-        tiles, rows = _page_parts(view, allowance)
+        tiles, rows = _page_parts(view, allowance, language)
     else:
-        tiles, rows = view.memo("page", lambda: _page_parts(view, allowance))
-    holding = allowance.summary
+        tiles, rows = view.memo(
+            f"page in {language.tag}", lambda: _page_parts(view, allowance, language)
+        )
+    holding = language.say(allowance.summary)
     last_tiles, last_rows = last.get("tiles", {}), last.get("rows", {})
     changed_tiles = {key: tile for key, tile in tiles.items() if last_tiles.get(key) != tile}
     changed_rows = {key: row for key, row in rows.items() if last_rows.get(key) != row}
@@ -228,8 +235,10 @@ def page_news(
     return news, current
 
 
-def _page_parts(view: View, allowance: Allowance) -> tuple[dict[str, Any], dict[str, Any]]:
-    page = build_page(view, selected=None, age_seconds=None, allowance=allowance)
+def _page_parts(
+    view: View, allowance: Allowance, language: Language
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    page = build_page(view, selected=None, age_seconds=None, allowance=allowance, language=language)
     tiles = {key: _tile(tile) for key, tile in page.tiles().items()}
     rows = {row.id: _row(row) for card in page.cards for row in card.rows}
     return tiles, rows

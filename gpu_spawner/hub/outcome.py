@@ -8,7 +8,9 @@ from markupsafe import escape
 from gpu_spawner.core.catalog.lifetime import say_exactly
 from gpu_spawner.core.diagnosis.pod_diagnosis import Category, Diagnosis, diagnose
 from gpu_spawner.core.diagnosis.steps import diagnose_step
+from gpu_spawner.core.messages import gettext, sentences
 from gpu_spawner.core.wording import say_duration
+from gpu_spawner.hub.reader import in_readers_html, in_readers_language
 from gpu_spawner.hub.refusal import REASON_POD_FAILED, REASON_WAITED, SpawnRefused
 from gpu_spawner.hub.seats import Place
 
@@ -22,7 +24,7 @@ __all__ = [
 ]
 
 
-_HOPELESS: Final = (
+_HOPELESS: Final = gettext(
     "No node of the cluster could run this server, busy or not. Choose other hardware, or tell the "
     "administrators of this hub."
 )
@@ -51,8 +53,9 @@ def too_late(
     The hub's own timeout would say only that time ran out, and would count as a failure of the hub.
     """
     diagnosis = diagnose(pod, events)
-    message = f"The server did not start within {say_duration(waited_seconds)}. "
-    return SpawnRefused(message + _sentences(diagnosis), reason=REASON_WAITED)
+    time = say_duration(waited_seconds)
+    said = gettext("The server did not start within {time}.", time=time)
+    return SpawnRefused(sentences(said, _sentences(diagnosis)), reason=REASON_WAITED)
 
 
 def waited_in_vain(
@@ -60,11 +63,12 @@ def waited_in_vain(
 ) -> SpawnRefused:
     """Return the end of a wait for a place that did not become free."""
     diagnosis = diagnose(pod, events)
-    return SpawnRefused(
-        f"No place became free within {say_exactly(max_wait_seconds)}. {diagnosis.summary} "
-        "Start again to wait once more, or choose something else.",
-        reason=REASON_WAITED,
+    said = sentences(
+        gettext("No place became free within {time}.", time=say_exactly(max_wait_seconds)),
+        diagnosis.summary,
+        gettext("Start again to wait once more, or choose something else."),
     )
+    return SpawnRefused(said, reason=REASON_WAITED)
 
 
 def stuck_on(
@@ -91,7 +95,7 @@ def stuck_on(
 def line_message(sentence: str, detail: str = "") -> dict[str, Any]:
     """Tell a place in the line as a step of the start, with the cluster's own words beneath."""
     beneath = f"<br><small>{escape(detail)}</small>" if detail else ""
-    return {"message": sentence, "html_message": _live(sentence) + beneath}
+    return {"message": in_readers_language(sentence), "html_message": _live(sentence) + beneath}
 
 
 def _live(sentence: str) -> str:
@@ -99,11 +103,11 @@ def _live(sentence: str) -> str:
 
     JupyterHub shows it twice: above the bar, and in a log that is folded away and therefore silent.
     """
-    return f'<span role="status">{escape(sentence)}</span>'
+    return f'<span role="status">{in_readers_html(sentence)}</span>'
 
 
 def _sentences(diagnosis: Diagnosis) -> str:
-    return " ".join(part for part in (diagnosis.summary, diagnosis.resolution) if part)
+    return sentences(diagnosis.summary, diagnosis.resolution)
 
 
 def progress_message(
@@ -128,4 +132,4 @@ def progress_message(
     # The progress page inserts html_message as it is, so everything in it is escaped here.
     raw = escape(event.get("message", ""))
     html = f"{_live(sentence)}<br><small>{raw}</small>"
-    return {**event, "message": sentence, "html_message": html}
+    return {**event, "message": in_readers_language(sentence), "html_message": html}

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from gpu_spawner.core.catalog.model import Catalog, Profile, Selection
+from gpu_spawner.core.messages import gettext
 from gpu_spawner.core.quantity import format_bytes
 from gpu_spawner.core.wording import gigabytes
 from gpu_spawner.hub.page_model import AmountView, Card, Filters
@@ -52,7 +53,7 @@ def _amount_views(profile: Profile, selection: Selection | None) -> Iterator[Amo
         chosen = selection.cpu_milli if selection is not None else None
         yield AmountView(
             name="cpu",
-            title="CPU",
+            title=gettext("CPU"),
             values=tuple((f"{one / 1000:g}", cores_words(one)) for one in cpu),
             selected=f"{(cpu[0] if chosen is None else chosen) / 1000:g}",
         )
@@ -60,7 +61,7 @@ def _amount_views(profile: Profile, selection: Selection | None) -> Iterator[Amo
         chosen = selection.memory_bytes if selection is not None else None
         yield AmountView(
             name="memory",
-            title="Memory",
+            title=gettext("Memory"),
             values=tuple((format_bytes(one), gigabytes(one)) for one in memory),
             selected=format_bytes(memory[0] if chosen is None else chosen),
         )

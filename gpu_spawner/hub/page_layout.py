@@ -4,17 +4,19 @@ It decides which choices make a row, what is preselected and what is offered ins
 and every reason comes from the catalog and the offers; the short words from ``page_words``.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gpu_spawner.core.catalog.lifetime import say_exactly
 from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection, Share
+from gpu_spawner.core.messages import gettext, joined, sentences
 from gpu_spawner.core.offers.availability import ChoiceOffer, FlavorCount, ProfileOffer
 from gpu_spawner.core.offers.sentences import say_expected
 from gpu_spawner.core.wording import gigabytes, listed
 from gpu_spawner.hub.allowance import Allowance
+from gpu_spawner.hub.languages import ENGLISH, Language
 from gpu_spawner.hub.page_filters import amount_views, filters_of, most_memory
-from gpu_spawner.hub.page_model import Card, Correction, ImageView, Note, Notice, Page, Row, Tile
+from gpu_spawner.hub.page_model import Card, Correction, ImageView, Notice, Page, Row, Tile
+from gpu_spawner.hub.page_notes import closed_notes
 from gpu_spawner.hub.page_words import (
     age_words,
     choice_phrase,
@@ -30,13 +32,14 @@ from gpu_spawner.hub.view import View
 __all__ = ["build_page"]
 
 
-def build_page(
+def build_page(  # noqa: PLR0913 - everything that is shown comes in here
     view: View,
     *,
     selected: Selection | None,
     age_seconds: int | None,
     allowance: Allowance | None = None,
     correction: Correction | None = None,
+    language: Language = ENGLISH,
 ) -> Page:
     """Lay out the page of one user.
 
@@ -46,12 +49,16 @@ def build_page(
         age_seconds: how old the numbers are; None when nothing is known.
         allowance: what the user may hold; None for no limits.
         correction: what of the choice was refused; None where nothing was.
+        language: what all texts of the page are in.
     """
     by_slug = {offer.slug: offer for offer in view.offers}
     shown = [profile for profile in view.catalog.profiles if profile.slug in by_slug]
     nothing_known = bool(shown) and all(by_slug[profile.slug].state is None for profile in shown)
     made = [
-        (profile.order, _shared(_Card(view, profile, by_slug[profile.slug], selected, allowance)))
+        (
+            profile.order,
+            _shared(_Card(view, profile, by_slug[profile.slug], selected, allowance), language),
+        )
         for profile in shown
     ]
     if view.catalog.denied:
@@ -61,18 +68,22 @@ def build_page(
         ]
         made.sort(key=lambda numbered: numbered[0])
     cards = tuple(
-        replace(card, correction=correction, own_image=correction.text or card.own_image)
+        replace(
+            card,
+            correction=language.localized(correction),
+            own_image=correction.text or card.own_image,
+        )
         if correction is not None and correction.profile == card.slug
         else card
         for _, card in made
     )
     page = Page(
         cards=cards,
-        age=age_words(age_seconds),
+        age=language.say(age_words(age_seconds)),
         age_seconds=age_seconds,
-        unknown=by_slug[shown[0].slug].because if nothing_known else "",
+        unknown=language.say(by_slug[shown[0].slug].because) if nothing_known else "",
         notice=None,
-        holding=allowance.summary if allowance is not None else "",
+        holding=language.say(allowance.summary) if allowance is not None else "",
         is_waiting=selected is not None and selected.wait,
         filters=filters_of(cards, view.catalog),
     )
@@ -145,11 +156,14 @@ class _Line:
         return [choice for choice in self.choices if choice is not None]
 
 
-def _shared(card: _Card) -> Card:
+def _shared(card: _Card, language: Language) -> Card:
     """Lay out a card, once for all users of a view where nothing in it is about one of them."""
     if card.selection is not None or (card.allowance is not None and card.allowance.is_limited):
-        return _card(card)
-    return card.view.memo(f"card of {card.profile.slug}", lambda: _card(card))
+        return language.localized(_card(card))
+    return card.view.memo(
+        f"card of {card.profile.slug} in {language.tag}",
+        lambda: language.localized(_card(card)),
+    )
 
 
 def _card(card: _Card) -> Card:
@@ -270,20 +284,20 @@ def _row(card: _Card, line: _Line, number: int) -> Row:
         percent=_percent(count),
         isolation=_isolation(card, line),
         tiles=tuple(tiles),
-        notes=_notes(tiles),
+        notes=closed_notes(tiles),
     )
 
 
 def _isolation(card: _Card, line: _Line) -> str:
     """Say what keeps neighbours apart, where it is the same wherever the server lands."""
     said = {
-        " ".join(filter(None, (facts.isolation, facts.advice)))
+        sentences(facts.isolation, facts.advice)
         for choice in line.offered
         for name in choice.flavors
         if (facts := share_facts(card.catalog, replace(choice, flavors=(name,)))) is not None
     }
     if len(said) > 1:
-        return "What keeps neighbours apart depends on the GPU you get; see below."
+        return gettext("What keeps neighbours apart depends on the GPU you get; see below.")
     return said.pop() if said else ""
 
 
@@ -293,16 +307,20 @@ def _row_title(card: _Card, line: _Line) -> tuple[str, str]:
     if line.flavor == ANY:
         names = dict.fromkeys(name for choice in line.offered for name in choice.flavors)
         titles = [card.catalog.flavors[name].display_name for name in names]
-        return "Whichever is free first", listed(titles, word="or")
+        return gettext("Whichever is free first"), listed(titles, word="or")
     flavor = card.catalog.flavors[line.flavor]
     facts = share_facts(card.catalog, line.offered[0])
-    parts = []
+    parts: list[str] = []
     if line.share is not None and line.share.kind != "whole" and facts is not None:
         parts.append(facts.title)
     if line.share is not None and facts is not None and facts.memory_bytes:
         memory = gigabytes(facts.memory_bytes)
-        parts.append("" if memory in flavor.display_name else f"{memory} of GPU memory")
-    return flavor.display_name, " · ".join(filter(None, parts))
+        parts.append(
+            ""
+            if memory in flavor.display_name
+            else gettext("{memory} of GPU memory", memory=memory)
+        )
+    return flavor.display_name, joined(" · ", parts)
 
 
 def _percent(count: FlavorCount | None) -> int | None:
@@ -324,7 +342,7 @@ def _tile(
     ]
     because = card.beyond(choice)
     if because:
-        state, label, detail, others = "limit", "over your limit", "", []
+        state, label, detail, others = "limit", gettext("over your limit"), "", []
     else:
         because = reason
     offer = offer.with_image(card.image)
@@ -353,7 +371,11 @@ def _with_image(offer: ChoiceOffer, image: str) -> tuple[str, str, str, str]:
     is_closed = one.state is not None and not one.starts_now
     because = one.because if is_closed else ""
     if because and one.expected is not None and one.as_of is not None:
-        because = f"{because}. {say_expected(one.expected, one.as_of)}"
+        because = gettext(
+            "{because}. {expected}",
+            because=because,
+            expected=say_expected(one.expected, one.as_of),
+        )
     return (*tile_words(one, image), because)
 
 
@@ -366,7 +388,7 @@ def _denied_tile(card: _Card, choice: Choice, element_id: str, *, by_share: bool
         subtitle=subtitle,
         phrase=choice_phrase(card.catalog, card.profile, choice),
         state="denied",
-        label="not open to you",
+        label=gettext("not open to you"),
         detail="",
         free=None,
         total=None,
@@ -375,23 +397,3 @@ def _denied_tile(card: _Card, choice: Choice, element_id: str, *, by_share: bool
         is_selected=False,
         images=(),
     )
-
-
-def _notes(tiles: Sequence[Tile | None]) -> tuple[Note, ...]:
-    """Say why tiles are closed, each reason once, with the tiles it is about."""
-    present = [tile for tile in tiles if tile is not None]
-    about: dict[str, list[str]] = {}
-    for tile in present:
-        if tile.because:
-            about.setdefault(tile.because, []).append(tile.title)
-    return tuple(
-        Note(what="" if len(titles) == len(present) else _enumerate(titles), text=text)
-        for text, titles in about.items()
-    )
-
-
-def _enumerate(titles: Sequence[str]) -> str:
-    """Join titles: "4 GPUs", "4 and 8 GPUs", "1, 2 and 4 GPUs"."""
-    unit = titles[-1].partition(" ")[2]
-    short = [title.partition(" ")[0] if unit else title for title in titles[:-1]]
-    return f"{', '.join(short)} and {titles[-1]}" if short else titles[-1]

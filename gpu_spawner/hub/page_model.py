@@ -5,6 +5,8 @@
 
 from dataclasses import dataclass
 
+from gpu_spawner.core.messages import gettext
+
 __all__ = [
     "AmountView",
     "Card",
@@ -180,9 +182,9 @@ class Card:
     @property
     def fields(self) -> dict[str, str]:
         """The titles of the fields that are shown, by their option."""
-        fields = {"image": "Environment"} if len(self.images) > 1 else {}
+        fields: dict[str, str] = {"image": gettext("Environment")} if len(self.images) > 1 else {}
         fields |= {amount.name: amount.title for amount in self.amounts}
-        return fields | ({"own_image": "Image"} if self.own_images else {})
+        return fields | ({"own_image": gettext("Image")} if self.own_images else {})
 
     @property
     def to_correct(self) -> str:

@@ -4,12 +4,12 @@ Reasons and diagnoses are not made here: they come with the offers, from ``core.
 """
 
 from collections.abc import Callable
-from typing import Final
 
 from gpu_spawner.core.catalog.amounts import Amount
 from gpu_spawner.core.catalog.mechanisms import ShareFacts, describe_share
 from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Image, Profile, Share
 from gpu_spawner.core.catalog.shares import memory_wanted
+from gpu_spawner.core.messages import Figure, Message, figure, gettext, joined, ngettext, pgettext
 from gpu_spawner.core.offers.availability import (
     Availability,
     ChoiceOffer,
@@ -17,6 +17,7 @@ from gpu_spawner.core.offers.availability import (
     ImageReadiness,
 )
 from gpu_spawner.core.offers.scale_up import ScaleUp
+from gpu_spawner.core.units import counted_units, counted_units_of, unit_word, units_word
 from gpu_spawner.core.wording import gigabytes
 
 __all__ = [
@@ -31,31 +32,33 @@ __all__ = [
     "tile_words",
 ]
 
-TIMES: Final = "\N{MULTIPLICATION SIGN}"
-
 
 def _download(size_bytes: int) -> str:
     """Write a download's size in decimal units, as registries and package indexes do."""
     if size_bytes >= 10**9:
-        return f"{size_bytes / 10**9:.1f} GB".replace(".0 ", " ")
-    return f"{max(1, round(size_bytes / 10**6))} MB"
+        size = gettext("{number} GB", number=figure(float(f"{size_bytes / 10**9:.1f}"), ".10g"))
+    else:
+        size = gettext("{number} MB", number=figure(max(1, round(size_bytes / 10**6)), "d"))
+    return gettext("{size} download", size=size)
 
 
 def age_words(age_seconds: int | None) -> str:
-    """Say how old the numbers are."""
+    """Say how old the numbers are; ``script_words`` has the same for the page's script."""
     if age_seconds is None:
-        return "What is free is not known"
+        return gettext("What is free is not known")
     if age_seconds < 2:
-        return "Numbers as of now"
+        return gettext("Numbers as of now")
     if age_seconds < 120:
-        return f"Numbers as of {age_seconds} s ago"
-    return f"Numbers as of {age_seconds // 60} min ago"
+        return gettext("Numbers as of {seconds} s ago", seconds=age_seconds)
+    return gettext("Numbers as of {minutes} min ago", minutes=age_seconds // 60)
 
 
 def _pull_words(readiness: ImageReadiness) -> str:
     """Say that the image must come first, and how long that takes where it is known."""
-    seconds = _pull_time(readiness)
-    return f"{seconds} to pull the image" if seconds else "image is pulled first"
+    time = _pull_time(readiness)
+    if not time:
+        return gettext("image is pulled first")
+    return gettext("{time} to pull the image", time=time)
 
 
 def _pull_time(readiness: ImageReadiness) -> str:
@@ -63,10 +66,13 @@ def _pull_time(readiness: ImageReadiness) -> str:
     seconds = readiness.pull_seconds
     if seconds is None:
         return ""
-    more = " or more" if readiness.is_least else ""
     if seconds < 90:
-        return f"+{max(10, round(seconds / 10) * 10)} s{more}"
-    return f"+{round(seconds / 60)} min{more}"
+        time = gettext("{number} s", number=max(10, round(seconds / 10) * 10))
+    else:
+        time = gettext("{number} min", number=round(seconds / 60))
+    if readiness.is_least:
+        return gettext("+{time} or more", time=time)
+    return gettext("+{time}", time=time)
 
 
 def _warm_words(readiness: ImageReadiness | None) -> str:
@@ -75,29 +81,42 @@ def _warm_words(readiness: ImageReadiness | None) -> str:
     Where nobody knows which nodes have the image, nothing is promised.
     """
     if readiness is None:
-        return "starts now"
+        return gettext("starts now")
     ready, fitting = readiness.ready_nodes, readiness.fitting_nodes
     if fitting and ready >= fitting:
-        return "starts now"
-    seconds = _pull_time(readiness)
+        return gettext("starts now")
+    time = _pull_time(readiness)
     if not readiness.is_known:
         if ready:
-            return f"image on {ready} or more of {fitting} nodes"
-        return f"{seconds} if the image must be pulled" if seconds else "image may be pulled first"
-    return f"image on {ready} of {fitting} nodes" + (f", else {seconds}" if seconds else "")
+            return ngettext(
+                "image on {ready} or more of {number} node",
+                "image on {ready} or more of {number} nodes",
+                fitting,
+                ready=ready,
+            )
+        if time:
+            return gettext("{time} if the image must be pulled", time=time)
+        return gettext("image may be pulled first")
+    said = ngettext(
+        "image on {ready} of {number} node",
+        "image on {ready} of {number} nodes",
+        fitting,
+        ready=ready,
+    )
+    return gettext("{said}, else {time}", said=said, time=time) if time else said
 
 
 def _start_words(scale_up: ScaleUp) -> str:
     """Say how long a node takes that is started first."""
     if scale_up.seconds is None:
-        return "takes a few minutes"
-    return f"+{max(1, round(scale_up.seconds / 60))} min to start it"
+        return gettext("takes a few minutes")
+    return gettext("+{minutes} min to start it", minutes=max(1, round(scale_up.seconds / 60)))
 
 
 def image_facts(image: Image) -> str:
     """Return the facts of an environment in one line; empty where the admin gave none."""
     named = {name.lower() for name, _ in image.packages}
-    facts = []
+    facts: list[str] = []
     if image.pytorch and "pytorch" not in named:
         facts.append(f"PyTorch {image.pytorch}")
     if image.cuda and "cuda" not in named:
@@ -106,8 +125,8 @@ def image_facts(image: Image) -> str:
         facts.append(f"Python {image.python}")
     facts.extend(f"{name} {version}".strip() for name, version in image.packages)
     if image.size_bytes:
-        facts.append(f"{_download(image.size_bytes)} download")
-    return " · ".join(facts)
+        facts.append(_download(image.size_bytes))
+    return joined(" · ", facts)
 
 
 def resource_facts(profile: Profile) -> tuple[str, ...]:
@@ -126,22 +145,29 @@ def resource_facts(profile: Profile) -> tuple[str, ...]:
 
 def cores_words(cpu_milli: int) -> str:
     """Write a number of CPUs: 1 core, 0.5 cores."""
-    return f"{_cores(cpu_milli)} {'core' if cpu_milli == 1000 else 'cores'}"
+    cores = _cores(cpu_milli)
+    return ngettext("{cores} core", "{cores} cores", 1 if cores == "1" else 2, cores=cores)
 
 
 def _cpu_words(base: Amount, per_gpu: Amount) -> str:
-    more = f"+{_span(per_gpu, _cores)} per GPU" if _is_set(per_gpu) else ""
+    more = _span(per_gpu, _cores) if _is_set(per_gpu) else ""
     if not _is_set(base):
-        return more and f"{more[1:]} CPU cores"
-    plural = "" if _span(base, _cores) == "1" else "s"
-    return ", ".join(filter(None, (f"{_span(base, _cores)} CPU core{plural}", more)))
+        return gettext("{cores} per GPU CPU cores", cores=more) if more else ""
+    cores = _span(base, _cores)
+    said = ngettext("{cores} CPU core", "{cores} CPU cores", 1 if cores == "1" else 2, cores=cores)
+    return joined(", ", (said, _per_gpu(more)))
 
 
 def _memory_words(base: Amount, per_gpu: Amount) -> str:
-    more = f"+{_span(per_gpu, gigabytes)} per GPU" if _is_set(per_gpu) else ""
+    more = _span(per_gpu, gigabytes) if _is_set(per_gpu) else ""
     if not _is_set(base):
-        return more and f"{more[1:]} memory"
-    return ", ".join(filter(None, (f"{_span(base, gigabytes)} memory", more)))
+        return gettext("{memory} per GPU memory", memory=more) if more else ""
+    said = gettext("{memory} memory", memory=_span(base, gigabytes))
+    return joined(", ", (said, _per_gpu(more)))
+
+
+def _per_gpu(more: str) -> str:
+    return gettext("+{amount} per GPU", amount=more) if more else ""
 
 
 def _is_set(amount: Amount) -> bool:
@@ -149,7 +175,7 @@ def _is_set(amount: Amount) -> bool:
 
 
 def _cores(cpu_milli: int) -> str:
-    return f"{cpu_milli / 1000:.3g}"
+    return figure(cpu_milli / 1000, ".3g")
 
 
 def _span(amount: Amount, words: Callable[[int], str]) -> str:
@@ -158,8 +184,9 @@ def _span(amount: Amount, words: Callable[[int], str]) -> str:
     least, most = words(min(given)), words(max(given))
     if least == most:
         return most
-    unit = most.partition(" ")[2]
-    return f"{least.removesuffix(f' {unit}')} to {most}"
+    if isinstance(least, Message) and isinstance(most, Message) and least.msgid == most.msgid:
+        least = least.values["number"]  # the unit is said once
+    return gettext("{least} to {most}", least=least, most=most)
 
 
 def share_facts(catalog: Catalog, choice: Choice) -> ShareFacts | None:
@@ -176,11 +203,17 @@ def tile_title(catalog: Catalog, choice: Choice, *, by_share: bool) -> tuple[str
     """
     facts = share_facts(catalog, choice)
     if facts is None or choice.share is None:
-        return "CPU only", ""
+        return gettext("CPU only"), ""
     if not by_share:
-        return f"{choice.count} {facts.unit if choice.count == 1 else facts.units}", ""
+        return counted_units(choice.count, facts.unit), ""
     title, subtitle = _share_title(choice.share, facts)
-    return (f"{choice.count} {TIMES} {title}" if choice.count > 1 else title), subtitle
+    return _times(choice.count, title), subtitle
+
+
+def _times(count: int, what: str) -> str:
+    if count == 1:
+        return what
+    return gettext("{count} \N{MULTIPLICATION SIGN} {what}", count=count, what=what)
 
 
 def _share_title(share: Share, facts: ShareFacts) -> tuple[str, str]:
@@ -189,34 +222,39 @@ def _share_title(share: Share, facts: ShareFacts) -> tuple[str, str]:
     memory = gigabytes(had) if had else ""
     if share.kind == "memory":
         wanted = gigabytes(memory_wanted(share, None) or 0)
-        is_more = bool(memory) and memory != wanted
-        return wanted, f"in a {facts.unit} with {memory}" if is_more else ""
+        if not memory or memory == wanted:
+            return wanted, ""
+        unit = unit_word(facts.unit)
+        return wanted, gettext("in a {unit} with {memory}", unit=unit, memory=memory)
     if share.kind == "fraction":
-        return f"{share.value} of a GPU", memory
+        return gettext("{fraction} of a GPU", fraction=Figure(share.value)), memory
     return share.value or facts.title, memory
 
 
 def choice_phrase(catalog: Catalog, profile: Profile, choice: Choice) -> str:
     """Name a choice where it stands alone: in the start button, as an alternative."""
     facts = share_facts(catalog, choice)
-    if facts is None or choice.share is None:
+    share = choice.share
+    if facts is None or share is None:
         return profile.display_name
-    flavor = (
-        "whichever GPU is free first"
-        if choice.flavor == ANY
-        else catalog.flavors[choice.flavor].display_name
-    )
-    if choice.share.kind == "whole":
-        return f"{choice.count} {TIMES} {flavor}"
-    unit = facts.unit if choice.count == 1 else facts.units
-    if not choice.share.value:
-        return f"{choice.count} {unit} of {flavor}"
-    several = f"{choice.count} {TIMES} " if choice.count > 1 else ""
-    if choice.share.kind == "memory":
-        return f"{several}{_share_title(choice.share, facts)[0]} of {flavor}"
-    if choice.share.kind == "fraction":
-        return f"{several}{choice.share.value} of {flavor}"
-    return f"{several}{choice.share.value} {unit} of {flavor}"
+    is_any = choice.flavor == ANY
+    flavor = "" if is_any else catalog.flavors[choice.flavor].display_name
+    if share.kind == "whole":
+        # "1 x H100" says that it is one GPU, so it is said of a single one as well.
+        what = flavor or gettext("whichever GPU is free first")
+        return gettext("{count} \N{MULTIPLICATION SIGN} {what}", count=choice.count, what=what)
+    flavor = flavor or pgettext("after 'of' or 'with'", "whichever GPU is free first")
+    if not share.value:
+        what = counted_units(choice.count, facts.unit)
+    elif share.kind == "memory":
+        what = _times(choice.count, _share_title(share, facts)[0])
+    elif share.kind == "fraction":
+        what = _times(choice.count, Figure(share.value))
+    else:
+        unit = unit_word(facts.unit) if choice.count == 1 else units_word(facts.unit)
+        named = gettext("{name} {unit}", name=share.value, unit=unit)
+        what = _times(choice.count, named)
+    return gettext("{what} of {flavor}", what=what, flavor=flavor)
 
 
 def count_words(count: FlavorCount | None) -> str:
@@ -224,22 +262,30 @@ def count_words(count: FlavorCount | None) -> str:
     if count is None:
         return ""
     if count.free is None or count.total is None:
-        return "not known"
-    unit = count.unit if count.total == 1 else f"{count.unit}s"
-    return f"{count.free} of {count.total} {unit} free"
+        return gettext("not known")
+    units = counted_units_of(count.total, count.unit)
+    return gettext("{free} of {units} free", free=count.free, units=units)
 
 
 def tile_words(offer: ChoiceOffer, image: str) -> tuple[str, str, str]:
     """Return state, label and detail of a choice with one of the profile's images."""
     if offer.state is None:
-        return "unknown", "not known", "may have to wait"
+        return "unknown", gettext("not known"), gettext("may have to wait")
     if offer.scale_up is not None:
-        return offer.state.word, "new node", _start_words(offer.scale_up)
+        return offer.state.word, gettext("new node"), _start_words(offer.scale_up)
     if not offer.starts_now:
-        return offer.state.word, "busy" if offer.state is Availability.BUSY else "none", ""
-    of_total = "" if offer.total is None else f" of {offer.total}"
-    label = "free" if offer.free is None else f"{offer.free}{of_total} free"
+        is_busy = offer.state is Availability.BUSY
+        return offer.state.word, gettext("busy") if is_busy else gettext("none"), ""
+    label = _free_words(offer.free, offer.total)
     readiness = offer.images.get(image)
     if readiness is not None and readiness.is_cold:
         return "cold", label, _pull_words(readiness)
     return "ready", label, _warm_words(readiness)
+
+
+def _free_words(free: int | None, total: int | None) -> str:
+    if free is None:
+        return gettext("free")
+    if total is None:
+        return gettext("{free} free", free=free)
+    return gettext("{free} of {total} free", free=free, total=total)

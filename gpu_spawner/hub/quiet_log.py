@@ -27,7 +27,7 @@ class RefusalsInOneLine(logging.Filter):
         if isinstance(error, ShowForm):
             return False
         if isinstance(error, SpawnRefused):
-            record.msg = f"{record.getMessage()}: {error.jupyterhub_message}".replace("\n", " ")
+            record.msg = f"{record.getMessage()}: {error.sentence}".replace("\n", " ")
             record.args = ()
             record.exc_info = None
             record.levelno, record.levelname = logging.INFO, "INFO"

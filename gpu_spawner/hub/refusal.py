@@ -10,11 +10,11 @@ everything (``failure_count``): there a refusal is an ``HTTPError`` below 500.
 from typing import Any, Final
 
 from jupyterhub import spawner as jupyterhub_spawner
-from markupsafe import escape
 from tornado import web
 
 from gpu_spawner.core.errors import OptionError
 from gpu_spawner.hub.metrics import STARTS_REFUSED
+from gpu_spawner.hub.reader import in_readers_html, in_readers_language
 
 __all__ = [
     "REASON_CAPACITY",
@@ -57,7 +57,7 @@ class SpawnRefused(_BASE):
     """A start that is refused or has failed for a reason the user can act on.
 
     Attributes:
-        jupyterhub_message: the sentence that the form, the progress page and REST show.
+        sentence: why, for the user.
         metric_reason: the label in our metrics, and in hub 6's
             ``jupyterhub_server_spawn_duration_seconds``.
     """
@@ -67,14 +67,19 @@ class SpawnRefused(_BASE):
             super().__init__(message, reason=reason, status_code=status_code)
         else:
             super().__init__(status_code, message)
-        self.jupyterhub_message = message
+        self.sentence = message
         # JupyterHub 5 has an attribute "reason" for the HTTP status line.
         self.metric_reason = reason
 
     @property
+    def jupyterhub_message(self) -> str:
+        """The sentence as the form, the progress page and REST show it to whoever asks now."""
+        return in_readers_language(self.sentence)
+
+    @property
     def jupyterhub_html_message(self) -> str:
-        """The same sentence where JupyterHub inserts HTML as it is."""
-        return str(escape(self.jupyterhub_message))
+        """The same where JupyterHub inserts HTML as it is."""
+        return str(in_readers_html(self.sentence))
 
 
 def refuse_option(error: OptionError) -> SpawnRefused:

@@ -18,6 +18,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.httputil import url_concat
 
 from gpu_spawner.core.catalog.own_images import ImageName
+from gpu_spawner.core.messages import gettext
 from gpu_spawner.core.wording import listed, say_bytes
 
 __all__ = ["Answer", "Registries"]
@@ -85,30 +86,41 @@ class Registries:
             if manifest is not None and max_bytes is not None:
                 size_bytes = await _size(conversation, manifest, self._architectures)
         except Exception as error:  # noqa: BLE001 - whatever a network and a stranger can do
-            return Answer(
-                problem=f"{name.host} could not be asked ({_kind(error)}).", is_known=False
+            said = gettext(
+                "{host} could not be asked ({reason}).", host=name.host, reason=_kind(error)
             )
+            return Answer(problem=said, is_known=False)
         if manifest is None:
             is_hidden = conversation.is_refused and self._has_pull_secrets
-            return Answer(
-                problem=f"There is no image {reference} that everybody may pull.",
-                is_known=not is_hidden,
-            )
+            said = gettext("There is no image {image} that everybody may pull.", image=reference)
+            return Answer(problem=said, is_known=not is_hidden)
         if built_for and self._architectures and built_for.isdisjoint(self._architectures):
             return Answer(
-                problem=f"{reference} is built for {listed(sorted(built_for), word='or')}; the "
-                f"nodes of this cluster have {listed(sorted(self._architectures), word='or')}."
+                problem=gettext(
+                    "{image} is built for {theirs}; the nodes of this cluster have {ours}.",
+                    image=reference,
+                    theirs=listed(sorted(built_for), word="or"),
+                    ours=listed(sorted(self._architectures), word="or"),
+                )
             )
         if max_bytes is not None and size_bytes is not None and size_bytes > max_bytes:
             return Answer(
-                problem=f"{reference} is {say_bytes(size_bytes)} large; at most "
-                f"{say_bytes(max_bytes)} are allowed."
+                problem=gettext(
+                    "{image} is {size} large; at most {most} are allowed.",
+                    image=reference,
+                    size=say_bytes(size_bytes),
+                    most=say_bytes(max_bytes),
+                )
             )
         return Answer()
 
 
 class _Unusable(Exception):  # noqa: N818 - ends one conversation
     """The registry answers in a way that is not followed."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class _Conversation:
@@ -136,10 +148,10 @@ class _Conversation:
             self.is_refused = answer.code != 404
             return None
         if answer.code != 200:
-            raise _Unusable(f"it answers {answer.code}")
+            raise _Unusable(gettext("it answers {status}", status=answer.code))
         manifest = json.loads(answer.body)
         if not isinstance(manifest, dict):
-            raise _Unusable("its answer cannot be read")
+            raise _Unusable(gettext("its answer cannot be read"))
         return manifest
 
     async def _fetch_token(self, challenge: str) -> str:
@@ -147,9 +159,9 @@ class _Conversation:
         given = dict(_PARAMETER.findall(rest))
         realm = urlsplit(given.get("realm", ""))
         if scheme.lower() != "bearer" or realm.scheme != "https":
-            raise _Unusable("it wants another kind of login")
+            raise _Unusable(gettext("it wants another kind of login"))
         if realm.netloc not in self._token_hosts:
-            raise _Unusable("it sends to another host for a token")
+            raise _Unusable(gettext("it sends to another host for a token"))
         query = {"service": given.get("service", ""), "scope": f"repository:{self._path}:pull"}
         url = url_concat(f"https://{realm.netloc}{realm.path}", query)
         answer = await self._get(url)
@@ -174,7 +186,7 @@ class _Conversation:
         if answer.error is not None and answer.code == 599:
             raise answer.error
         if len(answer.body or b"") > _MAX_BODY_BYTES:
-            raise _Unusable("its answer is too long")
+            raise _Unusable(gettext("its answer is too long"))
         return answer
 
 
@@ -217,4 +229,4 @@ async def _size(
 
 
 def _kind(error: Exception) -> str:
-    return str(error) if isinstance(error, _Unusable) else type(error).__name__
+    return error.reason if isinstance(error, _Unusable) else type(error).__name__

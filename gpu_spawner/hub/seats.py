@@ -11,6 +11,7 @@ from gpu_spawner.core.catalog.model import Selection
 from gpu_spawner.core.catalog.site_pod import SitePod, request_of
 from gpu_spawner.core.diagnosis.expected_pull import ExpectedPull
 from gpu_spawner.core.errors import ConfigError
+from gpu_spawner.core.messages import gettext, sentences
 from gpu_spawner.core.offers.availability import ImageReadiness
 from gpu_spawner.core.offers.scale_up import ScaleUp
 from gpu_spawner.core.placement.seats import PodRequest, count_seats
@@ -147,19 +148,20 @@ class Seats:
         what = choice_phrase(view.catalog, profile, selection.choice) if profile else key
         offer = offer.with_image(selection.image) if offer is not None else None
         if offer is None or offer.starts_now:
-            reason = "somebody else has just taken the last place"
+            reason: str = gettext("somebody else has just taken the last place")
         else:
             reason = within_sentence(offer.because)
-        message = f"{what} cannot start now: {reason}."
+        message = [gettext("{what} cannot start now: {reason}.", what=what, reason=reason)]
         allowance = Allowance(self._live, spawner)
         beyond = allowance.beyond if allowance.is_limited else None
         instead = view.choice(view.instead(key, selection.image, beyond))
         if instead is not None:
             name = choice_phrase(view.catalog, *instead)
-            message += f" Free now: {name}."
+            message.append(gettext("Free now: {choice}.", choice=name))
         if is_possible and profile is not None and profile.max_wait_seconds:
-            message += f" Or wait for it, for up to {say_exactly(profile.max_wait_seconds)}."
-        return SpawnRefused(message, reason=REASON_CAPACITY)
+            time = say_exactly(profile.max_wait_seconds)
+            message.append(gettext("Or wait for it, for up to {time}.", time=time))
+        return SpawnRefused(sentences(*message), reason=REASON_CAPACITY)
 
 
 def _request(fragment: PodFragment, site: SitePod) -> PodRequest | None:

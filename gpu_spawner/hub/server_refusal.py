@@ -1,14 +1,17 @@
 """Why the API server did not take what a start creates, in words for its user."""
 
+from types import MappingProxyType
 from typing import Final
 
 from gpu_spawner.core.errors import ClusterError
+from gpu_spawner.core.messages import gettext, sentences
 from gpu_spawner.core.wording import as_sentence
 from gpu_spawner.hub.refusal import REASON_CLUSTER, SpawnRefused
 
 __all__ = ["refused_by_cluster"]
 
-_WHAT: Final = "The server cannot start"
+_WHAT: Final = MappingProxyType({"pod": gettext("pod"), "volume": gettext("volume")})
+_ASK: Final = gettext("Tell the administrators of this hub.")
 
 
 def refused_by_cluster(error: ClusterError, what: str, namespace: str) -> SpawnRefused:
@@ -16,26 +19,36 @@ def refused_by_cluster(error: ClusterError, what: str, namespace: str) -> SpawnR
 
     Args:
         error: what the API server said, or that it said nothing.
-        what: the object in plain words, for example ``"pod"``.
+        what: the object in plain words, ``"pod"`` or ``"volume"``.
         namespace: where it was to be.
     """
     status = 409
     if error.status in (0, 429) or error.status >= 500:
         status = 503
-        why = f"the cluster does not answer ({error.reason}). Try again in a minute."
-    elif error.is_forbidden and "is forbidden: User " in error.message:
-        why = (
-            f"the hub lacks the right to create a {what} in the namespace {namespace}. "
-            "Tell the administrators of this hub."
+        said: str = gettext(
+            "The server cannot start: the cluster does not answer ({reason}). Try again in a "
+            "minute.",
+            reason=error.reason,
         )
+    elif error.is_forbidden and "is forbidden: User " in error.message:
+        lack = gettext(
+            "The server cannot start: the hub lacks the right to create a {what} in the namespace "
+            "{namespace}.",
+            what=_WHAT[what],
+            namespace=namespace,
+        )
+        said = sentences(lack, _ASK)
     elif error.is_forbidden and "exceeded quota" in error.message:
-        why = (
-            f"{as_sentence(error.message)} It may be enough that somebody stops a server; "
-            "the administrators of this hub can raise the quota."
+        said = gettext(
+            "The server cannot start: {message} It may be enough that somebody stops a server; "
+            "the administrators of this hub can raise the quota.",
+            message=as_sentence(error.message),
         )
     else:
-        why = (
-            f"the cluster refuses the {what}: {as_sentence(error.message or error.reason)} "
-            "Tell the administrators of this hub."
+        refusal = gettext(
+            "The server cannot start: the cluster refuses the {what}: {message}",
+            what=_WHAT[what],
+            message=as_sentence(error.message or error.reason),
         )
-    return SpawnRefused(f"{_WHAT}: {why}", reason=REASON_CLUSTER, status_code=status)
+        said = sentences(refusal, _ASK)
+    return SpawnRefused(said, reason=REASON_CLUSTER, status_code=status)

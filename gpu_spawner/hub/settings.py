@@ -12,6 +12,7 @@ from traitlets.config import Config, LoggingConfigurable
 
 from gpu_spawner.core.offers.board import PULL_BYTES_PER_SECOND
 from gpu_spawner.core.offers.choosing import Choosing
+from gpu_spawner.hub.languages import shipped_languages
 from gpu_spawner.hub.preload_settings import PreloadSettings
 
 __all__ = ["HubSettings", "Settings", "read_settings"]
@@ -101,6 +102,20 @@ class Settings(PreloadSettings):
         Whether to refuse a start at once, with the reason and the nearest choice that would start,
         when no place is free for it. False creates the pod anyway and lets it wait until
         `start_timeout`.
+        """,
+    )
+    languages = List(
+        Enum(shipped_languages()),
+        default_value=list(shipped_languages()),
+        minlen=1,
+        config=True,
+        help="""
+        The languages that readers may have our part of the pages in, by their tags.
+
+        Each reader gets the one that the browser asks for (`Accept-Language`). The first of the
+        list is for whoever asks for none of them; the default is all languages that are shipped,
+        English first. `["en"]` shows everybody English. What admins write into profiles is shown
+        as it is. Logs, metrics, commands and the JSON API are always in English.
         """,
     )
     choose = Enum(

@@ -21,6 +21,7 @@ from gpu_spawner.hub.form import render_form
 from gpu_spawner.hub.offers_document import age_of, page_shape
 from gpu_spawner.hub.page_layout import build_page
 from gpu_spawner.hub.page_model import Correction
+from gpu_spawner.hub.reader import reader
 from gpu_spawner.hub.static_files import static_url
 
 __all__ = ["spawn_page"]
@@ -38,6 +39,7 @@ async def spawn_page(spawner: Any) -> str:
     await live.wait_first_reading(_FIRST_READING_SECONDS)
     view = live.view_for(spawner)
     picked = _picked(live.catalog, view.catalog, spawner, request)
+    language = reader()
     now = time.time()
     page = build_page(
         view.with_amounts(picked.selection) if picked.selection is not None else view,
@@ -45,8 +47,10 @@ async def spawn_page(spawner: Any) -> str:
         age_seconds=age_of(live.as_of, now),
         allowance=Allowance(live, spawner),
         correction=picked.correction,
+        language=language,
     )
     base_url = spawner.hub.base_url
+    key = (spawner.user.name, spawner.name)
     stream_url = url_concat(
         f"{base_url}api/gpu-spawner/offers/stream",
         {"user": spawner.user.name, "server": spawner.name, "shape": page_shape(view)},
@@ -54,16 +58,17 @@ async def spawn_page(spawner: Any) -> str:
     return render_form(
         replace(
             page,
-            notes=picked.notes,
-            running=tuple(one.words(now) for one in live.running_of(spawner.user)),
+            notes=tuple([language.say(note) for note in picked.notes]),
+            running=tuple([language.say(one.words(now)) for one in live.running_of(spawner.user)]),
             # What this very request came to is told by JupyterHub, above the form.
-            failure="" if request else live.failures.sentence((spawner.user.name, spawner.name)),
+            failure="" if request else language.say(live.failures.sentence(key)),
             link_url=url_path_join(base_url, "spawn", *_named(spawner)),
             renamed=json.dumps(visible_renames(view.catalog)),
         ),
         css_url=static_url(base_url, "page.css"),
         js_url=static_url(base_url, "page.js"),
         stream_url=stream_url,
+        language=language,
     )
 
 

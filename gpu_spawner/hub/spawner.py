@@ -21,6 +21,7 @@ from gpu_spawner.core.catalog.own_images import read_reference
 from gpu_spawner.core.catalog.site_pod import claims_of, settings_of
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.errors import OptionError
+from gpu_spawner.core.messages import gettext
 from gpu_spawner.hub.applied import AppliedSettings
 from gpu_spawner.hub.asked import remember_asked, remember_refusal
 from gpu_spawner.hub.claimed_pods import ClaimedPods
@@ -32,6 +33,7 @@ from gpu_spawner.hub.measure import measured_start
 from gpu_spawner.hub.outcome import failure_of, line_message, progress_message, too_late
 from gpu_spawner.hub.patience import StartPatience, full_timeout
 from gpu_spawner.hub.quiet_log import ShowForm
+from gpu_spawner.hub.reader import in_readers_language
 from gpu_spawner.hub.refusal import SpawnRefused, refuse_option
 from gpu_spawner.hub.registries import Registries
 from gpu_spawner.hub.registry import is_live, live_of
@@ -247,7 +249,7 @@ class GPUSpawner(Settings, ClaimedPods):
         try:
             yield
         except SpawnRefused as failure:
-            self.live.failures.remember(server, failure.jupyterhub_message)
+            self.live.failures.remember(server, failure.sentence)
             raise
 
     async def _watch_start(
@@ -355,7 +357,8 @@ class GPUSpawner(Settings, ClaimedPods):
         """Report the start in sentences; the first of them is when the server will be stopped."""
         words = self.lifetime.words if self.lifetime is not None else ""
         if words:
-            yield {"progress": 1, "message": f"This server {words}."}
+            said = gettext("This server {stops}.", stops=words)
+            yield {"progress": 1, "message": in_readers_language(said)}
         async with aclosing(super().progress()) as steps:
             if not self.has_profiles:
                 async for step in steps:

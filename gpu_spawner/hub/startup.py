@@ -15,6 +15,7 @@ from typing import Any, Final
 from jupyterhub.app import JupyterHub
 from jupyterhub.utils import url_path_join
 from prometheus_client import REGISTRY
+from tornado.routing import Rule
 from tornado.web import Application
 
 from gpu_spawner.core.errors import ConfigError
@@ -25,6 +26,7 @@ from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.metrics import LiveCollector
 from gpu_spawner.hub.quiet_log import RefusalsInOneLine
 from gpu_spawner.hub.readable_requests import SPAWN_PATHS, ReadableSpawnHandler
+from gpu_spawner.hub.reader import NoteReader
 from gpu_spawner.hub.registry import ensure_live, is_live
 from gpu_spawner.hub.settings import read_settings
 from gpu_spawner.hub.static_files import STATIC_DIRECTORY, StaticFiles
@@ -93,6 +95,7 @@ def add_routes(application: Application, hub_prefix: str, live: Live) -> None:
     application.add_handlers(
         r".*",
         [
+            Rule(NoteReader(hub_prefix, live.settings.languages), None),
             (url_path_join(api, "offers"), OffersHandler, {"live": live}),
             (url_path_join(api, "offers", "stream"), OffersStreamHandler, {"live": live}),
             (url_path_join(api, "inventory"), InventoryHandler, {"live": live}),

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gpu_spawner.core.messages import gettext
+
 __all__ = ["KINDS", "WITHDRAWN_BY_STATUS", "Condition", "ReflectorStatus", "WatchedKind"]
 
 
@@ -59,9 +61,14 @@ class WatchedKind:
     def why_unknown(self, condition: Condition) -> str:
         """Say for people why nothing is known of this kind under a withdrawn condition."""
         if condition is Condition.NOT_SERVED:
-            return f"the cluster does not serve {self.path}"
-        where = f"in the namespace {self.namespace}" if self.namespace else "in the whole cluster"
-        return f"the hub may not read {self.name} {where}"
+            return gettext("the cluster does not serve {path}", path=self.path)
+        if self.namespace:
+            return gettext(
+                "the hub may not read {kind} in the namespace {namespace}",
+                kind=self.name,
+                namespace=self.namespace,
+            )
+        return gettext("the hub may not read {kind} in the whole cluster", kind=self.name)
 
 
 KINDS = (

@@ -20,6 +20,7 @@ from traitlets.config import LoggingConfigurable
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.cluster.state import ClusterState
 from gpu_spawner.core.errors import ClusterError
+from gpu_spawner.core.messages import figure, gettext
 from gpu_spawner.kube.client import ClusterClient
 from gpu_spawner.kube.conditions import (
     KINDS,
@@ -329,7 +330,8 @@ def _without(snapshot: Snapshot, stale: Mapping[str, float]) -> Snapshot:
     if not stale:
         return snapshot
     reasons = {
-        kind: f"not heard from the API server for {age:.0f} s" for kind, age in stale.items()
+        kind: gettext("not heard from the API server for {number} s", number=figure(age, ".0f"))
+        for kind, age in stale.items()
     }
     # No journal: whoever counts from changes must start anew, now and when this is over.
     return replace(

@@ -11,7 +11,15 @@ from gpu_spawner.core.catalog.compile import compile_selection
 from gpu_spawner.core.catalog.flavors import Toleration
 from gpu_spawner.core.catalog.mechanisms import describe_share
 from gpu_spawner.core.catalog.products import Product, parse_product
-from gpu_spawner.core.wording import as_sentence, counted, listed, nearest, quoted, say_bytes
+from gpu_spawner.core.wording import (
+    as_sentence,
+    counted,
+    listed,
+    nearest,
+    quoted,
+    say_bytes,
+    spelled,
+)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +86,7 @@ def test_sentences_end_once() -> None:
 
 def test_numbers_have_their_noun() -> None:
     assert counted(1234, "slice") == "1,234 slices"
-    assert counted(0, "node", in_words=True) == "no nodes"
+    assert [counted(1, "node"), spelled(2), spelled(9)] == ["1 node", "two", "9"]
 
 
 def test_tolerations_say_only_what_was_said() -> None:

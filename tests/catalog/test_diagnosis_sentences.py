@@ -4,15 +4,19 @@ Run with ``UPDATE_GOLDEN=1`` to write the file anew, and review the difference.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from catalog_builders import catalog_of
+from pseudo_language import left_in_english
 
 from gpu_spawner.core.diagnosis.expected_pull import ExpectedPull
 from gpu_spawner.core.diagnosis.pod_diagnosis import diagnose
+from gpu_spawner.hub.languages import choose_language, shipped_languages
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "diagnosis" / "sentences.txt"
+GOLDEN = Path(__file__).parents[1] / "golden" / "diagnosis"
 IMAGE = catalog_of().images["torch"]
 PULLS = {IMAGE.reference: ExpectedPull(size_bytes=IMAGE.size_bytes, seconds=170.0)}
 _NO_NODE = "0/5 nodes are available: {}. no new claims to deallocate, preemption: 0/5 nodes."
@@ -122,14 +126,14 @@ def container(**state: Any) -> list[dict[str, Any]]:
     return [{"name": "notebook", "ready": False, "state": state}]
 
 
-def told(raw: str, pod_: dict[str, Any], *events: dict[str, Any]) -> str:
-    found = diagnose(pod_, events, pulls=PULLS)
-    mark = " [ends]" if found.is_final else " [ends if it stays so]" if found.is_stuck else ""
-    lines = [f"{raw.strip()}", f"    {found.summary}{mark}"]
-    return "\n".join([*lines, f"    {found.resolution}"] if found.resolution else lines)
+def review(say: Callable[[str], str] = str) -> str:
+    def told(raw: str, pod_: dict[str, Any], *events: dict[str, Any]) -> str:
+        found = diagnose(pod_, events, pulls=PULLS)
+        mark = " [ends]" if found.is_final else " [ends if it stays so]" if found.is_stuck else ""
+        lines = [f"{raw.strip()}", f"    {say(found.summary)}{mark}"]
+        resolution = say(found.resolution)
+        return "\n".join([*lines, f"    {resolution}"] if resolution else lines)
 
-
-def review() -> str:
     full = unplaced(_NO_NODE.format("5 Insufficient nvidia.com/gpu"))
     parts = {
         "No node takes the pod": [told(why, unplaced(_NO_NODE.format(why))) for why in REFUSED],
@@ -172,12 +176,21 @@ def review() -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def test_the_sentences_are_those_that_were_reviewed() -> None:
-    text = review()
+@pytest.mark.parametrize("tag", shipped_languages())
+def test_the_sentences_are_those_that_were_reviewed(tag: str) -> None:
+    text = review(choose_language(tag, [tag]).say)
+    path = GOLDEN / ("sentences.txt" if tag == "en" else f"sentences.{tag}.txt")
     if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.parent.mkdir(parents=True, exist_ok=True)
-        GOLDEN.write_text(text, encoding="utf-8")
-    assert GOLDEN.read_text(encoding="utf-8") == text
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_every_sentence_can_be_translated() -> None:
+    left: list[str] = []
+    review(lambda text: left.append(left_in_english(text)) or "")
+    assert len(left) > 100
+    assert set(left) == {""}
 
 
 def test_whatever_ends_a_start_says_what_to_do() -> None:

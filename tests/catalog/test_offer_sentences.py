@@ -10,12 +10,16 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import pytest
 from catalog_builders import REPOSITORY
+from pseudo_language import left_in_english
 
 from gpu_spawner.catalog_files import read_mapping
 from gpu_spawner.core.catalog.options import parse_options
 from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.messages import joined
 from gpu_spawner.core.offers.board import OfferBoard
+from gpu_spawner.hub.languages import choose_language, shipped_languages
 
 GOLDEN = REPOSITORY / "tests" / "golden" / "catalog"
 ITEMS: list[dict[str, Any]] = json.loads((GOLDEN / "cluster.json").read_text("utf-8"))["items"]
@@ -66,7 +70,7 @@ def say(items: Iterable[dict[str, Any]], flavor: str, share: Any = "whole", coun
     board = OfferBoard(catalog)
     board.update(Snapshot.from_objects(items, as_of=0.0))
     offer = board.offer_of(parse_options(catalog, {"profile": "it"}, groups=()))
-    return f"{offer.free} of {offer.total}: {offer.because}"
+    return joined(": ", (f"{offer.free} of {offer.total}", offer.because))
 
 
 def cluster(change: Callable[[dict[str, Any]], bool] | None = None) -> list[dict[str, Any]]:
@@ -263,9 +267,21 @@ def situations() -> Iterable[tuple[str, str]]:
     )
 
 
-def test_every_situation_has_its_sentence() -> None:
-    text = "".join(f"{what}\n    {sentence}\n" for what, sentence in situations())
-    path = GOLDEN / "offer-sentences.txt"
+@pytest.fixture(scope="module")
+def told() -> list[tuple[str, str]]:
+    return list(situations())
+
+
+def test_every_sentence_can_be_translated(told: list[tuple[str, str]]) -> None:
+    numbers = {"of", "None of None"}  # what this test writes in front
+    assert {left_in_english(sentence) for _, sentence in told} == numbers
+
+
+@pytest.mark.parametrize("tag", shipped_languages())
+def test_every_situation_has_its_sentence(told: list[tuple[str, str]], tag: str) -> None:
+    say = choose_language(tag, [tag]).say
+    text = "".join(f"{what}\n    {say(sentence)}\n" for what, sentence in told)
+    path = GOLDEN / ("offer-sentences.txt" if tag == "en" else f"offer-sentences.{tag}.txt")
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text, encoding="utf-8")
     assert text == path.read_text(encoding="utf-8")

@@ -65,7 +65,7 @@ def _about(
                 yield document.problem(
                     (*path, key),
                     f"got '{value}'; the profile has {have or 'none'}",
-                    did_you_mean(value, [str(one) for one in offered]).strip() or "Remove it.",
+                    did_you_mean(value, [str(one) for one in offered]) or "Remove it.",
                 )
 
 

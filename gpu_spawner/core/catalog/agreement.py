@@ -43,7 +43,7 @@ def wrong_names(
             yield document.problem(
                 (*path, index),
                 f"got '{name}'; {have}",
-                did_you_mean(name, known).strip() or f"Add it to {kind}.yaml.",
+                did_you_mean(name, known) or f"Add it to {kind}.yaml.",
             )
         elif name in names[:index]:
             yield document.problem((*path, index), f"'{name}' is listed twice", "Remove one.")

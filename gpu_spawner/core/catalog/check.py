@@ -218,7 +218,7 @@ class _Checking:
             )
             if label.values and not set(label.values) & set(found):
                 has = listed(found) if found else "no value at all"
-                meant = did_you_mean(label.values[0], found).strip()
+                meant = did_you_mean(label.values[0], found)
                 return self._tell(
                     "gpu.flavors",
                     f"flavor '{self.choice.flavor}' matches no node: {label.key} is to be "

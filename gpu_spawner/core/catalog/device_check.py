@@ -154,7 +154,7 @@ def _flavor_problems(
                 key,
                 f"got '{name}', but the cluster has "
                 + (f"{listed(sorted(classes))}" if classes else "no DeviceClass"),
-                did_you_mean(name, classes).strip() or "Install the driver, or correct the name.",
+                did_you_mean(name, classes) or "Install the driver, or correct the name.",
             )
     if told:
         return
@@ -215,7 +215,7 @@ def _unknown_attributes(
             yield tell(
                 key,
                 f"no device of the class has this attribute; they have {listed(names)}",
-                did_you_mean(attribute, names).strip() or "Use one of these.",
+                did_you_mean(attribute, names) or "Use one of these.",
             )
         elif not found.intersection(values):
             texts = sorted({_shown(value) for value in found})
@@ -223,7 +223,7 @@ def _unknown_attributes(
                 key,
                 f"got {listed([quoted(value) for value in values], word='or')}; devices have "
                 f"{listed(texts)}",
-                did_you_mean(str(values[0]), [text.strip("'") for text in texts]).strip()
+                did_you_mean(str(values[0]), [text.strip("'") for text in texts])
                 or "Use one of these.",
             )
 
@@ -253,7 +253,7 @@ def _unknown_capacity(
             yield tell(
                 key,
                 f"got '{name}'; the devices of the class have {listed(names) or 'no capacity'}",
-                did_you_mean(name, names).strip() or "Use one of these.",
+                did_you_mean(name, names) or "Use one of these.",
             )
         elif not any(device.allow_multiple_allocations for device in devices):
             yield tell(

@@ -83,7 +83,7 @@ def _extra_amount(value: Any) -> int:
 def _mechanism(value: Any) -> str:
     if isinstance(value, str) and value in MECHANISMS:
         return value
-    guess = did_you_mean(value, list(MECHANISMS)).strip()
+    guess = did_you_mean(value, list(MECHANISMS))
     raise complain(f"got {quoted(value)}; allowed: {', '.join(MECHANISMS)}", guess)
 
 

@@ -142,11 +142,11 @@ def _say(model: type[BaseModel], details: ErrorDetails) -> tuple[str, str]:
             name = details["loc"][-1]
             allowed = sorted(_keys_at(model, details["loc"][:-1]))
             message = f"unknown key {quoted(name)}; allowed: {', '.join(allowed)}"
-            return message, did_you_mean(name, allowed).strip() or "Remove it."
+            return message, did_you_mean(name, allowed) or "Remove it."
         case "literal_error":
             allowed = re.findall(r"'([^']*)'", context["expected"])
             message = f"got {found}; allowed: {', '.join(allowed)}"
-            return message, did_you_mean(details["input"], allowed).strip()
+            return message, did_you_mean(details["input"], allowed)
         case _:
             return f"got {found}: {details['msg'][:200]}", ""
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from gpu_spawner.core.messages import gettext, joined, ngettext
+
 __all__ = ["UNLIMITED", "Lifetime", "Verdict", "say_exactly"]
 
 
@@ -36,11 +38,15 @@ class Lifetime:
     @property
     def words(self) -> str:
         """Say the rules: "stops after 12 h, or 1 h without use"; empty without any."""
-        longest = f"after {say_exactly(self.max_seconds)}" if self.max_seconds else ""
-        unused = f"{say_exactly(self.idle_seconds)} without use" if self.idle_seconds else ""
-        if not longest:
-            return f"stops after {unused}" if unused else ""
-        return f"stops {longest}{f', or {unused}' if unused else ''}"
+        longest = say_exactly(self.max_seconds) if self.max_seconds else ""
+        unused = say_exactly(self.idle_seconds) if self.idle_seconds else ""
+        if longest and unused:
+            return gettext(
+                "stops after {longest}, or {unused} without use", longest=longest, unused=unused
+            )
+        if longest:
+            return gettext("stops after {longest}", longest=longest)
+        return gettext("stops after {unused} without use", unused=unused) if unused else ""
 
     def judge(self, *, ran_seconds: float, idle_seconds: float) -> Verdict | None:
         """Return which rule ends the server first, and when; None where none does.
@@ -51,10 +57,10 @@ class Lifetime:
         """
         verdicts = []
         if self.max_seconds is not None:
-            because = f"It may run for {say_exactly(self.max_seconds)}."
+            because = gettext("It may run for {time}.", time=say_exactly(self.max_seconds))
             verdicts.append(Verdict(because=because, seconds_left=self.max_seconds - ran_seconds))
         if self.idle_seconds is not None:
-            because = f"It may be unused for {say_exactly(self.idle_seconds)}."
+            because = gettext("It may be unused for {time}.", time=say_exactly(self.idle_seconds))
             left = self.idle_seconds - min(idle_seconds, ran_seconds)
             verdicts.append(Verdict(because=because, seconds_left=left, is_idle=True))
         return min(verdicts, key=lambda verdict: verdict.seconds_left, default=None)
@@ -99,9 +105,9 @@ def say_exactly(seconds: int) -> str:
     """
     days, hours, minutes = seconds // 86400, seconds % 86400 // 3600, seconds % 3600 // 60
     parts = (
-        (days, "day" if days == 1 else "days"),
-        (hours, "h"),
-        (minutes, "min"),
-        (seconds % 60, "s"),
+        ngettext("{number} day", "{number} days", days) if days else "",
+        gettext("{number} h", number=hours) if hours else "",
+        gettext("{number} min", number=minutes) if minutes else "",
+        gettext("{number} s", number=seconds % 60) if seconds % 60 else "",
     )
-    return " ".join(f"{number} {unit}" for number, unit in parts if number)
+    return joined(" ", parts)

@@ -16,7 +16,9 @@ from gpu_spawner.core.catalog.fields import Bytes, GroupName, Name, complain
 from gpu_spawner.core.catalog.holdings import WHOLE_GPU_MILLI, Holding
 from gpu_spawner.core.catalog.strict_model import StrictModel
 from gpu_spawner.core.errors import ConfigError
-from gpu_spawner.core.wording import counted, quoted
+from gpu_spawner.core.messages import Message, figure, gettext, joined, npgettext
+from gpu_spawner.core.units import counted_units_of
+from gpu_spawner.core.wording import quoted
 
 __all__ = ["NO_LIMITS", "Held", "Limit", "LimitRules", "find_excess", "read_limits", "say_held"]
 
@@ -106,28 +108,67 @@ def find_excess(rules: LimitRules, asked: Held, held: Iterable[Held]) -> str:
     mine = [one for one in others if one.username == asked.username]
     same = [one for one in mine if one.profile == asked.profile]
     limit = rules.for_user(asked.username, asked.groups)
-    sentence = _excess(limit, mine, asked.holding, "You hold {held} of the {limit} you may hold")
+    sentence = _excess(limit, mine, asked.holding, _OWN)
     own = rules.profiles.get(asked.profile)
     if not sentence and own is not None:
-        words = "Of this profile you hold {held} of the {limit} you may hold"
-        sentence = _excess(own, same, asked.holding, words)
+        sentence = _excess(own, same, asked.holding, _OF_PROFILE)
     for group in sorted(asked.groups & rules.together.keys()):
         if not sentence:
             members = [one for one in others if group in one.groups]
-            words = f"The members of {group} together hold {{held}} of their {{limit}}"
-            sentence = _excess(rules.together[group], members, asked.holding, words)
+            sentence = _excess(
+                rules.together[group], members, asked.holding, _TOGETHER, group=group
+            )
     return sentence
 
 
-def _excess(limit: Limit, held: Iterable[Held], asked: Holding, words: str) -> str:
+_OWN: Final = (
+    gettext("You hold {held} of the {limit} you may hold; this choice alone takes {more}."),
+    gettext(
+        "You hold {held} of the {limit} you may hold at once, and this would take {more} more."
+    ),
+)
+_OF_PROFILE: Final = (
+    gettext(
+        "Of this profile you hold {held} of the {limit} you may hold; this choice alone takes "
+        "{more}."
+    ),
+    gettext(
+        "Of this profile you hold {held} of the {limit} you may hold at once, and this would take "
+        "{more} more."
+    ),
+)
+_TOGETHER: Final = (
+    gettext(
+        "The members of {group} together hold {held} of their {limit}; this choice alone takes "
+        "{more}."
+    ),
+    gettext(
+        "The members of {group} together hold {held} of their {limit} at once, and this would "
+        "take {more} more."
+    ),
+)
+"""What to say where a choice alone is too much, and where it is too much beside what is held."""
+
+
+def _excess(
+    limit: Limit,
+    held: Iterable[Held],
+    asked: Holding,
+    words: tuple[Message, Message],
+    *,
+    group: str = "",
+) -> str:
     now = Holding.sum(one.holding for one in held)
+    alone, beside = words
     for name in _Fields:
         most, more = getattr(limit, name), getattr(asked, name)
         if most is not None and more and getattr(now, name) + more > most:
-            text = words.format(held=_number(name, getattr(now, name)), limit=_amount(name, most))
-            if more > most:
-                return f"{text}; this choice alone takes {_number(name, more)}."
-            return f"{text} at once, and this would take {_number(name, more)} more."
+            return (alone if more > most else beside).filled(
+                held=_number(name, getattr(now, name)),
+                limit=_amount(name, most),
+                more=_number(name, more),
+                group=group,
+            )
     return ""
 
 
@@ -135,29 +176,34 @@ def say_held(limit: Limit, held: Iterable[Held]) -> str:
     """Say how much of a limit is used: "You hold 2 of 4 GPUs"; empty where nothing is limited."""
     now = Holding.sum(one.holding for one in held)
     parts = [
-        f"{_number(name, getattr(now, name))} of {_amount(name, most)}"
+        gettext(
+            "{held} of {limit}", held=_number(name, getattr(now, name)), limit=_amount(name, most)
+        )
         for name, most in ((name, getattr(limit, name)) for name in _Fields)
         if most is not None
     ]
-    return f"You hold {', '.join(parts)}." if parts else ""
+    return gettext("You hold {amounts}.", amounts=joined(", ", parts)) if parts else ""
 
 
 def _amount(name: str, value: int) -> str:
-    """Write an amount with its unit."""
+    """Write an amount with its unit, as it stands after "of"."""
     if name == "servers":
-        return counted(value, "server")
+        return npgettext("after 'of' or 'with'", "{number} server", "{number} servers", value)
+    number = _number(name, value)
     if name == "memory_bytes":
-        return f"{_number(name, value)} of GPU memory"
-    return f"{_number(name, value)} {'GPU' if value == WHOLE_GPU_MILLI else 'GPUs'}"
+        return gettext("{memory} of GPU memory", memory=number)
+    if value == WHOLE_GPU_MILLI:
+        return counted_units_of(1, "GPU")
+    return gettext("{number} GPUs", number=number)
 
 
 def _number(name: str, value: int) -> str:
     """Write an amount so short that a unit may follow."""
     if name == "gpu_milli":
-        return f"{value / WHOLE_GPU_MILLI:.2f}".rstrip("0").rstrip(".")
+        return figure(float(f"{value / WHOLE_GPU_MILLI:.2f}"), ".10g")
     if name == "memory_bytes":
-        return f"{value / 10**9:.3g} GB"
-    return str(value)
+        return gettext("{number} GB", number=figure(value / 10**9, ".3g"))
+    return figure(value, "d")
 
 
 def _gpus(value: Any) -> int | None:

@@ -10,13 +10,14 @@ said is filled in:
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from gpu_spawner.core.catalog.access import visible_to
 from gpu_spawner.core.catalog.model import Catalog, Choice, Profile, Selection
 from gpu_spawner.core.catalog.renames import current_names
 from gpu_spawner.core.errors import OptionError
+from gpu_spawner.core.messages import Message, gettext, sentences
 from gpu_spawner.core.quantity import format_bytes, parse_bytes, parse_cpu_milli
 from gpu_spawner.core.wording import did_you_mean, listed, quoted
 
@@ -97,25 +98,38 @@ def parse_form_key(key: Any) -> dict[str, str]:
             return {"profile": parts[0]}
         if len(parts) == 4:
             return dict(zip(OPTION_KEYS, parts, strict=False))
-    raise OptionError("profile", f"The form sent the choice {quoted(key)}, which cannot be read.")
+    raise OptionError(
+        "profile",
+        gettext("The form sent the choice {choice}, which cannot be read.", choice=quoted(key)),
+    )
 
 
 def _given(raw: Any) -> dict[str, Any]:
     if raw is None:
         return {}
     if not isinstance(raw, Mapping):
-        raise OptionError("options", f"The options must be an object, but {quoted(raw)} came.")
+        raise OptionError(
+            "options", gettext("The options must be an object, but {sent} came.", sent=quoted(raw))
+        )
     for key in raw:
         if key not in OPTION_KEYS:
-            guess = did_you_mean(key, OPTION_KEYS)
-            raise OptionError(
-                "options",
-                f"There is no option {quoted(key)}; there are {listed(OPTION_KEYS)}.{guess}",
+            said = gettext(
+                "There is no option {option}; there are {known}.",
+                option=quoted(key),
+                known=listed(OPTION_KEYS),
             )
+            raise OptionError("options", sentences(said, did_you_mean(key, OPTION_KEYS)))
     given = {key: raw[key] for key in OPTION_KEYS if raw.get(key) is not None}
     for key, value in given.items():
         if key not in ("count", "cpu", "wait") and not isinstance(value, str):
-            raise OptionError(key, f"The {key} must be a name, but {quoted(value)} came.")
+            raise OptionError(
+                key,
+                gettext(
+                    "The {option} must be a name, but {sent} came.",
+                    option=key,
+                    sent=quoted(value),
+                ),
+            )
     return given
 
 
@@ -126,7 +140,8 @@ def _profile(view: Catalog, given: Mapping[str, Any]) -> Profile:
     default = view.default_profile
     if default is None:
         raise OptionError(
-            "profile", "No profile is open to you. Ask the administrators of this hub for access."
+            "profile",
+            gettext("No profile is open to you. Ask the administrators of this hub for access."),
         )
     if "profile" not in given:
         return default
@@ -134,11 +149,12 @@ def _profile(view: Catalog, given: Mapping[str, Any]) -> Profile:
     profile = view.profile(slug)
     if profile is None:
         slugs = [known.slug for known in view.profiles]
-        raise OptionError(
-            "profile",
-            f"There is no profile {quoted(slug)} for you; there are {listed(slugs)}."
-            f"{did_you_mean(slug, slugs)}",
+        said = gettext(
+            "There is no profile {profile} for you; there are {known}.",
+            profile=quoted(slug),
+            known=listed(slugs),
         )
+        raise OptionError("profile", sentences(said, did_you_mean(slug, slugs)))
     return profile
 
 
@@ -155,19 +171,33 @@ def _choice(view: Catalog, profile: Profile, given: Mapping[str, Any]) -> Choice
         if not fitting:
             _refuse_denied(profile, given)
             allowed = list(dict.fromkeys(_value(choice, field) for choice in candidates))
-            narrowed = " and ".join(
+            narrowed = listed(
                 f"{earlier} {quoted(given[earlier])}"
                 for earlier in ("flavor", "share")
                 if earlier in given and OPTION_KEYS.index(earlier) < OPTION_KEYS.index(field)
             )
+            where = (
+                gettext("{profile} with {options}", profile=profile.slug, options=narrowed)
+                if narrowed
+                else profile.slug
+            )
+            guess = did_you_mean(given[field], [str(value) for value in allowed])
             raise OptionError(
-                field,
-                f"{profile.slug}{f' with {narrowed}' if narrowed else ''} has no {field} "
-                f"{quoted(given[field])}; there is {listed(allowed, word='or')}."
-                f"{did_you_mean(given[field], [str(value) for value in allowed])}",
+                field, sentences(_not_there(where, field, given[field], allowed), guess)
             )
         candidates = fitting
     return candidates[0]
+
+
+def _not_there(where: str, field: str, wanted: Any, allowed: Iterable[object]) -> Message:
+    """Say that a profile has something else to choose from."""
+    return gettext(
+        "{profile} has no {option} {wanted}; there is {allowed}.",
+        profile=where,
+        option=field,
+        wanted=quoted(wanted),
+        allowed=listed(allowed, word="or"),
+    )
 
 
 def _refuse_denied(profile: Profile, given: Mapping[str, Any]) -> None:
@@ -195,17 +225,24 @@ def _count(raw: Any) -> int:
         return int(raw)
     if isinstance(raw, int) and not isinstance(raw, bool):
         return raw
-    raise OptionError("count", f"The count {quoted(raw)} is not a whole number such as 1 or 2.")
+    raise OptionError(
+        "count",
+        gettext("The count {count} is not a whole number such as 1 or 2.", count=quoted(raw)),
+    )
 
 
 def _refuse_gpu_option(view: Catalog, profile: Profile, field: str, *, is_chosen: bool) -> None:
     with_gpu = [other.slug for other in view.profiles if other.gpu]
-    instead = f" Profiles with GPUs: {listed(with_gpu)}." if with_gpu else ""
+    instead = gettext("Profiles with GPUs: {profiles}.", profiles=listed(with_gpu))
     if is_chosen:
-        message = f"{profile.slug} has no GPU, so there is no {field} to choose.{instead}"
+        message = gettext(
+            "{profile} has no GPU, so there is no {option} to choose.",
+            profile=profile.slug,
+            option=field,
+        )
     else:
-        message = f"The option {field} needs a profile beside it.{instead}"
-    raise OptionError(field, message)
+        message = gettext("The option {option} needs a profile beside it.", option=field)
+    raise OptionError(field, sentences(message, instead if with_gpu else ""))
 
 
 def _image(profile: Profile, given: Mapping[str, Any]) -> str:
@@ -217,20 +254,20 @@ def _image(profile: Profile, given: Mapping[str, Any]) -> str:
     for denied in profile.denied:
         if denied.image and denied.image == image:
             raise OptionError("image", denied.message, is_denied=True)
-    raise OptionError(
-        "image",
-        f"{profile.slug} has no image {quoted(image)}; "
-        f"there is {listed(profile.images, word='or')}.{did_you_mean(image, profile.images)}",
-    )
+    said = _not_there(profile.slug, "image", image, profile.images)
+    raise OptionError("image", sentences(said, did_you_mean(image, profile.images)))
 
 
 def _own_image(profile: Profile, given: Mapping[str, Any]) -> str:
     if "own_image" not in given:
         return ""
     if profile.own_image is None:
-        raise OptionError("own_image", f"{profile.slug} takes no image of your own.")
+        raise OptionError(
+            "own_image",
+            gettext("{profile} takes no image of your own.", profile=profile.slug),
+        )
     if "image" in given:
-        raise OptionError("own_image", "Give an image or an own_image, not both.")
+        raise OptionError("own_image", gettext("Give an image or an own_image, not both."))
     reference = given["own_image"].strip()
     refusal = profile.own_image.refusal(reference)
     if refusal:
@@ -245,16 +282,15 @@ def _amount(profile: Profile, given: Mapping[str, Any], field: str) -> int | Non
     if field not in given:
         return choices[0] if choices else None
     if not choices:
-        raise OptionError(field, f"{profile.slug} has no {field} to choose.")
+        raise OptionError(
+            field,
+            gettext("{profile} has no {option} to choose.", profile=profile.slug, option=field),
+        )
     wanted = _read_amount(given[field], field)
     if wanted in choices:
         return wanted
     allowed = [f"{one / 1000:g}" if field == "cpu" else format_bytes(one) for one in choices]
-    raise OptionError(
-        field,
-        f"{profile.slug} has no {field} {quoted(given[field])}; "
-        f"there is {listed(allowed, word='or')}.",
-    )
+    raise OptionError(field, _not_there(profile.slug, field, given[field], allowed))
 
 
 def _wait(profile: Profile, given: Mapping[str, Any]) -> bool:
@@ -265,7 +301,10 @@ def _wait(profile: Profile, given: Mapping[str, Any]) -> bool:
     wish = given.get("wait", False)
     known = _WAITS.get(wish.lower()) if isinstance(wish, str) else wish
     if not isinstance(known, bool):
-        raise OptionError("wait", f"The option wait is true or false, but {quoted(wish)} came.")
+        raise OptionError(
+            "wait",
+            gettext("The option wait is true or false, but {sent} came.", sent=quoted(wish)),
+        )
     return known and profile.max_wait_seconds > 0
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from gpu_spawner.core.messages import gettext
 from gpu_spawner.core.wording import listed, quoted
 
 __all__ = ["MAX_LENGTH", "ImageName", "OwnImages", "find_pattern_mistake", "read_reference"]
@@ -28,7 +29,6 @@ _REFERENCE: Final = re.compile(
 _PATTERN: Final = re.compile(
     rf"(?P<host>{_HOST})/(?P<path>[a-z0-9._*/-]+)(:(?P<tag>[A-Za-z0-9_.*-]+))?", re.ASCII
 )
-_EXPECTED: Final = "an image with its registry, such as quay.io/jupyter/scipy-notebook:latest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +62,18 @@ class OwnImages:
         """Return why a reference is not allowed, in a sentence; empty where it is."""
         name = read_reference(reference)
         if name is None:
-            return f"{quoted(reference)} is not {_EXPECTED}."
+            return gettext(
+                "{image} is not an image with its registry, such as "
+                "quay.io/jupyter/scipy-notebook:latest.",
+                image=quoted(reference),
+            )
         if not any(_matches(pattern, name) for pattern in self.allowed):
             allowed = listed(self.allowed, word="or")
-            return f"{quoted(reference)} is not among the allowed images; there is {allowed}."
+            return gettext(
+                "{image} is not among the allowed images; there is {allowed}.",
+                image=quoted(reference),
+                allowed=allowed,
+            )
         return ""
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from gpu_spawner.core.catalog.model import Catalog
+from gpu_spawner.core.messages import gettext
+from gpu_spawner.core.wording import quoted
 
 __all__ = ["RENAMED_OPTIONS", "current_names", "find_renamed", "visible_renames"]
 
@@ -42,7 +44,7 @@ def find_renamed(view: Catalog, options: Any) -> Iterator[str]:
             continue
         title = _titles(view, key).get(new)
         if title is not None:
-            yield f"{old!r} is now {title}."
+            yield gettext("{old} is now {new}.", old=quoted(old), new=title)
 
 
 def visible_renames(view: Catalog) -> dict[str, dict[str, list[str]]]:

@@ -55,7 +55,7 @@ def _unknown_image(
     """Take a plain word for a key: a reference names a registry or at least a tag."""
     is_reference = any(character in sidecar.image for character in "/:@")
     if not is_reference and sidecar.image not in images:
-        guess = did_you_mean(sidecar.image, images).strip()
+        guess = did_you_mean(sidecar.image, images)
         yield document.problem(
             path,
             f"got {quoted(sidecar.image)}, which is neither a key of images.yaml nor a reference "

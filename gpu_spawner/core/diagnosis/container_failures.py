@@ -11,13 +11,14 @@ from types import MappingProxyType
 from typing import Final
 
 from gpu_spawner.core.diagnosis.device_words import explain_admission_error
+from gpu_spawner.core.messages import gettext, sentences
 
 __all__ = ["Failure", "explain_exit", "explain_pod_failure", "explain_waiting"]
 
 _MAX_DETAIL: Final = 300
 _ADMISSION_ERROR: Final = "UnexpectedAdmissionError"
-_ASK: Final = "Tell the administrators of this hub."
-_AGAIN: Final = "Start again; the server may land on another node."
+_ASK: Final = gettext("Tell the administrators of this hub.")
+_AGAIN: Final = gettext("Start again; the server may land on another node.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,20 +39,22 @@ _IMAGE_ERRORS: Final = (
     # The texts of containerd, CRI-O and the registries they talk to.
     (
         re.compile(r"no space left", re.IGNORECASE),
-        Failure(summary="The node has no disk space left for the image.", resolution=_AGAIN),
+        Failure(
+            summary=gettext("The node has no disk space left for the image."), resolution=_AGAIN
+        ),
     ),
     (
         re.compile(r"no match for platform|no matching manifest|exec format", re.IGNORECASE),
         Failure(
-            summary="The image is not built for this node's kind of processor.",
-            resolution="Choose another image or other hardware.",
+            summary=gettext("The image is not built for this node's kind of processor."),
+            resolution=gettext("Choose another image or other hardware."),
         ),
     ),
     (
         re.compile(r"manifest unknown|not found|does not exist|no such image", re.IGNORECASE),
         Failure(
-            summary="The image does not exist in its registry.",
-            resolution=f"Choose another image. {_ASK}",
+            summary=gettext("The image does not exist in its registry."),
+            resolution=sentences(gettext("Choose another image."), _ASK),
         ),
     ),
     (
@@ -59,45 +62,49 @@ _IMAGE_ERRORS: Final = (
             r"unauthorized|denied|forbidden|authentication required|no basic auth", re.IGNORECASE
         ),
         Failure(
-            summary="The registry does not let this cluster pull the image.",
-            resolution=f"Choose another image. {_ASK}",
+            summary=gettext("The registry does not let this cluster pull the image."),
+            resolution=sentences(gettext("Choose another image."), _ASK),
         ),
     ),
     (
         re.compile(r"toomanyrequests|too many requests|rate limit|\b429\b", re.IGNORECASE),
         Failure(
-            summary="The registry limits how often this cluster may pull; it is tried again.",
-            resolution="Wait, or choose an image that nodes have already.",
+            summary=gettext(
+                "The registry limits how often this cluster may pull; it is tried again."
+            ),
+            resolution=gettext("Wait, or choose an image that nodes have already."),
             is_final=False,
         ),
     ),
 )
 _IMAGE_RETRY: Final = Failure(
-    summary="The image could not be pulled; it is tried again.",
-    resolution=f"If this goes on, choose another image. {_ASK}",
+    summary=gettext("The image could not be pulled; it is tried again."),
+    resolution=sentences(gettext("If this goes on, choose another image."), _ASK),
     is_final=False,
 )
 
 _WAITING: Final[Mapping[str, Failure]] = MappingProxyType(
     {
         "InvalidImageName": Failure(
-            summary="The name of the image is not valid.", resolution=f"Choose another. {_ASK}"
+            summary=gettext("The name of the image is not valid."),
+            resolution=sentences(gettext("Choose another."), _ASK),
         ),
         "ErrImageNeverPull": Failure(
-            summary="The node does not have the image, and pulling it is forbidden.",
-            resolution=f"Choose another image. {_ASK}",
+            summary=gettext("The node does not have the image, and pulling it is forbidden."),
+            resolution=sentences(gettext("Choose another image."), _ASK),
         ),
         "CreateContainerConfigError": Failure(
-            summary="The server refers to a secret or a setting that is missing.", resolution=_ASK
+            summary=gettext("The server refers to a secret or a setting that is missing."),
+            resolution=_ASK,
         ),
         "CreateContainerError": Failure(
-            summary="The node could not create the server's container; it is tried again.",
-            resolution=f"If this goes on, start again. {_ASK}",
+            summary=gettext("The node could not create the server's container; it is tried again."),
+            resolution=sentences(gettext("If this goes on, start again."), _ASK),
             is_final=False,
         ),
         "RunContainerError": Failure(
-            summary="The node could not start the server's container; it is tried again.",
-            resolution=f"If this goes on, choose another image. {_ASK}",
+            summary=gettext("The node could not start the server's container; it is tried again."),
+            resolution=sentences(gettext("If this goes on, choose another image."), _ASK),
             is_final=False,
         ),
     }
@@ -106,48 +113,65 @@ _IMAGE_REASONS: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "ImageIns
 
 _EXITS: Final[Mapping[int, Failure]] = MappingProxyType(
     {
-        0: Failure(summary="The server ended by itself.", resolution="Start it again."),
+        0: Failure(
+            summary=gettext("The server ended by itself."), resolution=gettext("Start it again.")
+        ),
         126: Failure(
-            summary="The image's start command cannot be executed.",
-            resolution=f"Choose another image. {_ASK}",
+            summary=gettext("The image's start command cannot be executed."),
+            resolution=sentences(gettext("Choose another image."), _ASK),
         ),
         127: Failure(
-            summary="The image has no such start command; is JupyterHub's server installed in it?",
-            resolution=f"Choose another image. {_ASK}",
+            summary=gettext(
+                "The image has no such start command; is JupyterHub's server installed in it?"
+            ),
+            resolution=sentences(gettext("Choose another image."), _ASK),
         ),
         137: Failure(
-            summary="The server was killed, probably for using too much memory.",
-            resolution="Start again with more memory, or load less at once.",
+            summary=gettext("The server was killed, probably for using too much memory."),
+            resolution=gettext("Start again with more memory, or load less at once."),
         ),
         139: Failure(
-            summary="The server crashed (segmentation fault).",
-            resolution="Start again; if it happens again, choose another image.",
+            summary=gettext("The server crashed (segmentation fault)."),
+            resolution=gettext("Start again; if it happens again, choose another image."),
         ),
-        143: Failure(summary="The server was told to stop.", resolution="Start it again."),
+        143: Failure(
+            summary=gettext("The server was told to stop."), resolution=gettext("Start it again.")
+        ),
     }
 )
 
 _POD_FAILURES: Final[Mapping[str, Failure]] = MappingProxyType(
     {
         _ADMISSION_ERROR: Failure(
-            summary="The node could not hand out the GPU it had promised.",
-            resolution=f"{_AGAIN} If it happens again, tell the administrators of this hub.",
+            summary=gettext("The node could not hand out the GPU it had promised."),
+            resolution=sentences(
+                _AGAIN, gettext("If it happens again, tell the administrators of this hub.")
+            ),
         ),
         "Evicted": Failure(
-            summary="The node ran short of memory or disk and evicted the server.",
-            resolution=f"{_AGAIN} Use less disk space outside your home, or choose more memory.",
+            summary=gettext("The node ran short of memory or disk and evicted the server."),
+            resolution=sentences(
+                _AGAIN, gettext("Use less disk space outside your home, or choose more memory.")
+            ),
         ),
         "Preempted": Failure(
-            summary="Something more important took the server's place.", resolution="Start again."
+            summary=gettext("Something more important took the server's place."),
+            resolution=gettext("Start again."),
         ),
-        "NodeLost": Failure(summary="The server's node was lost.", resolution=_AGAIN),
-        "NodeShutdown": Failure(summary="The server's node was shut down.", resolution=_AGAIN),
-        "Terminated": Failure(summary="The server's node was shut down.", resolution=_AGAIN),
+        "NodeLost": Failure(summary=gettext("The server's node was lost."), resolution=_AGAIN),
+        "NodeShutdown": Failure(
+            summary=gettext("The server's node was shut down."), resolution=_AGAIN
+        ),
+        "Terminated": Failure(
+            summary=gettext("The server's node was shut down."), resolution=_AGAIN
+        ),
         "NodeAffinity": Failure(
-            summary="The node no longer has the hardware that was chosen.", resolution=_AGAIN
+            summary=gettext("The node no longer has the hardware that was chosen."),
+            resolution=_AGAIN,
         ),
         "DeadlineExceeded": Failure(
-            summary="The server reached the longest time it may run.", resolution="Start it again."
+            summary=gettext("The server reached the longest time it may run."),
+            resolution=gettext("Start it again."),
         ),
     }
 )
@@ -179,22 +203,26 @@ def explain_waiting(reason: str, message: str) -> Failure | None:
 def explain_exit(reason: str, exit_code: int, *, memory_limit: str = "") -> Failure:
     """Explain why a container ended."""
     if reason == "OOMKilled":
-        limit = f" ({memory_limit})" if memory_limit else ""
         return Failure(
-            summary=f"The server used more memory than its limit{limit} and was killed.",
-            resolution="Start again with more memory, or load less at once.",
+            summary=gettext(
+                "The server used more memory than its limit ({limit}) and was killed.",
+                limit=memory_limit,
+            )
+            if memory_limit
+            else gettext("The server used more memory than its limit and was killed."),
+            resolution=gettext("Start again with more memory, or load less at once."),
         )
     if reason in ("ContainerCannotRun", "StartError"):
         return Failure(
-            summary="The image's start command could not be run.",
-            resolution=f"Choose another image. {_ASK}",
+            summary=gettext("The image's start command could not be run."),
+            resolution=sentences(gettext("Choose another image."), _ASK),
         )
     known = _EXITS.get(exit_code)
     if known is not None:
         return known
     return Failure(
-        summary=f"The server ended with an error (exit code {exit_code}).",
-        resolution=f"Look at the server's log, or start again. {_ASK}",
+        summary=gettext("The server ended with an error (exit code {code}).", code=str(exit_code)),
+        resolution=sentences(gettext("Look at the server's log, or start again."), _ASK),
     )
 
 
@@ -202,8 +230,8 @@ def explain_pod_failure(reason: str, message: str) -> Failure | None:
     """Explain the reason of a pod in phase Failed, or of a disruption; None if it is not known."""
     if re.fullmatch(r"OutOf\S+", reason):
         failure = Failure(
-            summary="Another pod took the place on the node at the last moment.",
-            resolution="Start again.",
+            summary=gettext("Another pod took the place on the node at the last moment."),
+            resolution=gettext("Start again."),
         )
         return _with_detail(failure, _bounded(message))
     trouble = explain_admission_error(message) if reason == _ADMISSION_ERROR else None

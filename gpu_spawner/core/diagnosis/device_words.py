@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from gpu_spawner.core.messages import Message, gettext, ngettext, sentences
+
 __all__ = [
     "WAITS",
     "Trouble",
@@ -19,8 +21,8 @@ __all__ = [
     "explain_preparation",
 ]
 
-_ASK: Final = "Tell the administrators of this hub."
-_OTHER: Final = "Choose other hardware, or wait."
+_ASK: Final = gettext("Tell the administrators of this hub.")
+_OTHER: Final = gettext("Choose other hardware, or wait.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,14 +30,14 @@ class Wait:
     """A reason to refuse nodes: how it is worded, and what is said instead.
 
     Attributes:
-        words: of the nodes, in the plural: "have no free GPU".
+        words: of one node or several: "have no free GPU".
         wait: what the pod waits for, a sentence.
         resolution: what to do, where there is more to do than to wait.
         is_stuck: whether waiting helps only if somebody mends something.
     """
 
     pattern: re.Pattern[str]
-    words: str
+    words: Message
     wait: str
     resolution: str = ""
     is_stuck: bool = False
@@ -54,61 +56,83 @@ class Trouble:
 WAITS: Final = (
     Wait(
         pattern=re.compile(r"device class \S+ does not exist|could not retrieve device class"),
-        words="know no such kind of device",
-        wait="Waiting: the cluster has no driver for the GPU that was chosen.",
-        resolution=f"Choose other hardware. {_ASK}",
+        words=ngettext("knows no such kind of device", "know no such kind of device", 1),
+        wait=gettext("Waiting: the cluster has no driver for the GPU that was chosen."),
+        resolution=sentences(gettext("Choose other hardware."), _ASK),
         is_stuck=True,
     ),
     Wait(
         pattern=re.compile(r"invalid resource pools"),
-        words="have a GPU driver that contradicts itself",
-        wait="Waiting: a GPU driver says contradictory things about its devices.",
-        resolution=f"If this goes on, choose other hardware. {_ASK}",
+        words=ngettext(
+            "has a GPU driver that contradicts itself",
+            "have a GPU driver that contradicts itself",
+            1,
+        ),
+        wait=gettext("Waiting: a GPU driver says contradictory things about its devices."),
+        resolution=sentences(gettext("If this goes on, choose other hardware."), _ASK),
     ),
     Wait(
         pattern=re.compile(r"timed out trying to allocate devices"),
-        words="took too long to search for a GPU",
-        wait="Looking for a GPU that matches takes long; the cluster tries again.",
-        resolution=f"If this goes on, choose other hardware. {_ASK}",
+        words=ngettext("took too long to search for a GPU", "took too long to search for a GPU", 1),
+        wait=gettext("Looking for a GPU that matches takes long; the cluster tries again."),
+        resolution=sentences(gettext("If this goes on, choose other hardware."), _ASK),
     ),
     Wait(
         pattern=re.compile(r"resourceclaim \S+ is being deleted"),
-        words="are taking back the GPU of an earlier server",
-        wait="Waiting: the claim of an earlier server is being deleted.",
-        resolution="If this goes on, stop the server and start it again.",
+        words=ngettext(
+            "is taking back the GPU of an earlier server",
+            "are taking back the GPU of an earlier server",
+            1,
+        ),
+        wait=gettext("Waiting: the claim of an earlier server is being deleted."),
+        resolution=gettext("If this goes on, stop the server and start it again."),
     ),
     Wait(
         pattern=re.compile(r"resourceclaim in use|in the process of being allocated"),
-        words="are just being given another server's GPU",
-        wait="Waiting: the claim for the GPU is in use for a moment; the cluster tries again.",
+        words=ngettext(
+            "is just being given another server's GPU",
+            "are just being given another server's GPU",
+            1,
+        ),
+        wait=gettext(
+            "Waiting: the claim for the GPU is in use for a moment; the cluster tries again."
+        ),
     ),
     Wait(
         pattern=re.compile(r"resourceclaim not available on the node"),
-        words="do not have the GPU that the server's claim holds",
-        wait="Waiting: the GPU the server was given is on a node that has no room.",
-        resolution="Stop the server and start it again.",
+        words=ngettext(
+            "does not have the GPU that the server's claim holds",
+            "do not have the GPU that the server's claim holds",
+            1,
+        ),
+        wait=gettext("Waiting: the GPU the server was given is on a node that has no room."),
+        resolution=gettext("Stop the server and start it again."),
     ),
     Wait(
         pattern=re.compile(r"cannot (?:schedule extended resource claim|fit resource)"),
-        words="have no free GPU that matches",
-        wait="Waiting for a GPU that matches to become free.",
+        words=ngettext("has no free GPU that matches", "have no free GPU that matches", 1),
+        wait=gettext("Waiting for a GPU that matches to become free."),
         resolution=_OTHER,
     ),
     Wait(
         pattern=re.compile(r"cannot allocate all claims"),
-        words="have no free GPU that matches",
-        wait="Waiting for a GPU that matches to become free.",
+        words=ngettext("has no free GPU that matches", "have no free GPU that matches", 1),
+        wait=gettext("Waiting for a GPU that matches to become free."),
     ),
     Wait(
         pattern=re.compile(r"CardInsufficientMemory|not enough gpu fitted|GPU memory"),
-        words="have no GPU with enough memory left",
-        wait="Waiting for a GPU with enough memory left.",
-        resolution="Ask for less memory, or wait.",
+        words=ngettext(
+            "has no GPU with enough memory left", "have no GPU with enough memory left", 1
+        ),
+        wait=gettext("Waiting for a GPU with enough memory left."),
+        resolution=gettext("Ask for less memory, or wait."),
     ),
     Wait(
         pattern=re.compile(r"CardInsufficientCore|CardComputeUnitsExhausted"),
-        words="have no GPU with enough compute left",
-        wait="Waiting for a GPU with enough compute left.",
+        words=ngettext(
+            "has no GPU with enough compute left", "have no GPU with enough compute left", 1
+        ),
+        wait=gettext("Waiting for a GPU with enough compute left."),
         resolution=_OTHER,
     ),
     Wait(
@@ -117,46 +141,52 @@ WAITS: Final = (
             r"|AllocatedCardsInsufficientRequest|NodeInsufficientDevice|no enough gpu cards"
             r"|enough resources: GPUs"
         ),
-        words="have too few GPUs that can be shared further",
-        wait="Waiting for a GPU that can be shared further.",
+        words=ngettext(
+            "has too few GPUs that can be shared further",
+            "have too few GPUs that can be shared further",
+            1,
+        ),
+        wait=gettext("Waiting for a GPU that can be shared further."),
         resolution=_OTHER,
     ),
     Wait(
         pattern=re.compile(r"CardTypeMismatch|CardUuidMismatch|ModeNotFit|sharing mode"),
-        words="have other GPUs",
-        wait="Waiting: no node has the hardware that was chosen.",
-        resolution=f"Choose other hardware. {_ASK}",
+        words=ngettext("has other GPUs", "have other GPUs", 1),
+        wait=gettext("Waiting: no node has the hardware that was chosen."),
+        resolution=sentences(gettext("Choose other hardware."), _ASK),
     ),
     Wait(
         pattern=re.compile(r"CardNotHealth|CardCordoned"),
-        words="have GPUs that are broken or put aside",
-        wait="Waiting: the GPUs that fit are broken or put aside.",
+        words=ngettext(
+            "has GPUs that are broken or put aside", "have GPUs that are broken or put aside", 1
+        ),
+        wait=gettext("Waiting: the GPUs that fit are broken or put aside."),
         resolution=_OTHER,
     ),
     Wait(
         pattern=re.compile(r"node unregistered"),
-        words="do not share their GPUs",
-        wait="Waiting: no node that shares its GPUs has room.",
-        resolution=f"Choose other hardware. {_ASK}",
+        words=ngettext("does not share its GPUs", "do not share their GPUs", 1),
+        wait=gettext("Waiting: no node that shares its GPUs has room."),
+        resolution=sentences(gettext("Choose other hardware."), _ASK),
     ),
     Wait(
         pattern=re.compile(r"ResourceQuotaNotFit|over quota|quota has reached the allowable limit"),
-        words="are out of reach of the quota",
-        wait="Waiting: the quota for GPUs is used up.",
-        resolution="Stop a server you no longer need, or wait until others stop theirs.",
+        words=ngettext("is out of reach of the quota", "are out of reach of the quota", 1),
+        wait=gettext("Waiting: the quota for GPUs is used up."),
+        resolution=gettext("Stop a server you no longer need, or wait until others stop theirs."),
     ),
     Wait(
         pattern=re.compile(r"[Qq]ueue (?:\S+ )?does not exist|QueueDoesNotExist"),
-        words="serve another queue",
-        wait="Waiting: the queue this server is to wait in does not exist.",
+        words=ngettext("serves another queue", "serve another queue", 1),
+        wait=gettext("Waiting: the queue this server is to wait in does not exist."),
         resolution=_ASK,
         is_stuck=True,
     ),
     Wait(
         pattern=re.compile(r"MigStrategy|non-MIG node|DRA-only nodes"),
-        words="do not divide their GPUs",
-        wait="Waiting: no node that shares its GPUs has room.",
-        resolution=f"Choose other hardware. {_ASK}",
+        words=ngettext("does not divide its GPUs", "do not divide their GPUs", 1),
+        wait=gettext("Waiting: no node that shares its GPUs has room."),
+        resolution=sentences(gettext("Choose other hardware."), _ASK),
     ),
 )
 
@@ -164,80 +194,89 @@ _CLAIM_CREATION: Final = (
     (
         re.compile(r"exceeded quota"),
         Trouble(
-            summary="The quota for GPU claims is used up; the cluster tries again.",
-            resolution="Stop a server you no longer need, or wait until others stop theirs.",
+            summary=gettext("The quota for GPU claims is used up; the cluster tries again."),
+            resolution=gettext(
+                "Stop a server you no longer need, or wait until others stop theirs."
+            ),
         ),
     ),
     (
         re.compile(r"resource claim template .*not found"),
         Trouble(
-            summary="What describes the claim for the GPU has gone; the cluster tries again.",
-            resolution="Stop the server and start it again.",
+            summary=gettext(
+                "What describes the claim for the GPU has gone; the cluster tries again."
+            ),
+            resolution=gettext("Stop the server and start it again."),
         ),
     ),
     (
         re.compile(r"forbidden|denied"),
         Trouble(
-            summary="The cluster does not allow the claim for the GPU.",
-            resolution=f"Choose other hardware. {_ASK}",
+            summary=gettext("The cluster does not allow the claim for the GPU."),
+            resolution=sentences(gettext("Choose other hardware."), _ASK),
             is_stuck=True,
         ),
     ),
 )
 _CLAIM_TROUBLE: Final = Trouble(
-    summary="The cluster could not prepare the claim for the GPU; it tries again.",
-    resolution="If this goes on, tell the administrators of this hub.",
+    summary=gettext("The cluster could not prepare the claim for the GPU; it tries again."),
+    resolution=gettext("If this goes on, tell the administrators of this hub."),
 )
 
 _PREPARATION: Final = (
     (
         re.compile(r"already allocated to different claim|previous pod force-deleted"),
         Trouble(
-            summary="The node is still taking the GPU back from an earlier server.",
-            resolution="If this goes on, stop the server and start it again.",
+            summary=gettext("The node is still taking the GPU back from an earlier server."),
+            resolution=gettext("If this goes on, stop the server and start it again."),
         ),
     ),
     (
         re.compile(r"DRA driver \S+ is not registered|no (?:such )?plugin"),
         Trouble(
-            summary="The node's GPU driver is not running; the node tries again.",
-            resolution="If this goes on, stop the server and start it again; "
-            "it may land on another node.",
+            summary=gettext("The node's GPU driver is not running; the node tries again."),
+            resolution=gettext(
+                "If this goes on, stop the server and start it again; it may land on another node."
+            ),
         ),
     ),
     (
         re.compile(r"is not allowed to use ResourceClaim"),
         Trouble(
-            summary="The claim for the GPU belongs to another server.",
-            resolution="Stop the server and start it again.",
+            summary=gettext("The claim for the GPU belongs to another server."),
+            resolution=gettext("Stop the server and start it again."),
         ),
     ),
 )
 _PREPARATION_TROUBLE: Final = Trouble(
-    summary="The node cannot prepare the GPU yet; it tries again.",
-    resolution="If this goes on, stop the server and start it again.",
+    summary=gettext("The node cannot prepare the GPU yet; it tries again."),
+    resolution=gettext("If this goes on, stop the server and start it again."),
 )
 
 _ADMISSION: Final = (
     (
         re.compile(r"maximum request size for shared resources"),
         Trouble(
-            summary="The node gives each server one share of a GPU, and several were asked for.",
-            resolution=f"Choose one share. {_ASK}",
+            summary=gettext(
+                "The node gives each server one share of a GPU, and several were asked for."
+            ),
+            resolution=sentences(gettext("Choose one share."), _ASK),
         ),
     ),
     (
         re.compile(r"no binding pod found|not enough gpu"),
         Trouble(
-            summary="The node shares its GPUs by a scheduler that was not asked for this server.",
+            summary=gettext(
+                "The node shares its GPUs by a scheduler that was not asked for this server."
+            ),
             resolution=_ASK,
         ),
     ),
     (
         re.compile(r"no healthy devices|unhealthy|Unhealthy"),
         Trouble(
-            summary="The GPU broke down before the server could start.",
-            resolution="Start again; the server may land on another node.",
+            summary=gettext("The GPU broke down before the server could start."),
+            resolution=gettext("Start again; the server may land on another node."),
         ),
     ),
 )

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from gpu_spawner.core.messages import gettext
 from gpu_spawner.core.wording import say_bytes, say_duration
 
 __all__ = ["ExpectedPull"]
@@ -22,6 +23,14 @@ class ExpectedPull(NamedTuple):
     @property
     def sentence(self) -> str:
         """What to say while it goes on."""
-        what = f"a {say_bytes(self.size_bytes)} image" if self.size_bytes else "the image"
-        how_long = f" (about {say_duration(self.seconds)})" if self.seconds else ""
-        return f"Pulling {what}{how_long}."
+        if self.size_bytes and self.seconds:
+            return gettext(
+                "Pulling a {size} image (about {time}).",
+                size=say_bytes(self.size_bytes),
+                time=say_duration(self.seconds),
+            )
+        if self.size_bytes:
+            return gettext("Pulling a {size} image.", size=say_bytes(self.size_bytes))
+        if self.seconds:
+            return gettext("Pulling the image (about {time}).", time=say_duration(self.seconds))
+        return gettext("Pulling the image.")

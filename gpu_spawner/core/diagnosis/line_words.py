@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gpu_spawner.core.messages import gettext, ngettext
 from gpu_spawner.core.placement.waiting_line import Line
-from gpu_spawner.core.wording import counted, ordinal
+from gpu_spawner.core.units import counted_units, counted_units_of, unit_word, units_word
+from gpu_spawner.core.wording import ordinal
 
 __all__ = ["InUse", "say_line", "say_queue"]
 
@@ -33,11 +35,17 @@ class InUse:
     def words(self) -> str:
         """Say it: "all 8 GPUs are in use"."""
         if self.used < self.total:
-            are = "is" if self.used == 1 else "are"
-            return f"{self.used:,} of {counted(self.total, self.unit)} {are} in use"
+            return ngettext(
+                "{number} of {units} is in use",
+                "{number} of {units} are in use",
+                self.used,
+                units=counted_units_of(self.total, self.unit),
+            )
         if self.total == 1:
-            return f"the only {self.unit} is in use"
-        return f"{'both' if self.total == 2 else f'all {self.total:,}'} {self.unit}s are in use"
+            return gettext("the only {unit} is in use", unit=unit_word(self.unit))
+        if self.total == 2:
+            return gettext("both {units} are in use", units=units_word(self.unit))
+        return gettext("all {units} are in use", units=counted_units(self.total, self.unit))
 
 
 def say_queue(position: int | None, length: int | None) -> str:
@@ -50,8 +58,10 @@ def say_queue(position: int | None, length: int | None) -> str:
     """
     if position is None:
         return ""
-    among = f" of {length:,}" if length is not None else ""
-    return f"You are {ordinal(position)}{among} in the queue."
+    place = ordinal(position)
+    if length is None:
+        return gettext("You are {place} in the queue.", place=place)
+    return gettext("You are {place} of {length} in the queue.", place=place, length=length)
 
 
 def say_line(line: Line, what: str, in_use: InUse | None = None, because: str = "") -> str:
@@ -73,10 +83,15 @@ def say_line(line: Line, what: str, in_use: InUse | None = None, because: str = 
             something is.
     """
     if line.length == 1:
-        place = f"You are next for {what}"
+        said = gettext("You are next for {what}", what=what)
     else:
-        place = f"You are {ordinal(line.position)} of {line.length:,} waiting for {what}"
+        said = gettext(
+            "You are {place} of {length} waiting for {what}",
+            place=ordinal(line.position),
+            length=line.length,
+            what=what,
+        )
     if in_use is None:
-        return f"{place}."
+        return gettext("{place}.", place=said)
     why = because if in_use.used < in_use.total else ""
-    return f"{place}; {why or in_use.words}."
+    return gettext("{place}; {why}.", place=said, why=why or in_use.words)

@@ -28,10 +28,11 @@ from gpu_spawner.core.diagnosis.pod_events import (
     own_events,
 )
 from gpu_spawner.core.diagnosis.unschedulable import explain_unschedulable
+from gpu_spawner.core.messages import gettext
 
 __all__ = ["IN_QUEUE", "Category", "Diagnosis", "diagnose"]
 
-IN_QUEUE: Final = "In the queue: the server starts when its turn comes."
+IN_QUEUE: Final = gettext("In the queue: the server starts when its turn comes.")
 NOTEBOOK: Final = "notebook"
 """KubeSpawner's name of the container that is the server."""
 
@@ -90,7 +91,9 @@ def diagnose(
         pulls: what to expect of its images, by reference; of others nothing is known.
     """
     if not isinstance(pod, Mapping):
-        return Diagnosis(category=Category.CREATING, summary="Asking the cluster for the server.")
+        return Diagnosis(
+            category=Category.CREATING, summary=gettext("Asking the cluster for the server.")
+        )
     story = own_events(pod, events)
     status = as_mapping(pod.get("status"))
     return (
@@ -119,16 +122,18 @@ def _ended(pod: Mapping[str, Any], status: Mapping[str, Any]) -> Diagnosis | Non
             return _failed(ended)
         return Diagnosis(
             category=Category.FAILED,
-            summary="The server ended." if phase == "Succeeded" else "The server's pod failed.",
+            summary=gettext("The server ended.")
+            if phase == "Succeeded"
+            else gettext("The server's pod failed."),
             detail=f"{reason}: {message}"[:_MAX_DETAIL] if reason or message else "",
-            resolution="Start it again.",
+            resolution=gettext("Start it again."),
             is_final=True,
         )
     if as_mapping(pod.get("metadata")).get("deletionTimestamp"):
         return Diagnosis(
             category=Category.FAILED,
-            summary="The server is being stopped.",
-            resolution="Start it again once it has stopped.",
+            summary=gettext("The server is being stopped."),
+            resolution=gettext("Start it again once it has stopped."),
             is_final=True,
         )
     return None
@@ -149,7 +154,7 @@ def _unplaced(
             category=Category.QUEUED,
             summary=IN_QUEUE
             if is_queued
-            else "Waiting: the cluster holds the server back until all is ready for it.",
+            else gettext("Waiting: the cluster holds the server back until all is ready for it."),
             detail=as_text(placed.get("message")),
         )
     claim = last_of(story, "FailedResourceClaimCreation")
@@ -166,7 +171,9 @@ def _unplaced(
     if scaling is not None and scaling.get("reason") in ("TriggeredScaleUp", "Nominated"):
         return Diagnosis(
             category=Category.SCALING_UP,
-            summary="Waiting for a new node, which is being started; this takes a few minutes.",
+            summary=gettext(
+                "Waiting for a new node, which is being started; this takes a few minutes."
+            ),
             detail=message_of(scaling),
         )
     waiting = _refused(placed, story)
@@ -175,9 +182,9 @@ def _unplaced(
     could_not = scaling.get("reason") == "FailedScaleUp"
     return replace(
         waiting,
-        resolution="A new node could not be started; the cluster tries again."
+        resolution=gettext("A new node could not be started; the cluster tries again.")
         if could_not
-        else "The cluster can start no other node for it: wait, or choose other hardware.",
+        else gettext("The cluster can start no other node for it: wait, or choose other hardware."),
     )
 
 
@@ -199,9 +206,9 @@ def _refused(placed: Mapping[str, Any], story: list[Mapping[str, Any]]) -> Diagn
     if last_of(story, "Pipelined") is not None:
         return Diagnosis(
             category=Category.WAITING,
-            summary="Waiting for a GPU that another server is just giving back.",
+            summary=gettext("Waiting for a GPU that another server is just giving back."),
         )
-    return Diagnosis(category=Category.WAITING, summary="Looking for a node with room.")
+    return Diagnosis(category=Category.WAITING, summary=gettext("Looking for a node with room."))
 
 
 def _container_trouble(
@@ -221,7 +228,7 @@ def _container_trouble(
             return _failed(failure)
         if reason == "CrashLoopBackOff":
             last = as_mapping(as_mapping(container.get("lastState")).get("terminated"))
-            return _failed(_exit_of(pod, container, last), prefix="It keeps failing: ")
+            return _failed(_exit_of(pod, container, last), is_repeated=True)
     ended = _terminated(pod, status)
     return _failed(ended) if ended is not None else None
 
@@ -235,15 +242,16 @@ def _on_node(
     notebook = _notebook(status)
     if notebook.get("ready") is True:
         return Diagnosis(
-            category=Category.READY, summary="The server runs; JupyterHub is connecting to it."
+            category=Category.READY,
+            summary=gettext("The server runs; JupyterHub is connecting to it."),
         )
     if as_mapping(as_mapping(notebook.get("state")).get("running")):
         probe = last_of(story, "Unhealthy")
         return Diagnosis(
             category=Category.STARTING,
-            summary="The server is starting."
+            summary=gettext("The server is starting.")
             if probe is None
-            else "The server is starting; it does not answer yet.",
+            else gettext("The server is starting; it does not answer yet."),
             detail=message_of(probe) if probe is not None else "",
         )
     latest = last_of(
@@ -258,9 +266,12 @@ def _on_node(
         return _pulling(latest, pulls)
     if reason in ("Pulled", "Created", "Started"):
         return Diagnosis(
-            category=Category.STARTING, summary="The node has the image; the server is starting."
+            category=Category.STARTING,
+            summary=gettext("The node has the image; the server is starting."),
         )
-    return Diagnosis(category=Category.SCHEDULED, summary="A node was found; it is preparing.")
+    return Diagnosis(
+        category=Category.SCHEDULED, summary=gettext("A node was found; it is preparing.")
+    )
 
 
 def _node_trouble(reason: str, message: str) -> Diagnosis:
@@ -306,9 +317,9 @@ def _exit_of(
     name = as_text(container.get("name"))
     if name and name != NOTEBOOK:
         return Failure(
-            summary=f"A container beside the server failed: {name[:63]}.",
+            summary=gettext("A container beside the server failed: {name}.", name=name[:63]),
             detail=failure.summary,
-            resolution="Tell the administrators of this hub.",
+            resolution=gettext("Tell the administrators of this hub."),
         )
     return Failure(
         summary=failure.summary,
@@ -318,10 +329,12 @@ def _exit_of(
     )
 
 
-def _failed(failure: Failure, prefix: str = "") -> Diagnosis:
+def _failed(failure: Failure, *, is_repeated: bool = False) -> Diagnosis:
     return Diagnosis(
         category=Category.FAILED if failure.is_final else Category.TROUBLE,
-        summary=f"{prefix}{failure.summary}",
+        summary=gettext("It keeps failing: {failure}", failure=failure.summary)
+        if is_repeated
+        else failure.summary,
         detail=failure.detail[:_MAX_DETAIL],
         resolution=failure.resolution,
         is_final=failure.is_final,

@@ -8,10 +8,12 @@ and that of schedulers that share GPUs (``device_words``); what is not known is 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from gpu_spawner.core.diagnosis.device_words import WAITS
-from gpu_spawner.core.wording import counted, listed
+from gpu_spawner.core.messages import Message, figure, gettext, ngettext
+from gpu_spawner.core.wording import listed
 
 __all__ = ["Unschedulable", "explain_unschedulable", "resource_word"]
 
@@ -19,7 +21,7 @@ _HEAD: Final = re.compile(r"0/(\d{1,9}) nodes are (?:un)?available: ?")
 _TAIL: Final = re.compile(r"\.\s+(?:no new claims to deallocate|still not schedulable|preemption:)")
 _PART: Final = re.compile(r"(\d{1,9}) (.+)")
 _INSUFFICIENT: Final = re.compile(r"Insufficient (\S+)")
-_ASK: Final = "Tell the administrators of this hub."
+_ASK: Final = gettext("Tell the administrators of this hub.")
 _MAX_QUOTED: Final = 120
 # How early each kind of reason is said: GPUs, then volumes, then the rest of a node.
 _DEVICES_FIRST: Final = 1
@@ -32,45 +34,68 @@ _NO_VOLUME: Final = r"persistentvolumeclaim \S+ (?:not found|bound to non-existe
 _RULES: Final = (
     (
         re.compile(_NO_VOLUME),
-        "wait for the home volume",
-        "Waiting: the home volume does not exist.",
+        ngettext("waits for the home volume", "wait for the home volume", 1),
+        gettext("Waiting: the home volume does not exist."),
     ),
     (
         re.compile(r"unbound immediate PersistentVolumeClaims"),
-        "wait for the home volume",
-        "Waiting for the home volume to be made.",
+        ngettext("waits for the home volume", "wait for the home volume", 1),
+        gettext("Waiting for the home volume to be made."),
     ),
     (
         re.compile(r"volume node affinity conflict"),
-        "cannot reach the home volume",
-        "Waiting: the home volume can be reached only from other nodes.",
+        ngettext("cannot reach the home volume", "cannot reach the home volume", 1),
+        gettext("Waiting: the home volume can be reached only from other nodes."),
     ),
     (
         re.compile(r"exceed max volume count"),
-        "have all volumes they can take",
-        "Waiting for a node that can take another volume.",
+        ngettext("has all volumes it can take", "have all volumes they can take", 1),
+        gettext("Waiting for a node that can take another volume."),
     ),
-    (re.compile(r"Too many pods"), "run as many pods as they may", "Waiting for a node with room."),
+    (
+        re.compile(r"Too many pods"),
+        ngettext("runs as many pods as it may", "run as many pods as they may", 1),
+        gettext("Waiting for a node with room."),
+    ),
     (
         re.compile(r"untolerated taint"),
-        "are reserved for other work or not ready",
-        "Waiting: no node that this server may use has room.",
+        ngettext(
+            "is reserved for other work or not ready",
+            "are reserved for other work or not ready",
+            1,
+        ),
+        gettext("Waiting: no node that this server may use has room."),
     ),
     (
         re.compile(r"didn't match Pod's node affinity|node selector"),
-        "have other hardware",
-        "Waiting: no node has the hardware that was chosen.",
+        ngettext("has other hardware", "have other hardware", 1),
+        gettext("Waiting: no node has the hardware that was chosen."),
     ),
     (
         re.compile(r"were unschedulable"),
-        "are cordoned",
-        "Waiting: the nodes that fit are cordoned.",
+        ngettext("is cordoned", "are cordoned", 1),
+        gettext("Waiting: the nodes that fit are cordoned."),
     ),
     (
         re.compile(r"free ports|anti-affinity|topology spread"),
-        "are kept apart from this server by a rule",
-        "Waiting for a node that is not kept apart by a rule.",
+        ngettext(
+            "is kept apart from this server by a rule",
+            "are kept apart from this server by a rule",
+            1,
+        ),
+        gettext("Waiting for a node that is not kept apart by a rule."),
     ),
+)
+
+
+_GPU_NAMES: Final = ("gpu", "gpu.shared", "i915", "xe", "gaudi")
+_WORDS: Final = MappingProxyType(
+    {
+        "cpu": gettext("CPUs"),
+        "memory": gettext("memory"),
+        "ephemeral-storage": gettext("disk space"),
+        "pods": gettext("places for pods"),
+    }
 )
 
 
@@ -104,17 +129,26 @@ def explain_unschedulable(message: str) -> Unschedulable:
         devices = (one.wait for one in WAITS if one.pattern.search(body))
         waits = (wait for pattern, _, wait in _RULES if pattern.search(body))
         return Unschedulable(
-            summary=next(devices, "") or next(waits, "Waiting for a node."),
+            summary=next(devices, "") or next(waits, gettext("Waiting for a node.")),
             detail=" ".join(body.split())[:_MAX_QUOTED],
             resolution=_ASK if is_volume_missing else resolution,
             is_stuck=is_volume_missing or (device is not None and device.is_stuck),
         )
     said = [(number, *_explain(reason)) for number, reason in parts]
     best = min(said, key=lambda entry: entry[3])
-    groups = [f"{number:,} {_agree(words, number)}" for number, words, _, _ in said]
+    groups = [
+        gettext("{nodes} {are_so}", nodes=figure(number), are_so=words.about(number))
+        for number, words, _, _ in said
+    ]
+    nodes = int(head.group(1))
     return Unschedulable(
         summary=best[2],
-        detail=f"Of {counted(int(head.group(1)), 'node')}, {listed(groups)}.",
+        detail=ngettext(
+            "Of {number} node, {groups}.",
+            "Of {number} nodes, {groups}.",
+            nodes,
+            groups=listed(groups),
+        ),
         resolution=resolution if best[3] == _DEVICES_FIRST else "",
         is_stuck=best[3] == _DEVICES_FIRST and device is not None and device.is_stuck,
     )
@@ -132,15 +166,11 @@ def resource_word(resource: str) -> str:
     """
     _, _, name = resource.partition("/")
     if name.startswith("mig-"):
-        return f"{name.removeprefix('mig-').removesuffix('.shared')} slices"
-    if name in ("gpu", "gpu.shared", "i915", "xe", "gaudi"):
-        return "GPUs"
-    return {
-        "cpu": "CPUs",
-        "memory": "memory",
-        "ephemeral-storage": "disk space",
-        "pods": "places for pods",
-    }.get(resource, resource[:_MAX_QUOTED])
+        profile = name.removeprefix("mig-").removesuffix(".shared")
+        return gettext("{profile} slices", profile=profile)
+    if name in _GPU_NAMES:
+        return gettext("GPUs")
+    return _WORDS.get(resource, resource[:_MAX_QUOTED])
 
 
 def _parts(body: str) -> Iterator[tuple[int, str]]:
@@ -151,32 +181,34 @@ def _parts(body: str) -> Iterator[tuple[int, str]]:
             yield int(part.group(1)), part.group(2)
 
 
-def _explain(reason: str) -> tuple[str, str, int]:
+def _explain(reason: str) -> tuple[Message, str, int]:
     """Return what to say of the nodes, what the pod waits for, and how early to say it."""
     insufficient = _INSUFFICIENT.search(reason)
     if insufficient is not None:
-        resource = insufficient.group(1)
-        word = resource_word(resource)
-        few = "little" if resource in ("memory", "ephemeral-storage") else "few"
-        if "/" in resource:
-            one = word.removesuffix("s")
-            return f"have too {few} free {word}", f"Waiting for a free {one}.", 0
-        wait = f"Waiting for a node with enough {word}."
-        return f"have too {few} free {word}", wait, _BEFORE_ROOM
+        return _explain_shortage(insufficient.group(1))
     for device in WAITS:
         if device.pattern.search(reason):
             return device.words, device.wait, _DEVICES_FIRST
     for order, (pattern, words, wait) in enumerate(_RULES, start=_FIRST_RULE):
         if pattern.search(reason):
             return words, wait, order if order < _BEFORE_ROOM else order + 1
-    return f"say '{reason[:_MAX_QUOTED]}'", "Waiting for a node.", 100
+    words = ngettext("says '{reason}'", "say '{reason}'", 1, reason=reason[:_MAX_QUOTED])
+    return words, gettext("Waiting for a node."), 100
 
 
-def _agree(words: str, number: int) -> str:
-    """Put the verb in the singular for one node."""
-    if number != 1:
-        return words
-    verb, _, rest = words.partition(" ")
-    singular = {"have": "has", "are": "is", "run": "runs", "say": "says", "wait": "waits"}
-    singular |= {"do": "does", "know": "knows", "serve": "serves", "give": "gives"}
-    return f"{singular.get(verb, verb)} {rest}"
+def _explain_shortage(resource: str) -> tuple[Message, str, int]:
+    word = resource_word(resource)
+    if resource in ("memory", "ephemeral-storage"):
+        words = ngettext("has too little free {what}", "have too little free {what}", 1, what=word)
+    else:
+        words = ngettext("has too few free {what}", "have too few free {what}", 1, what=word)
+    if "/" not in resource:
+        return words, gettext("Waiting for a node with enough {what}.", what=word), _BEFORE_ROOM
+    _, _, name = resource.partition("/")
+    if name.startswith("mig-"):
+        profile = name.removeprefix("mig-").removesuffix(".shared")
+        return words, gettext("Waiting for a free {profile} slice.", profile=profile), 0
+    if name in _GPU_NAMES:
+        return words, gettext("Waiting for a free GPU."), 0
+    one = word.removesuffix("s")
+    return words, gettext("Waiting for a free {what}.", what=one), 0

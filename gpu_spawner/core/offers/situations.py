@@ -45,7 +45,6 @@ class Situations:
             unknown=seats.unknown,
             count=ways[0].fragment.unit_count,
             unit=facts.unit if facts else "",
-            units=facts.units if facts else "",
             spread=self.spread(ways) if facts and is_stuck else None,
             usable_nodes=sum(way.pool.row_count for way in ways),
             barred=barred,

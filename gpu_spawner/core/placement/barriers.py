@@ -15,6 +15,7 @@ import msgspec
 from gpu_spawner.core.cluster.objects import is_label_kept
 from gpu_spawner.core.cluster.pod_affinity import AntiAffinityTerm
 from gpu_spawner.core.cluster.snapshot import NodeState, Snapshot
+from gpu_spawner.core.messages import gettext
 from gpu_spawner.core.placement.fitting import Reason, Rejection
 from gpu_spawner.core.placement.pod_request import PodRequest
 
@@ -33,9 +34,11 @@ _REPELLED: Final = Rejection(
     detail="a pod that runs there requires it to stay away",
     is_permanent=False,
 )
-_NAMESPACES: Final = "anti-affinity depends on the labels of namespaces, which are not read"
-_LABELS: Final = "anti-affinity depends on labels of pods that are not kept"
-_SPREAD: Final = "anti-affinity between groups of nodes is not counted"
+_NAMESPACES: Final = gettext(
+    "anti-affinity depends on the labels of namespaces, which are not read"
+)
+_LABELS: Final = gettext("anti-affinity depends on labels of pods that are not kept")
+_SPREAD: Final = gettext("anti-affinity between groups of nodes is not counted")
 
 
 class Barriers(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from gpu_spawner.core.cluster.wire import (
     WireClaimStatusReference,
     WireContainer,
 )
+from gpu_spawner.core.messages import gettext
 from gpu_spawner.core.wording import quoted
 
 __all__ = ["ClaimWish", "claim_wishes"]
@@ -76,7 +77,9 @@ def claim_wishes(
                 f"spec.resourceClaims: {quoted(name)} names neither claim nor template"
             )
         elif template not in claim_specs:
-            return (), f"the resource claim template {template[:253]} is not known"
+            return (), gettext(
+                "the resource claim template {name} is not known", name=template[:253]
+            )
         else:
             try:
                 spec = claim_spec_from_api(claim_specs[template])

@@ -23,6 +23,7 @@ from gpu_spawner.core.devices.results import allocation_of, device_results, stat
 from gpu_spawner.core.devices.runs import DeviceRun
 from gpu_spawner.core.devices.shortage import explain_shortage
 from gpu_spawner.core.devices.standing import Standings
+from gpu_spawner.core.messages import joined
 from gpu_spawner.core.placement.extended_resources import classes_by_resource
 from gpu_spawner.core.placement.pod_claims import PodClaims
 from gpu_spawner.core.placement.pod_request import PodRequest
@@ -315,7 +316,7 @@ def _why_unknown(snapshot: Snapshot) -> str:
     }
     for kind, found in known.items():
         if found is None:
-            return f"{kind}: {snapshot.unknown.get(kind, 'unknown')}"
+            return joined(": ", (kind, snapshot.unknown.get(kind, "unknown")))
     return ""
 
 

@@ -31,6 +31,7 @@ from gpu_spawner.core.cluster.wire import (
 )
 from gpu_spawner.core.devices.fractions.request import FractionRequest
 from gpu_spawner.core.errors import ConfigError, Problem
+from gpu_spawner.core.messages import gettext
 from gpu_spawner.core.placement.claim_wishes import ClaimWish, claim_wishes
 from gpu_spawner.core.placement.extended_resources import ContainerAsk, container_asks
 from gpu_spawner.core.placement.fraction_wishes import fraction_wish
@@ -238,15 +239,15 @@ def _what_cannot_be_judged(
     volumes_bind_anywhere: bool,
 ) -> str:
     if affinity.pod_affinity is not None and affinity.pod_affinity.required:
-        return "required pod affinity is not evaluated"
+        return gettext("required pod affinity is not evaluated")
     if any(
         entry.when_unsatisfiable in (None, "DoNotSchedule")
         for entry in spec.topology_spread_constraints or ()
     ):
-        return "topology spread constraints that forbid scheduling are not evaluated"
+        return gettext("topology spread constraints that forbid scheduling are not evaluated")
     if not volumes_bind_anywhere and any(
         volume.persistent_volume_claim is not None or bytes(volume.ephemeral) not in _NOTHING
         for volume in spec.volumes or ()
     ):
-        return "from which nodes the pod's persistent volumes can be used is not evaluated"
+        return gettext("from which nodes the pod's persistent volumes can be used is not evaluated")
     return ""

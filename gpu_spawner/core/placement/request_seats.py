@@ -14,6 +14,7 @@ from gpu_spawner.core.cluster.objects import Node
 from gpu_spawner.core.cluster.sharded_map import ShardedMap
 from gpu_spawner.core.cluster.snapshot import NO_LOAD, NodeState, Snapshot
 from gpu_spawner.core.devices.fractions.counting import fraction_asked, why_unknown
+from gpu_spawner.core.messages import joined
 from gpu_spawner.core.placement.barriers import NO_BARRIERS, Barriers, find_barriers
 from gpu_spawner.core.placement.binding import bind_in_turn
 from gpu_spawner.core.placement.changes import Changes, changes_since
@@ -154,7 +155,7 @@ class RequestSeats:
             return Seats(
                 free=None,
                 total=self._total,
-                unknown=f"pods: {snapshot.unknown.get('pods', 'unknown')}",
+                unknown=joined(": ", ("pods", snapshot.unknown.get("pods", "unknown"))),
                 nodes=self._judged(_NO_NODES),
             )
         self._snapshot = snapshot
@@ -360,7 +361,7 @@ def _why_unknown(snapshot: Snapshot, request: PodRequest) -> str:
     if request.unknown:
         return request.unknown
     if snapshot.nodes is None:
-        return f"nodes: {snapshot.unknown.get('nodes', 'unknown')}"
+        return joined(": ", ("nodes", snapshot.unknown.get("nodes", "unknown")))
     return ""
 
 

@@ -15,6 +15,9 @@
   };
   const labelOf = (tile) => tile.querySelector("em span");
   const detailOf = (tile) => tile.querySelector("label > small");
+  // What the script says, in the reader's language; what stands in braces is filled in.
+  const WORDS = JSON.parse(root.dataset.words);
+  const say = (name, values) => WORDS[name].replace(/{(\w+)}/g, (all, key) => values[key]);
   const STATES = ["ready", "cold", "scale_up", "busy", "limit", "denied", "impossible", "unknown"];
 
   // JupyterHub's page has no main landmark: screen readers could not jump past its menu.
@@ -55,7 +58,7 @@
     instead.className = "gs-instead";
     const name = document.createElement("b");
     name.textContent = tile.dataset.phrase;
-    instead.append("Free now: ", name);
+    instead.append(WORDS.instead, " ", name);
     instead.addEventListener("click", () => {
       const radio = tile.querySelector("input");
       radio.checked = true;
@@ -73,7 +76,7 @@
     wait.hidden = !offered;
     // What cannot be seen is not sent.
     waitBox.disabled = !offered;
-    find("wait-time", wait).textContent = ", for up to " + time;
+    find("wait-time", wait).textContent = say("waitTime", { time });
     return offered && waitBox.checked;
   }
 
@@ -101,7 +104,7 @@
     if (instead) line.append(instead);
     const image = imageTitle(card);
     const waits = offerWait(card, state === "busy");
-    const what = (waits ? "Wait for: " : "Start: ") + tile.dataset.phrase + (image ? ", " + image : "");
+    const what = say(waits ? "waitFor" : "start", { what: tile.dataset.phrase + (image ? ", " + image : "") });
     if (button.tagName === "INPUT") button.value = what; else button.textContent = what;
     // Still a button: what is busy here may be free by the time the hub is asked.
     button.classList.toggle("gs-closed", closed && !waits && !starts);
@@ -137,7 +140,7 @@
     if (other) [, state, label, detail, because] = other;
     if (own && own.value.trim() && (state === "ready" || state === "cold")) {
       state = "cold";
-      detail = "image may have to be pulled";
+      detail = WORDS.mayPull;
     }
     tile.dataset.state = state;
     tile.classList.remove(...STATES.map((one) => "gs-" + one));
@@ -155,11 +158,11 @@
   let heard = Date.now();
 
   function ageWords() {
-    if (age === null) return "What is free is not known";
+    if (age === null) return WORDS.ageUnknown;
     const seconds = Math.round(age + (Date.now() - heard) / 1000);
-    if (seconds < 2) return "Numbers as of now";
-    if (seconds < 120) return `Numbers as of ${seconds} s ago`;
-    return `Numbers as of ${Math.floor(seconds / 60)} min ago`;
+    if (seconds < 2) return WORDS.ageNow;
+    if (seconds < 120) return say("ageSeconds", { seconds });
+    return say("ageMinutes", { minutes: Math.floor(seconds / 60) });
   }
 
   function patchTile(tile, news) {
@@ -251,7 +254,7 @@
       stream.close();
       setLive(false);
       clearInterval(clock);
-      find("age").textContent = "The choices have changed: reload this page to see them";
+      find("age").textContent = WORDS.stale;
     });
     stream.addEventListener("error", () => {
       setLive(false);
@@ -284,7 +287,7 @@
         (!by("flavors") || (has.flavors || "").split(" ").includes(by("flavors"))) &&
         (!by("memory") || Number(has.memory || 0) >= Number(by("memory"))));
     });
-    find("shown").textContent = `${cards.filter((card) => !card.hidden).length} of ${cards.length} profiles`;
+    find("shown").textContent = say("shown", { shown: cards.filter((card) => !card.hidden).length, all: cards.length });
   }
   if (filter) {
     filter.hidden = false;
@@ -309,7 +312,7 @@
   const field = document.createElement("input");
   field.className = "form-control form-control-sm";
   field.readOnly = true;
-  field.setAttribute("aria-label", "Link to this choice");
+  field.setAttribute("aria-label", WORDS.link);
   find("copy").addEventListener("click", () => {
     const text = link();
     if (!text) return;
@@ -319,12 +322,12 @@
       field.value = text;
       field.focus();
       field.select();
-      find("copied").textContent = "Copy the link from the field";
+      find("copied").textContent = WORDS.copyField;
     };
     if (!navigator.clipboard) { show(); return; }
     navigator.clipboard.writeText(text).then(() => {
       field.remove();
-      find("copied").textContent = "Link copied";
+      find("copied").textContent = WORDS.copied;
     }, show);
   });
 
@@ -336,7 +339,7 @@
     for (const [key, names] of Object.entries(JSON.parse(root.dataset.renamed || "{}"))) {
       const [now, title] = names[wanted.get(key)] || [];
       if (!now) continue;
-      notes.push(`'${wanted.get(key)}' is now ${title}.`);
+      notes.push(say("renamed", { old: `'${wanted.get(key)}'`, new: title }));
       wanted.set(key, now);
     }
     const shut = root.querySelector(`.gs-shut[data-profile="${CSS.escape(wanted.get("profile") || "")}"]`);

@@ -106,7 +106,7 @@ class ShareFacts:
 
     Attributes:
         title: what to call it, "Whole GPU".
-        unit: one of it in a count, "GPU"; ``units`` is the plural.
+        unit: what one of it is in a count, "GPU" (``core.units`` has how it is said).
         memory_bytes: GPU memory of one unit (nominal); None where nobody said.
         isolation: one sentence on what separates neighbours.
         advice: one more sentence where people are often caught out; may be empty.
@@ -114,7 +114,6 @@ class ShareFacts:
 
     title: str
     unit: str
-    units: str
     memory_bytes: int | None
     isolation: str
     advice: str = ""

@@ -13,6 +13,7 @@ from gpu_spawner.core.catalog.mechanisms import dra
 from gpu_spawner.core.catalog.mechanisms.base import Mistake, PodSide, ShareFacts
 from gpu_spawner.core.catalog.model import Share
 from gpu_spawner.core.catalog.shares import memory_wanted
+from gpu_spawner.core.messages import gettext, ngettext
 from gpu_spawner.core.quantity import format_bytes
 from gpu_spawner.core.wording import say_bytes
 
@@ -104,20 +105,24 @@ def describe(flavor: Flavor, share: Share) -> ShareFacts:
     if share.kind == "replica":
         shares = flavor.dra.shares if flavor.dra is not None else None
         return ShareFacts(
-            title=f"Shared GPU, 1 of {shares} shares" if shares else "Shared GPU",
+            title=ngettext("Shared GPU, {number} share", "Shared GPU, 1 of {number} shares", shares)
+            if shares
+            else gettext("Shared GPU"),
             unit="share",
-            units="shares",
             memory_bytes=flavor.memory_bytes,
-            isolation="All share one memory and take turns: a neighbour can use the memory up, "
-            "and its crash can end your work.",
-            advice="Good for learning and debugging, not for measuring speed.",
+            isolation=gettext(
+                "All share one memory and take turns: a neighbour can use the memory up, and its "
+                "crash can end your work."
+            ),
+            advice=gettext("Good for learning and debugging, not for measuring speed."),
         )
     return ShareFacts(
-        title="Part of a GPU",
+        title=gettext("Part of a GPU"),
         unit="share",
-        units="shares",
         memory_bytes=wanted,
-        isolation="This part of its memory is set aside for you, but nothing keeps a neighbour "
-        "from using more, and its crash can end your work.",
-        advice="The GPU computes for its users in turns.",
+        isolation=gettext(
+            "This part of its memory is set aside for you, but nothing keeps a neighbour from "
+            "using more, and its crash can end your work."
+        ),
+        advice=gettext("The GPU computes for its users in turns."),
     )

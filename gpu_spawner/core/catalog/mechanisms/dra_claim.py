@@ -11,6 +11,7 @@ from gpu_spawner.core.catalog.flavors import Flavor, NamedClaim
 from gpu_spawner.core.catalog.mechanisms import dra
 from gpu_spawner.core.catalog.mechanisms.base import Mistake, PodSide, ShareFacts
 from gpu_spawner.core.catalog.model import Share
+from gpu_spawner.core.messages import gettext
 
 __all__ = ["MATURITY", "NAME", "describe", "mistake", "pod_side"]
 
@@ -58,9 +59,9 @@ def describe(flavor: Flavor, share: Share) -> ShareFacts:
     return ShareFacts(
         title=(claim.display_name if claim else "") or share.value,
         unit="set of devices",
-        units="sets of devices",
         memory_bytes=claim.memory_bytes if claim else None,
-        isolation=(claim.description if claim else "") or "The devices of the claim are yours.",
+        isolation=(claim.description if claim else "")
+        or gettext("The devices of the claim are yours."),
     )
 
 

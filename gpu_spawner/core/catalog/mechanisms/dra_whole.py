@@ -6,6 +6,7 @@ from gpu_spawner.core.catalog.flavors import Flavor
 from gpu_spawner.core.catalog.mechanisms import dra
 from gpu_spawner.core.catalog.mechanisms.base import Mistake, PodSide, ShareFacts
 from gpu_spawner.core.catalog.model import Share
+from gpu_spawner.core.messages import gettext
 
 __all__ = ["MATURITY", "NAME", "describe", "mistake", "pod_side"]
 
@@ -45,9 +46,8 @@ def pod_side(flavor: Flavor, share: Share, count: int) -> PodSide | None:
 def describe(flavor: Flavor, _share: Share) -> ShareFacts:
     """Say that it is all yours."""
     return ShareFacts(
-        title="Whole GPU",
+        title=gettext("Whole GPU"),
         unit="GPU",
-        units="GPUs",
         memory_bytes=flavor.memory_bytes,
-        isolation="The GPU and all of its memory are yours alone.",
+        isolation=gettext("The GPU and all of its memory are yours alone."),
     )

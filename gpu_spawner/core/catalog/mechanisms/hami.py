@@ -19,6 +19,7 @@ from gpu_spawner.core.catalog.mechanisms.base import (
 from gpu_spawner.core.catalog.model import Share
 from gpu_spawner.core.catalog.shares import fraction_of
 from gpu_spawner.core.devices.fractions.request import CardAsk, FractionRequest
+from gpu_spawner.core.messages import gettext
 
 __all__ = ["MATURITY", "NAME", "describe", "mistake", "pod_side"]
 
@@ -93,13 +94,17 @@ def describe(flavor: Flavor, share: Share) -> ShareFacts:
         return parts.facts(
             flavor,
             share,
-            isolation="Hardware keeps its memory and compute apart from the rest of the GPU.",
-            advice="It is a MIG slice of at least this size.",
+            isolation=gettext(
+                "Hardware keeps its memory and compute apart from the rest of the GPU."
+            ),
+            advice=gettext("It is a MIG slice of at least this size."),
         )
     return parts.facts(
         flavor,
         share,
-        isolation="A library keeps every program to its part of the memory, but a program can "
-        "get around it, and a neighbour's crash can end your work.",
-        advice="The GPU computes for its users in turns.",
+        isolation=gettext(
+            "A library keeps every program to its part of the memory, but a program can get "
+            "around it, and a neighbour's crash can end your work."
+        ),
+        advice=gettext("The GPU computes for its users in turns."),
     )

@@ -24,6 +24,7 @@ from gpu_spawner.core.catalog.mechanisms.base import (
 )
 from gpu_spawner.core.catalog.model import Share
 from gpu_spawner.core.catalog.shares import memory_wanted
+from gpu_spawner.core.messages import gettext
 from gpu_spawner.core.wording import gigabytes, say_bytes
 
 __all__ = [
@@ -182,12 +183,13 @@ def describe(flavor: Flavor, share: Share) -> ShareFacts:
 def describe_slice(profile: str) -> ShareFacts:
     """Say what a slice of a profile is, however it is obtained."""
     return ShareFacts(
-        title=f"MIG slice {profile}",
+        title=gettext("MIG slice {profile}", profile=profile),
         unit="slice",
-        units="slices",
         memory_bytes=slice_memory(profile),
-        isolation="Hardware keeps its memory and compute apart from the other slices of the GPU.",
-        advice="One program can use one slice: two slices do not join for a bigger job.",
+        isolation=gettext(
+            "Hardware keeps its memory and compute apart from the other slices of the GPU."
+        ),
+        advice=gettext("One program can use one slice: two slices do not join for a bigger job."),
     )
 
 

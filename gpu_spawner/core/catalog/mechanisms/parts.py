@@ -9,6 +9,7 @@ from gpu_spawner.core.catalog.flavors import Flavor
 from gpu_spawner.core.catalog.mechanisms.base import Mistake, ShareFacts, vendor_of
 from gpu_spawner.core.catalog.model import Share
 from gpu_spawner.core.catalog.shares import memory_wanted
+from gpu_spawner.core.messages import gettext
 from gpu_spawner.core.wording import say_bytes
 
 __all__ = ["MAX_CARDS", "facts", "refusal", "wanted_mib", "whole_facts"]
@@ -78,20 +79,18 @@ def wanted_mib(flavor: Flavor, share: Share) -> int | None:
 def whole_facts(flavor: Flavor) -> ShareFacts:
     """Say that it is all yours."""
     return ShareFacts(
-        title="Whole GPU",
+        title=gettext("Whole GPU"),
         unit="GPU",
-        units="GPUs",
         memory_bytes=flavor.memory_bytes,
-        isolation="The GPU and all of its memory are yours alone.",
+        isolation=gettext("The GPU and all of its memory are yours alone."),
     )
 
 
 def facts(flavor: Flavor, share: Share, *, isolation: str, advice: str) -> ShareFacts:
     """Describe a part of a GPU."""
     return ShareFacts(
-        title="Part of a GPU",
+        title=gettext("Part of a GPU"),
         unit="share",
-        units="shares",
         memory_bytes=memory_wanted(share, flavor.memory_bytes),
         isolation=isolation,
         advice=advice,

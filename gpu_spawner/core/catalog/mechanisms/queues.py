@@ -14,10 +14,11 @@ from gpu_spawner.core.catalog.mechanisms.base import PodSide, product_labels, ve
 from gpu_spawner.core.catalog.model import Share
 from gpu_spawner.core.catalog.shares import fraction_of
 from gpu_spawner.core.devices.fractions.request import CardAsk, FractionRequest
+from gpu_spawner.core.messages import gettext
 
 __all__ = ["QUOTA_ADVICE", "queued_side"]
 
-QUOTA_ADVICE: Final = (
+QUOTA_ADVICE: Final = gettext(
     "What the queue may still have is not counted: a server may wait though GPUs are free."
 )
 

@@ -20,6 +20,7 @@ from gpu_spawner.core.catalog.mechanisms.base import (
 )
 from gpu_spawner.core.catalog.model import Share
 from gpu_spawner.core.catalog.shares import fraction_of, memory_wanted
+from gpu_spawner.core.messages import gettext, ngettext
 from gpu_spawner.core.wording import say_bytes
 
 __all__ = ["MATURITY", "NAME", "describe", "mistake", "pod_side"]
@@ -122,24 +123,37 @@ def pod_side(flavor: Flavor, share: Share, count: int) -> PodSide | None:
 def describe(flavor: Flavor, share: Share) -> ShareFacts:
     """Say with how many one shares, and whether a neighbour can use the memory up."""
     replicas = flavor.sharing.replicas if flavor.sharing else 1
-    title = f"Shared GPU, with up to {replicas - 1} other{'s' if replicas > 2 else ''}"
+    title = ngettext(
+        "Shared GPU, with up to {number} other",
+        "Shared GPU, with up to {number} others",
+        replicas - 1,
+    )
     if flavor.sharing is not None and flavor.sharing.strategy == "mps":
         return ShareFacts(
             title=title,
             unit="share",
-            units="shares",
             memory_bytes=flavor.memory_bytes // replicas if flavor.memory_bytes else None,
-            isolation=f"Memory and compute are capped at 1/{replicas} of the GPU by software; "
-            "a neighbour's crash can end your work.",
+            isolation=gettext(
+                "Memory and compute are capped at 1/{replicas} of the GPU by software; a "
+                "neighbour's crash can end your work.",
+                replicas=replicas,
+            ),
         )
     wanted = memory_wanted(share, flavor.memory_bytes)
-    fair = " this part of it is meant for you, but" if wanted is not None else ""
-    neighbours = f"All share one memory and take turns:{fair} a neighbour can use the memory up, "
+    if wanted is None:
+        isolation = gettext(
+            "All share one memory and take turns: a neighbour can use the memory up, and its "
+            "crash can end your work."
+        )
+    else:
+        isolation = gettext(
+            "All share one memory and take turns: this part of it is meant for you, but a "
+            "neighbour can use the memory up, and its crash can end your work."
+        )
     return ShareFacts(
         title=title,
         unit="share",
-        units="shares",
         memory_bytes=wanted if wanted is not None else flavor.memory_bytes,
-        isolation=f"{neighbours}and its crash can end your work.",
-        advice="Good for learning and debugging, not for measuring speed.",
+        isolation=isolation,
+        advice=gettext("Good for learning and debugging, not for measuring speed."),
     )

@@ -7,6 +7,7 @@ from gpu_spawner.core.catalog.mechanisms import parts
 from gpu_spawner.core.catalog.mechanisms.base import Mistake, PodSide, ShareFacts
 from gpu_spawner.core.catalog.mechanisms.queues import QUOTA_ADVICE, queued_side
 from gpu_spawner.core.catalog.model import Share
+from gpu_spawner.core.messages import gettext
 
 __all__ = ["MATURITY", "NAME", "describe", "mistake", "pod_side"]
 
@@ -31,12 +32,12 @@ def describe(flavor: Flavor, share: Share) -> ShareFacts:
     if share.kind == "whole":
         return parts.whole_facts(flavor)
     if flavor.runai is not None and flavor.runai.is_memory_enforced:
-        isolation = (
+        isolation = gettext(
             "Run:ai keeps every program to its part of the memory, but a neighbour's crash can "
             "end your work."
         )
     else:
-        isolation = (
+        isolation = gettext(
             "This part of the memory is set aside for you, but nothing keeps a neighbour from "
             "using more, and its crash can end your work."
         )

@@ -8,6 +8,7 @@ import re
 from typing import Final
 
 from gpu_spawner.core.catalog.flavors import Flavor
+from gpu_spawner.core.catalog.mechanisms import parts
 from gpu_spawner.core.catalog.mechanisms.base import (
     Mistake,
     PodSide,
@@ -18,6 +19,8 @@ from gpu_spawner.core.catalog.mechanisms.base import (
 )
 from gpu_spawner.core.catalog.model import Share
 from gpu_spawner.core.catalog.products import PRODUCT_LABEL, parse_product
+from gpu_spawner.core.messages import gettext
+from gpu_spawner.core.units import unit_word
 
 __all__ = ["MATURITY", "NAME", "describe", "mistake", "pod_side"]
 
@@ -28,10 +31,10 @@ _PARTITION: Final = re.compile(r"amd\.com/(?P<compute>[a-z]+)_(?P<memory>nps[0-9
 """What AMD's device plugin calls a partition with its naming strategy ``mixed``."""
 
 _UNITS: Final = (
-    ("google.com/", "TPU chip", "TPU chips"),
-    ("aws.amazon.com/neuroncore", "Neuron core", "Neuron cores"),
-    ("aws.amazon.com/", "Neuron device", "Neuron devices"),
-    ("habana.ai/", "accelerator", "accelerators"),
+    ("google.com/", "TPU chip"),
+    ("aws.amazon.com/neuroncore", "Neuron core"),
+    ("aws.amazon.com/", "Neuron device"),
+    ("habana.ai/", "accelerator"),
 )
 """What to call one of a resource that is not a GPU, by how its name begins."""
 
@@ -100,20 +103,25 @@ def describe(flavor: Flavor, _share: Share) -> ShareFacts:
     partition = _PARTITION.fullmatch(flavor.resource)
     if partition is not None:
         return ShareFacts(
-            title=f"GPU partition {partition['compute'].upper()}/{partition['memory'].upper()}",
+            title=gettext(
+                "GPU partition {compute}/{memory}",
+                compute=partition["compute"].upper(),
+                memory=partition["memory"].upper(),
+            ),
             unit="partition",
-            units="partitions",
             memory_bytes=flavor.memory_bytes,
-            isolation="Hardware keeps its compute and memory apart from the other partitions.",
+            isolation=gettext(
+                "Hardware keeps its compute and memory apart from the other partitions."
+            ),
         )
-    unit, units = next(
-        ((one, many) for start, one, many in _UNITS if flavor.resource.startswith(start)),
-        ("GPU", "GPUs"),
-    )
+    unit = next((one for start, one in _UNITS if flavor.resource.startswith(start)), "")
+    if not unit:
+        return parts.whole_facts(flavor)
     return ShareFacts(
-        title=f"Whole {unit}",
+        title=gettext("Whole {unit}", unit=unit_word(unit)),
         unit=unit,
-        units=units,
         memory_bytes=flavor.memory_bytes,
-        isolation=f"The {unit} and all of its memory are yours alone.",
+        isolation=gettext(
+            "The {unit} and all of its memory are yours alone.", unit=unit_word(unit)
+        ),
     )

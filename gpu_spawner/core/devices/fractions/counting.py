@@ -33,6 +33,7 @@ from gpu_spawner.core.devices.fractions.request import (
     FractionRequest,
     whole_cards,
 )
+from gpu_spawner.core.messages import gettext
 from gpu_spawner.core.resources import ResourceVector
 
 __all__ = [
@@ -74,16 +75,20 @@ def why_unknown(request: FractionRequest, node: Node) -> str:
     if not request.has_register:
         cards = grouped_cards(request, node, NO_LOAD)
         if cards.whole and not cards.is_memory_known and request.asks[0].memory_mib:
-            return "the node does not say how much memory its GPUs have"
+            return gettext("the node does not say how much memory its GPUs have")
         return ""
     register = register_for(request, node)
     if register is None:
         return ""
     name = SCHEDULER_NAMES[register.scheme]
     if register.unreadable:
-        return f"what {name} says of the node's GPUs cannot be read: {register.unreadable}"
+        return gettext(
+            "what {name} says of the node's GPUs cannot be read: {reason}",
+            name=name,
+            reason=register.unreadable,
+        )
     if register.scheme == VOLCANO and any(card.mode == "mig" for card in register.cards):
-        return "into which MIG slices Volcano would cut the node's GPUs is not known"
+        return gettext("into which MIG slices Volcano would cut the node's GPUs is not known")
     return ""
 
 

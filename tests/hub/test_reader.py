@@ -1,0 +1,124 @@
+"""Each reader gets our sentences in their language; programs and logs get English."""
+
+import html
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+from form_elements import Elements
+from other_process import wait_until
+from running_hub import Browser, RunningHub, events_of, message_on, named_events_of
+
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(180)]
+
+REFUSED = "4 \N{MULTIPLICATION SIGN} NVIDIA H100 kann jetzt nicht starten: Kein Knoten hat 4 davon"
+GERMAN = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.5"}
+
+
+def browser_of(hub: RunningHub, user: str, accept_language: str = "de-AT,de;q=0.9") -> Browser:
+    browser = Browser(hub, user)
+    browser.session.headers["Accept-Language"] = accept_language
+    return browser
+
+
+def language_of(page: str) -> str | None:
+    (root,) = Elements(page).of("div", id="gpu-spawner")
+    return root["lang"]
+
+
+class TestForm:
+    def test_it_is_in_the_readers_language(self, hub: RunningHub, user: str) -> None:
+        def is_counted() -> str:
+            page = browser_of(hub, user).get("spawn").content.decode()
+            return page if "Kein Knoten hat 4 davon; höchstens sind es 2" in page else ""
+
+        page = wait_until(is_counted, "the cluster is known")
+        assert language_of(page) == "de"
+        assert "Umgebung" in page
+        assert "Environment" not in page
+
+    @pytest.mark.parametrize("accept", ["tlh", "", "en-GB, de;q=0.5", "\N{SNOWMAN};q=x".encode()])
+    def test_everybody_else_reads_english(self, hub: RunningHub, user: str, accept: str) -> None:
+        page = browser_of(hub, user, accept).get("spawn").text
+        assert language_of(page) == "en"
+        assert "Environment" in page
+
+    def test_two_readers_of_one_user(self, hub: RunningHub, user: str) -> None:
+        """What is kept of a page for the next reader is kept for each language."""
+        pages = [browser_of(hub, user, one).get("spawn").text for one in ("de", "en", "de", "en")]
+        assert [language_of(page) for page in pages] == ["de", "en", "de", "en"]
+        assert ["Umgebung" in page for page in pages] == [True, False, True, False]
+
+    def test_a_refusal_by_form(self, hub: RunningHub, user: str) -> None:
+        answer = browser_of(hub, user).post_form({"offer": "gpus/h100/whole/4"})
+        answer.encoding = "utf-8"
+        assert answer.status_code == 409
+        message = message_on(answer.text)
+        assert REFUSED in html.unescape(message)
+        assert "Jetzt frei: 2 \N{MULTIPLICATION SIGN} NVIDIA H100." in html.unescape(message)
+        assert language_of(answer.text) == "de"
+        assert "4 \N{MULTIPLICATION SIGN} NVIDIA H100 cannot start now" in hub.log()
+
+    def test_a_refusal_by_link(self, hub: RunningHub, user: str) -> None:
+        answer = browser_of(hub, user).get("spawn?opt-profile=gpus&opt-count=3")
+        assert answer.status_code == 400
+        assert "gpus hat nicht count &#39;3&#39;; es gibt 1, 2 oder 4." in message_on(answer.text)
+
+    def test_what_was_sent_is_escaped(self, hub: RunningHub, user: str) -> None:
+        answer = browser_of(hub, user).post_form({"offer": "gpus/<script>alert(1)/whole/1"})
+        assert answer.status_code == 400
+        assert "gpus hat nicht flavor" in message_on(answer.text)
+        assert "<script>alert" not in answer.text
+
+
+class TestPrograms:
+    def test_a_refusal_by_rest(self, hub: RunningHub, user: str) -> None:
+        options = {"profile": "gpus", "count": 4}
+        answer = hub.rest("POST", f"users/{user}/server", options, headers=GERMAN)
+        assert answer.status_code == 409
+        assert "cannot start now: no node has 4 of these" in answer.json()["message"]
+
+    def test_offers(self, hub: RunningHub, user: str) -> None:
+        answers = [
+            hub.rest("GET", f"gpu-spawner/offers?user={user}", headers=headers).json()
+            for headers in ({}, GERMAN)
+        ]
+        assert answers[0]["profiles"] == answers[1]["profiles"]
+
+
+class TestStreams:
+    def test_what_changes_on_the_page(self, hub: RunningHub, user: str) -> None:
+        browser = browser_of(hub, user)
+        (root,) = Elements(browser.get("spawn").text).of("div", id="gpu-spawner")
+        address = f"http://127.0.0.1:{hub.port}{root['data-stream']}"
+        with browser.session.get(
+            address, params={"_xsrf": browser.xsrf}, stream=True, timeout=30
+        ) as answer:
+            ((name, news),) = islice(named_events_of(answer), 1)
+        assert name == "offers"
+        tile = news["tiles"]["gpus/h100/whole/4"]
+        assert (tile["label"], tile["because"]) == (
+            "keine",
+            "Kein Knoten hat 4 davon; höchstens sind es 2",
+        )
+
+    @pytest.fixture
+    def started(self, hub: RunningHub, user: str) -> Iterator[Browser]:
+        browser = browser_of(hub, user)
+        answer = browser.post_form({"offer": "cpu/cpu"})
+        assert answer.status_code == 302, answer.text
+        yield browser
+        hub.stop(user)
+
+    def test_the_steps_of_a_start(self, hub: RunningHub, user: str, started: Browser) -> None:
+        with started.session.get(
+            hub.url(f"api/users/{user}/server/progress"),
+            params={"_xsrf": started.xsrf},
+            stream=True,
+            timeout=60,
+        ) as answer:
+            assert answer.status_code == 200, answer.text
+            told = list(events_of(answer))
+        messages = [step.get("message", "") for step in told]
+        assert "Ein Knoten ist gefunden; er bereitet sich vor." in messages
+        assert any('<span lang="de">' in step.get("html_message", "") for step in told)
