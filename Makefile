@@ -6,7 +6,7 @@ OLDEST := .venv-oldest
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo demo-torch test test-oldest lint types docs bench clean
+.PHONY: demo demo-torch test test-oldest lint types docs bench bench-scale bench-faults clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/gpu-spawner demo $(ARGS)
@@ -33,8 +33,18 @@ types: $(VENV)/.test
 docs: $(VENV)/.test
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
 
+# Every figure of the README with its target: what code costs, then a hub at Kubernetes' limits.
 bench: $(VENV)/.test
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --benchmark-columns=min,median,rounds $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -s tests/preload/test_first_user.py
+	$(MAKE) --no-print-directory bench-scale
+
+bench-scale: $(VENV)/.test
+	$(BIN)/python tests/benchmarks/scale_hub.py $(SCALE_ARGS)
+
+# A thousand faults, and hubs killed at every request and at forty moments drawn by lot: hours.
+bench-faults: $(VENV)/.test
+	GPU_SPAWNER_FAULTS=1000 $(BIN)/python -m pytest -q -s tests/hub/test_faults_storm.py tests/hub/test_faults_killed.py
 
 clean:
 	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
