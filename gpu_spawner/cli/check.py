@@ -19,7 +19,11 @@ def add_to(commands: Commands) -> None:
             "how to mend it. With a cluster, also what none of its nodes could ever satisfy."
         ),
     )
-    check.add_argument("profiles", type=directory, metavar="DIR", help="the catalog")
+    catalog = check.add_mutually_exclusive_group(required=True)
+    catalog.add_argument("directory", nargs="?", type=directory, metavar="DIR", help="the catalog")
+    catalog.add_argument(
+        "--profiles", type=directory, metavar="DIR", help="the same, as other commands take it"
+    )
     add_cluster_arguments(check)
     check.set_defaults(run=_run)
 
@@ -28,7 +32,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from gpu_spawner.catalog_files import read_directory
     from gpu_spawner.core.catalog.check import check_against_cluster
 
-    catalog = read_directory(arguments.profiles)
+    path = arguments.directory or arguments.profiles
+    catalog = read_directory(path)
     snapshot = read_cluster(arguments)
     problems = check_against_cluster(catalog, snapshot) if snapshot else []
     for problem in sorted(problems):
@@ -36,5 +41,5 @@ def _run(arguments: argparse.Namespace) -> int:
     if problems:
         return 1
     count = len(catalog.profiles)
-    print(f"{arguments.profiles}: {count} profile{'s' if count != 1 else ''}, no mistake found")
+    print(f"{path}: {count} profile{'s' if count != 1 else ''}, no mistake found")
     return 0
