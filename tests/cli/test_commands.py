@@ -150,6 +150,8 @@ class TestCheck:
 
         assert finished.returncode == 0
         assert "10 profiles, no mistake found" in finished.stdout
+        assert run("check", "--profiles", ROOT / "profiles").stdout == finished.stdout
+        assert run("check").returncode == 2
 
     def test_every_mistake_has_file_line_key_and_cure(self, tmp_path: Path) -> None:
         (tmp_path / "images.yaml").write_text("base: {image: 'a/b:1', display_name: Base}\n")
