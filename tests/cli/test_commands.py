@@ -227,7 +227,9 @@ class TestCheck:
         finished = run("check", ROOT / "profiles", "--cluster", files[0])
 
         assert finished.returncode == 1
-        assert "profiles/20-pytorch-gpus.yaml:10: gpu.flavors: flavor 'h100-80gb'" in finished.stderr
+        assert (
+            "profiles/20-pytorch-gpus.yaml:10: gpu.flavors: flavor 'h100-80gb'" in finished.stderr
+        )
         assert "Traceback" not in finished.stderr
 
     def test_a_kubeconfig_that_leads_nowhere(self, tmp_path: Path) -> None:
