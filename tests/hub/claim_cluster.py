@@ -16,6 +16,7 @@ GROUP = "/apis/resource.k8s.io/v1"
 FLEET = f"""
 default_command: [python, {TINY_SERVER}]
 images:
+  "*/pause:*": {{size: 1k, command: []}}
   "*": {{size: 1k}}
 nodes:
   - name: h200

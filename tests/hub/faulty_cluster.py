@@ -11,10 +11,11 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from claim_cluster import CHOICES, FAULTS, FLEET, PROFILES, ClaimCluster
+from claim_cluster import CHOICES, FLEET, PROFILES, ClaimCluster
 from cluster_thread import NAMESPACE
 from hub_account import Account
 from other_process import wait_until
@@ -22,6 +23,8 @@ from running_hub import RunningHub, running_hub
 from traitlets.config import Config
 
 from gpu_spawner.core.offers.board import OfferBoard
+from gpu_spawner.core.preload.wishes import wishes_of
+from gpu_spawner.hub.preloading import preload_options, site_of_spawner
 from gpu_spawner.hub.rendering import board_for, idle_spawner, read_configured
 from gpu_spawner.kube.rights import FEATURES
 from gpu_spawner.kube.watcher import read_once
@@ -37,7 +40,11 @@ WITH_PLUGIN = f"""{FLEET}
 """
 
 CATALOG: dict[str, Any] = {
-    **PROFILES,
+    # What is on nodes before anybody comes is the same before and after every storm.
+    **{
+        name: {**one, "preload": "always"} if "images" in one else one
+        for name, one in PROFILES.items()
+    },
     "flavors": {
         **PROFILES["flavors"],
         "h100": {
@@ -50,6 +57,7 @@ CATALOG: dict[str, Any] = {
         "display_name": "GPUs of a device plugin",
         "images": ["torch"],
         "gpu": {"flavors": ["h100"], "share": "whole", "count": [1, 2]},
+        "preload": "always",
     },
 }
 
@@ -63,7 +71,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "GPUSpawner": {
         "profiles": CATALOG,
         "claim_template_max_age_seconds": 1,
-        "preload": False,
     },
     "KubeSpawner": {
         "namespace": NAMESPACE,
@@ -77,6 +84,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ClusterWatcher": {
         "max_age_seconds": 3.0,
         "watch_timeout_seconds": 4.0,
+        "request_timeout_seconds": 6.0,
         "forbidden_retry_seconds": 1.0,
         "longest_retry_seconds": 1.0,
         "resync_seconds": 5.0,
@@ -94,13 +102,18 @@ CONFIG = "\n".join(
     ]
 )
 
-SETTLED_SECONDS = 40.0
-"""Within this everything must be as it should be again, without a restart of the hub."""
+SETTLED_SECONDS = 100.0
+"""Within this everything must be as it should be again, without a restart of the hub. A request of
+its background work that never gets an answer is given up after a minute."""
 
 WRITES = ("create", "update", "patch", "delete", "deletecollection")
 
-_OURS = re.compile(r'File "[^"]*/gpu_spawner/[^"]*"')
-_TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n(?:.*\n)*?(?=\S)", re.MULTILINE)
+STALE_SECONDS = 20.0
+"""How long the page may tell of a place that is gone: until lost events are noticed by a new list
+(``resync_seconds``), and what is too old is unknown (``max_age_seconds``), on a busy machine."""
+
+_OURS = re.compile(r'File "[^"]*/gpu_spawner/(?!sim/)[^"]*"')
+_TRACEBACK = "Traceback (most recent call last):"
 
 
 class FaultyCluster(ClaimCluster):
@@ -111,6 +124,9 @@ class FaultyCluster(ClaimCluster):
         self.account = Account(self, "hub-of-faults", state_dir)
         self.grant()
         self._board = asyncio.run(self._new_board())
+        self._looking = threading.Lock()
+        self._wished = asyncio.run(wished_sets())
+        self._sets: set[str] = set()
 
     async def _new_board(self) -> OfferBoard:
         config = Config(SETTINGS)
@@ -149,7 +165,8 @@ class FaultyCluster(ClaimCluster):
 
     def truth(self) -> dict[str, tuple[object, ...]]:
         """Return what a reader who has only just looked would offer, by the keys of choices."""
-        offers = self._board.update(self.call(read_once(kubeconfig=self.kubeconfig)))
+        with self._looking:
+            offers = self._board.update(self.call(read_once(kubeconfig=self.kubeconfig)))
         return {
             choice.key: (choice.free, choice.total, choice.state is not None)
             for offer in offers
@@ -190,7 +207,21 @@ class FaultyCluster(ClaimCluster):
         volumes = self.names("/api/v1/persistentvolumeclaims")
         found += [f"the volume {name}" for name in sorted(volumes - homes)]
         sets = self.names("/apis/apps/v1/daemonsets")
-        return found + [f"the DaemonSet {name}" for name in sorted(sets)]
+        found += [f"the DaemonSet {name}" for name in sorted(sets - self._wished)]
+        return found + [f"no DaemonSet {name}" for name in sorted(self._sets - sets)]
+
+    def expect_sets(self) -> None:
+        """Wait until the image is on every node; from then on these DaemonSets have to be there."""
+        path = f"/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets"
+
+        def are_ready() -> bool:
+            sets = self.call(self.cluster.client.get(path))["items"]
+            self._sets = {one["metadata"]["name"] for one in sets}
+            numbers = [one.get("status", {}) for one in sets]
+            ready = sum(one.get("numberReady", 0) for one in numbers)
+            return ready >= len(self.cluster.fleet.node_names)
+
+        wait_until(are_ready, "the image is on every node", SETTLED_SECONDS)
 
     def wrong_offers(self, hub: RunningHub) -> list[str]:
         """Return how the hub's offers differ from what is true, where it claims to know."""
@@ -215,6 +246,15 @@ class FaultyCluster(ClaimCluster):
             raise AssertionError("\n".join(["not settled:", *seen])) from None
 
 
+async def wished_sets() -> set[str]:
+    """Return the names of the DaemonSets that the profiles ask for; any other one is left over."""
+    config = Config(SETTINGS)
+    with idle_spawner(config, "nobody") as spawner:
+        options, site = preload_options(spawner), site_of_spawner(spawner)
+        wishes = wishes_of(read_configured(config), site, release=options.release)
+    return {wish.set_name for wish in wishes}
+
+
 def offers_of(hub: RunningHub) -> dict[str, tuple[object, ...]]:
     """Return what the hub offers an admin, as ``FaultyCluster.truth`` does."""
     answer = hub.rest("GET", "gpu-spawner/offers?user=admin")
@@ -226,18 +266,43 @@ def offers_of(hub: RunningHub) -> dict[str, tuple[object, ...]]:
     }
 
 
+EXPECTED = (
+    # A start that fails is an exception, which JupyterHub writes down as it is.
+    r"gpu_spawner\.hub\.refusal\.SpawnRefused",
+    # KubeSpawner gives up on a stop, and JupyterHub asks again: the node is gone.
+    r"TimeoutError: pod \S+ did not disappear in \d+ seconds!",
+)
+"""What a traceback through our code may end in."""
+
+
 def own_tracebacks(log: str) -> list[str]:
-    """Return the tracebacks of a hub's log whose innermost frame is ours."""
-    found = []
-    for block in _TRACEBACK.findall(log):
-        frames = [line for line in block.splitlines() if line.lstrip().startswith('File "')]
-        if frames and _OURS.search(frames[-1]):
-            found.append(block)
-    return found
+    """Return the tracebacks of a hub's log that go through our code, but for ``EXPECTED``."""
+    return [
+        "\n".join(block)
+        for block in tracebacks(log)
+        if any(map(_OURS.search, block)) and not any(re.match(one, block[-1]) for one in EXPECTED)
+    ]
+
+
+def tracebacks(log: str) -> Iterator[list[str]]:
+    """Yield the lines of each traceback, the exception last; tornado indents those it logs."""
+    lines = iter(log.splitlines())
+    for line in lines:
+        if not line.endswith(_TRACEBACK):
+            continue
+        margin = line[: -len(_TRACEBACK)]
+        block = []
+        for inner in lines:
+            block.append(inner.removeprefix(margin))
+            if inner.strip() and not inner.startswith(f"{margin} "):
+                break
+        yield block
 
 
 class Weather:
     """Spoils a part of the hub's requests, in a repeatable order; counts what it did.
+
+    Every kind of fault has its turn.
 
     Attributes:
         share: of the requests, from 0 to 1.
@@ -246,26 +311,32 @@ class Weather:
 
     def __init__(self, username: str, seed: int) -> None:
         self.share = 0.0
-        self.counts: Counter[str] = Counter()
         self._username = username
         self._dice = random.Random(seed)
         self._lock = threading.Lock()
-        self._faults: list[tuple[str, Callable[[], Fault]]] = [
-            (f"{fault.error.code if fault.error else 'drop or delay'}", lambda one=fault: one)
-            for fault in FAULTS
-        ]
-        gone = Fault(error=ApiError(410, "Expired", "too old resource version", {}))
-        self._faults += [
-            ("410", lambda: gone),
-            ("answer lost", lambda: Fault(loses_answer=True)),
-        ]
-        self._watch_faults: list[tuple[str, Callable[[], Fault]]] = [
-            *self._faults[:1],
-            *self._faults[2:],
-            ("watch cut", lambda: Fault(cuts_watch_after=self._dice.randrange(1, 4))),
-            ("frames lost", lambda: Fault(spoils_watch=self._lose)),
-            ("frames in another order", lambda: Fault(spoils_watch=lambda sent: sent[::-1])),
-        ]
+        self._faults: dict[str, Callable[[], Fault]] = {
+            "dropped": lambda: Fault(drops_connection=True),
+            "late": lambda: Fault(delay_seconds=4.0),
+            "never answered": lambda: Fault(never_answers=True),
+            "answer lost": lambda: Fault(loses_answer=True),
+            **{
+                str(error.code): partial(Fault, error=error)
+                for error in (
+                    ApiError(410, "Expired", "too old resource version", {}),
+                    ApiError(429, "TooManyRequests", "slow down", {"retryAfterSeconds": 1}),
+                    ApiError(500, "InternalError", "oops", {}),
+                    ApiError(503, "ServiceUnavailable", "later", {}),
+                )
+            },
+        }
+        of_both = ("dropped", "never answered", "410", "429", "500", "503")
+        self._watch_faults: dict[str, Callable[[], Fault]] = {
+            **{f"watch {name}": self._faults[name] for name in of_both},
+            "watch cut": lambda: Fault(cuts_watch_after=self._dice.randrange(1, 4)),
+            "watch frames lost": lambda: Fault(spoils_watch=self._lose),
+            "watch frames in another order": lambda: Fault(spoils_watch=lambda sent: sent[::-1]),
+        }
+        self.counts = Counter(dict.fromkeys((*self._faults, *self._watch_faults), 0))
 
     @property
     def total(self) -> int:
@@ -282,9 +353,10 @@ class Weather:
             if self._dice.random() >= self.share:
                 return None
             kinds = self._watch_faults if facts.verb == "watch" else self._faults
-            name, make = self._dice.choice(kinds)
+            fewest = min(self.counts[name] for name in kinds)
+            name = self._dice.choice([name for name in kinds if self.counts[name] == fewest])
             self.counts[name] += 1
-            return make()
+            return kinds[name]()
 
 
 @contextlib.contextmanager

@@ -1,6 +1,11 @@
-"""A hub that is killed at any request of a start or a stop leaves nothing behind for ever."""
+"""A hub that is killed in the middle of a start or a stop leaves nothing behind for ever.
+
+It is killed before and after each request that it makes for a server, and at moments drawn by lot
+from all requests that anybody makes meanwhile: the kubelet's, the scheduler's, the controllers'.
+"""
 
 import os
+import random
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -30,6 +35,8 @@ STEPS = [
 ]
 """All that a first start and a stop ask for, one after another."""
 
+OF_SERVERS = {step.split()[1] for step in STEPS}
+
 DEADLIEST = [
     ("create resourceclaimtemplates", False),
     ("create pods", True),
@@ -43,10 +50,13 @@ MOMENTS = (
 )
 """At which request, and whether it is not carried out any more; all of them in a long run."""
 
+INSTANTS = 40 if os.environ.get("GPU_SPAWNER_FAULTS") else 3
+SEED = int(os.environ.get("GPU_SPAWNER_SEED", "1"))
+
 
 def step_of(facts: RequestFacts) -> str:
-    """Name what a hub asks for on behalf of a server; nothing for what it reads all the time."""
-    if facts.verb in ("list", "watch") or not facts.resource:
+    """Name what a hub asks for on behalf of a server; nothing for what it does all the time."""
+    if facts.verb in ("list", "watch") or facts.resource not in OF_SERVERS:
         return ""
     return f"{facts.verb} {facts.resource}"
 
@@ -73,6 +83,27 @@ class Killer:
         return Fault(drops_connection=True) if self._before else None
 
 
+class Countdown:
+    """Counts what anybody asks of the API server; kills a hub at one of these requests."""
+
+    def __init__(self, hub: RunningHub, last: int | None = None) -> None:
+        self.has_killed = threading.Event()
+        self.count = 0
+        self._hub = hub
+        self._last = last
+        self._lock = threading.Lock()
+
+    def __call__(self, facts: RequestFacts) -> None:
+        with self._lock:
+            if not facts.resource or self.has_killed.is_set():
+                return
+            self.count += 1
+            if self.count == self._last:
+                self._hub.process.kill()
+                self._hub.process.wait(timeout=20)
+                self.has_killed.set()
+
+
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[FaultyCluster]:
     running = FaultyCluster(tmp_path / "cluster")
@@ -95,6 +126,7 @@ def test_these_are_all_the_requests_of_a_start_and_a_stop(
             asked.append(step)
 
     with hub_of(cluster, tmp_path / "hub") as hub:
+        cluster.expect_sets()
         cluster.suffer(note)
         assert hub.start("ada", CHOICE).status_code in (201, 202)
         wait_until(partial(is_ready, hub, "ada"), "the server runs", 60)
@@ -113,6 +145,7 @@ def test_killed_at_each_of_them(cluster: FaultyCluster, tmp_path: Path) -> None:
             return stack.enter_context(hub_of(cluster, tmp_path / "hub"))
 
         hub = new_hub()
+        cluster.expect_sets()
         for step, before in MOMENTS:
             name = f"{step.replace(' ', '-')}-{'before' if before else 'after'}"
             users.append(name)
@@ -127,14 +160,58 @@ def test_killed_at_each_of_them(cluster: FaultyCluster, tmp_path: Path) -> None:
             cluster.suffer(None)
             log = hub.log()
             hub = new_hub()
-            wait_until(partial(is_over, hub, name), f"the hub has made up its mind on {name}")
-            cluster.settle(hub, users)
-            if not is_ready(hub, name):
-                assert hub.start(name, CHOICE).status_code in (201, 202), hub.log()
-                wait_until(partial(is_ready, hub, name), f"{name} runs", 60)
-            hub.stop(name)
-            cluster.settle(hub, users)
+            take_over(cluster, hub, users)
             assert own_tracebacks(log) == []
+
+
+def test_killed_at_moments_drawn_by_lot(cluster: FaultyCluster, tmp_path: Path) -> None:
+    dice = random.Random(SEED)
+    users = ["ada"]
+    with ExitStack() as stack:
+
+        def new_hub() -> RunningHub:
+            return stack.enter_context(hub_of(cluster, tmp_path / "hub"))
+
+        hub = new_hub()
+        cluster.expect_sets()
+        # How many requests one life of a server is, start and stop.
+        whole = Countdown(hub)
+        cluster.suffer(whole)
+        hub.start("ada", CHOICE)
+        wait_until(partial(is_ready, hub, "ada"), "ada runs", 60)
+        of_a_start = whole.count
+        hub.stop("ada")
+        of_a_stop = whole.count - of_a_start
+        cluster.suffer(None)
+        for number in range(INSTANTS):
+            users.append(name := f"lot{number}")
+            is_stop = bool(dice.randrange(2))
+            if is_stop:
+                hub.start(name, CHOICE)
+                wait_until(partial(is_ready, hub, name), f"{name} runs", 60)
+            last = dice.randrange(1, max(2, of_a_stop if is_stop else of_a_start))
+            killer = Countdown(hub, last)
+            cluster.suffer(killer)
+            ask_in_passing(hub, name, is_stop=is_stop)
+            assert killer.has_killed.wait(timeout=60), (is_stop, last)
+            cluster.suffer(None)
+            log = hub.log()
+            hub = new_hub()
+            print(f"killed at request {last} of a {'stop' if is_stop else 'start'}")
+            take_over(cluster, hub, users)
+            assert own_tracebacks(log) == []
+
+
+def take_over(cluster: FaultyCluster, hub: RunningHub, users: list[str]) -> None:
+    """See that the next hub tidies up, and that the last user can start and stop again."""
+    name = users[-1]
+    wait_until(partial(is_over, hub, name), f"the hub has made up its mind on {name}")
+    cluster.settle(hub, users)
+    if not is_ready(hub, name):
+        assert hub.start(name, CHOICE).status_code in (201, 202), hub.log()
+        wait_until(partial(is_ready, hub, name), f"{name} runs", 60)
+    hub.stop(name)
+    cluster.settle(hub, users)
 
 
 def ask_in_passing(hub: RunningHub, name: str, *, is_stop: bool) -> None:

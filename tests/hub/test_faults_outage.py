@@ -21,6 +21,7 @@ def cluster(tmp_path: Path) -> Iterator[FaultyCluster]:
 
 def test_no_server_no_rights_and_lost_events(cluster: FaultyCluster, tmp_path: Path) -> None:
     with hub_of(cluster, tmp_path / "hub") as hub:
+        cluster.expect_sets()
         cluster.settle(hub, [])
         user = Browser(hub, "grace")
 

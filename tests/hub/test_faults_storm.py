@@ -7,10 +7,12 @@ that is not true, and what anybody saw that is a fault of ours.
 ``GPU_SPAWNER_FAULTS=1000`` goes on until that many faults were injected.
 """
 
+import json
 import os
 import random
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -22,15 +24,19 @@ import pytest
 from claim_cluster import is_over
 from faulty_cluster import (
     ALL_CHOICES,
+    STALE_SECONDS,
     FaultyCluster,
     Weather,
     hub_of,
+    offers_of,
     own_tracebacks,
 )
 from foreign_server import embedded_only
 from other_process import wait_until
 from requests import RequestException
-from running_hub import Browser, RunningHub
+from running_hub import Browser, RunningHub, events_of
+
+from gpu_spawner.core.errors import ClusterError
 
 pytestmark = [pytest.mark.timeout(7200), embedded_only("faults are the embedded server's")]
 
@@ -40,6 +46,14 @@ AT_ONCE = 6 if FAULTS else 3
 SHARE = 0.35 if FAULTS else 0.15
 OVER_SECONDS = 90.0
 
+LEAST_OF_EACH = max(1, FAULTS // 50)
+"""Of every kind of fault."""
+
+NOT_FOR_USERS = re.compile(
+    r"Traceback|ApiException|ClusterError|HTTP response (?:headers|body)|object at 0x|aiohttp\."
+)
+"""What tells a user of programs instead of what to do."""
+
 Undo = Callable[[], None]
 
 
@@ -48,26 +62,34 @@ class Onlooker:
 
     Attributes:
         looks: how many answers there were.
+        comparisons: how often what was told was held against what was true.
         complaints: what was wrong with some of them.
     """
 
     PATHS = ("spawn", "api/gpu-spawner/offers", "gpu-spawner/admin", "api/gpu-spawner/inventory")
 
-    def __init__(self, hub: RunningHub) -> None:
+    def __init__(self, cluster: FaultyCluster, hub: RunningHub) -> None:
         self.looks = 0
+        self.comparisons = 0
         self.complaints: list[str] = []
         self._hub = hub
         self._browser = Browser(hub, "admin")
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._look_on, daemon=True)
+        self._cluster = cluster
+        self._wrong_since: dict[str, float] = {}
+        self._threads = [
+            threading.Thread(target=work, daemon=True) for work in (self._look_on, self._compare)
+        ]
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
-        self._thread.join(timeout=60)
+        for thread in self._threads:
+            thread.join(timeout=60)
 
     def _look_on(self) -> None:
         while not self._is_over.wait(timeout=0.25):
@@ -81,6 +103,25 @@ class Onlooker:
                     self.complaints.append(f"{path}: {answer.status_code} {answer.text[:300]}")
                 elif path.endswith("offers"):
                     self.complaints += contradictions(answer.json())
+
+    def _compare(self) -> None:
+        """Hold what is told against what is true, while everything fails."""
+        while not self._is_over.wait(timeout=0.5):
+            try:
+                before = self._cluster.truth()
+                told = offers_of(self._hub)
+                after = self._cluster.truth()
+            except (ClusterError, RequestException):
+                continue  # the API server is away: nobody knows
+            now = time.monotonic()
+            self.comparisons += 1
+            for key, (free, _, _) in told.items():
+                is_wrong = free and before[key][0] == after[key][0] == 0
+                since = self._wrong_since.setdefault(key, now) if is_wrong else now
+                if not is_wrong:
+                    self._wrong_since.pop(key, None)
+                if now - since > STALE_SECONDS:
+                    self.complaints.append(f"{key} was told free for {now - since:.0f} s")
 
 
 def contradictions(document: dict[str, object]) -> list[str]:
@@ -172,6 +213,8 @@ class Season:
         self._hub = hub
         self._dice = random.Random(SEED)
         self._users = [f"storm{number}" for number in range(AT_ONCE)]
+        self._browsers = {name: Browser(hub, name) for name in self._users}
+        self.seen: list[str] = []
 
     def round(self, disaster: Callable[[FaultyCluster], Undo]) -> None:
         """Let everybody start under faults, and stop under faults; then all must be well."""
@@ -184,16 +227,41 @@ class Season:
         for name in self._users[AT_ONCE // 2 :]:
             self._start(name)
         for name in self._users:
+            self._look_at_progress(name)
+        for name in self._users:
             wait_until(partial(is_over, hub, name), f"{name} has started", OVER_SECONDS)
             self.served += bool(hub.user(name).get("servers", {}).get("", {}).get("ready"))
         undo()
         for name in self._users:
             hub.rest("DELETE", f"users/{name}/server")
+        for name in self._users:
+            self._look_at_pages(name)
         self.weather.share = 0.0
         cluster.suffer(None)
         for name in self._users:
             hub.stop(name)
         cluster.settle(hub, self._users)
+
+    def _look_at_progress(self, name: str) -> None:
+        """Read what a user is told while the server starts, to its end."""
+        if is_over(self._hub, name):
+            return
+        answer = self._browsers[name].get(f"api/users/{name}/server/progress", stream=True)
+        with answer:
+            for event in events_of(answer):
+                self._read(f"the progress of {name}", json.dumps(event))
+                if event.get("ready") or event.get("failed"):
+                    return
+
+    def _look_at_pages(self, name: str) -> None:
+        """Look where a user ends up after a start, good or bad."""
+        for path in (f"spawn-pending/{name}", f"spawn/{name}", "home"):
+            self._read(f"{path} of {name}", self._browsers[name].get(path).text)
+
+    def _read(self, where: str, text: str) -> None:
+        self.seen.append(where)
+        if found := NOT_FOR_USERS.search(text):
+            self.crashes.append(f"{where}: {text[max(0, found.start() - 300) : found.end() + 300]}")
 
     def _start(self, name: str) -> None:
         answer = self._hub.start(name, self._dice.choice(ALL_CHOICES))
@@ -208,9 +276,10 @@ def test_nothing_is_left_nothing_is_wrong_and_nobody_sees_a_fault(
 ) -> None:
     with ExitStack() as stack:
         hub = stack.enter_context(hub_of(cluster, tmp_path / "hub"))
+        cluster.expect_sets()
         cluster.settle(hub, [])
         season = Season(cluster, hub)
-        onlooker = stack.enter_context(Onlooker(hub))
+        onlooker = stack.enter_context(Onlooker(cluster, hub))
         rounds = 0
         while rounds < len(DISASTERS) or season.weather.total < FAULTS:
             season.round(DISASTERS[rounds % len(DISASTERS)])
@@ -220,10 +289,15 @@ def test_nothing_is_left_nothing_is_wrong_and_nobody_sees_a_fault(
         log = hub.log()
     print(
         f"{season.weather.total} faults in {rounds} rounds: {dict(season.weather.counts)}; "
-        f"{season.served} servers ran; answers {dict(season.answers)}; {onlooker.looks} looks"
+        f"{season.served} servers ran; answers {dict(season.answers)}; {onlooker.looks} looks, "
+        f"{onlooker.comparisons} comparisons, {len(season.seen)} pages and messages of users"
     )
     assert season.crashes == []
     assert onlooker.complaints == []
     assert own_tracebacks(log) == []
     assert re.findall(r"restart the hub", log) == []
     assert season.served
+    assert onlooker.comparisons
+    assert season.seen
+    rare = {name: n for name, n in season.weather.counts.items() if n < LEAST_OF_EACH}
+    assert rare == {}

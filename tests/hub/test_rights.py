@@ -55,6 +55,20 @@ class TestHub:
         start_and_stop(hub, user)
         assert "Traceback" not in hub.log()
 
+    @pytest.mark.parametrize("missing", sorted(FEATURES.keys() - {"spawn"}))
+    def test_without_those_of_one_feature_it_spawns(
+        self, make_hub: MakeHub, make_account: Callable[[str], Account], missing: str
+    ) -> None:
+        account = make_account(f"hub-without-{missing}")
+        account.grant(*(name for name in FEATURES if name != missing))
+        hub = make_hub(PROFILES, kubeconfig=account.kubeconfig)
+        user = hub.add_user(f"without-{missing}")
+        knows = missing != "availability"
+        wait_until(lambda: (free(hub, user) == 4) == knows, "what is free is told, or unknown")
+        assert knows or free(hub, user) is None
+        start_and_stop(hub, user)
+        assert "Traceback" not in hub.log()
+
 
 class TestReview:
     def test_what_is_missing_is_named(

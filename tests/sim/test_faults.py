@@ -46,6 +46,24 @@ async def test_a_connection_can_be_dropped() -> None:
             await api.call("POST", PODS, {})
 
 
+async def test_a_request_can_go_unanswered() -> None:
+    asked = asyncio.Event()
+
+    def say_nothing(_: RequestFacts) -> Fault:
+        asked.set()
+        return Fault(never_answers=True)
+
+    async with serving(faults=say_nothing) as api:
+        waiting = asyncio.create_task(api.call("POST", CONFIG_MAPS, config_map("a")))
+        await asked.wait()
+        api.server.faults = None
+        assert "a" not in await api.names(CONFIG_MAPS)
+        assert not waiting.done()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    # The server stops although somebody waited.
+
+
 async def test_an_answer_can_be_lost() -> None:
     async with serving(faults=lambda _: Fault(loses_answer=True)) as api:
         with pytest.raises(aiohttp.ClientError):

@@ -1,8 +1,8 @@
 """Faults on request, for tests of everything that must survive a bad API server.
 
 The server asks its hook before it answers each request; the hook may let it pass, refuse it, delay
-it, drop the connection before or after the request was carried out, cut a watch after some frames,
-or spoil what a watch sends. Nothing here decides when: that is the test's business.
+it, never answer it, drop the connection before or after the request was carried out, cut a watch
+after some frames, or spoil what a watch sends. Nothing here decides when: that is for the test.
 """
 
 from collections.abc import Callable
@@ -43,6 +43,8 @@ class Fault:
     Attributes:
         delay_seconds: wait first.
         error: answer with this failure.
+        never_answers: keep the connection and say nothing until the client gives up; nothing is
+            done.
         drops_connection: close the connection without an answer; nothing is done.
         loses_answer: do what is asked, then close the connection without an answer.
         cuts_watch_after: end a watch in the middle of nowhere after so many writes.
@@ -52,6 +54,7 @@ class Fault:
 
     delay_seconds: float = 0.0
     error: ApiError | None = None
+    never_answers: bool = False
     drops_connection: bool = False
     loses_answer: bool = False
     cuts_watch_after: int | None = None

@@ -257,6 +257,8 @@ async def _suffer(request: web.Request, fault: Fault) -> Fault:
     """Do what the hook wants done to this request."""
     if fault.delay_seconds:
         await asyncio.sleep(fault.delay_seconds)
+    if fault.never_answers:
+        await asyncio.Event().wait()  # which nobody sets: the listener cancels when the client goes
     if fault.drops_connection:
         _drop(request, "dropped on request")
     if fault.error is not None:
