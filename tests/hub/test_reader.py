@@ -1,6 +1,7 @@
 """Each reader gets our sentences in their language; programs and logs get English."""
 
 import html
+import json
 from collections.abc import Iterator
 from itertools import islice
 
@@ -70,6 +71,11 @@ class TestForm:
         assert "gpus hat nicht flavor" in message_on(answer.text)
         assert "<script>alert" not in answer.text
 
+    def test_what_is_no_text(self, hub: RunningHub, user: str) -> None:
+        answer = browser_of(hub, user).get("spawn?opt-profile=%ff")
+        assert answer.status_code == 400
+        assert "Die Auswahl ist nicht lesbar" in html.unescape(answer.text)
+
 
 class TestPrograms:
     def test_a_refusal_by_rest(self, hub: RunningHub, user: str) -> None:
@@ -109,6 +115,14 @@ class TestStreams:
         assert answer.status_code == 302, answer.text
         yield browser
         hub.stop(user)
+
+    def test_the_page_of_a_start(self, user: str, started: Browser) -> None:
+        answer = started.get(f"spawn-pending/{user}")
+        answer.encoding = "utf-8"
+        (root,) = Elements(answer.text).of("div", id="gpu-spawner-pending")
+        assert root["lang"] == "de"
+        assert ">Diesen Start abbrechen<" in answer.text
+        assert json.loads(root["data-words"])["cancelling"] == "Der Start wird abgebrochen."
 
     def test_the_steps_of_a_start(self, hub: RunningHub, user: str, started: Browser) -> None:
         with started.session.get(
