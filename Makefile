@@ -9,7 +9,7 @@ PIP := -m pip --disable-pip-version-check install --quiet
 # A process for each core, each with whole files: clusters and hubs are shared within a file.
 SPREAD := --numprocesses auto --dist loadfile
 
-.PHONY: demo demo-torch test test-oldest lint types docs messages bench clean
+.PHONY: demo demo-torch test test-oldest lint types docs messages bench bench-scale bench-faults clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/gpu-spawner demo $(ARGS)
@@ -44,8 +44,18 @@ messages: $(VENV)/.test
 	    --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
 	$(BIN)/pybabel -q compile -D gpu_spawner -d $(LOCALE)
 
+# Every figure of the README with its target: what code costs, then a hub at Kubernetes' limits.
 bench: $(VENV)/.test
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --benchmark-columns=min,median,rounds $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -s tests/preload/test_first_user.py
+	$(MAKE) --no-print-directory bench-scale
+
+bench-scale: $(VENV)/.test
+	$(BIN)/python tests/benchmarks/scale_hub.py $(SCALE_ARGS)
+
+# A thousand faults, and hubs killed at every request and at forty moments drawn by lot: hours.
+bench-faults: $(VENV)/.test
+	GPU_SPAWNER_FAULTS=1000 $(BIN)/python -m pytest -q -s tests/hub/test_faults_storm.py tests/hub/test_faults_killed.py
 
 clean:
 	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -31,7 +31,7 @@ def add_to(commands: Commands) -> None:
         ),
     )
     add_catalog_arguments(availability)
-    add_cluster_arguments(availability, required=True)
+    add_cluster_arguments(availability, is_needed=True)
     availability.add_argument(
         "--json", action="store_true", help="print the JSON of /hub/api/gpu-spawner/offers"
     )

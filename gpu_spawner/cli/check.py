@@ -20,7 +20,11 @@ def add_to(commands: Commands) -> None:
             "how to mend it. With a cluster, also what none of its nodes could ever satisfy."
         ),
     )
-    check.add_argument("profiles", type=directory, metavar="DIR", help="the catalog")
+    catalog = check.add_mutually_exclusive_group(required=True)
+    catalog.add_argument("directory", nargs="?", type=directory, metavar="DIR", help="the catalog")
+    catalog.add_argument(
+        "--profiles", type=directory, metavar="DIR", help="the same, as other commands take it"
+    )
     add_cluster_arguments(check)
     check.set_defaults(run=_run)
 
@@ -29,7 +33,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from gpu_spawner.catalog_files import read_directory
     from gpu_spawner.core.catalog.check import check_against_cluster
 
-    catalog = read_directory(arguments.profiles)
+    path = arguments.directory or arguments.profiles
+    catalog = read_directory(path)
     snapshot = read_cluster(arguments)
     problems = override_problems(catalog)
     if snapshot is not None:
@@ -39,5 +44,5 @@ def _run(arguments: argparse.Namespace) -> int:
     if problems:
         return 1
     count = len(catalog.profiles)
-    print(f"{arguments.profiles}: {count} profile{'s' if count != 1 else ''}, no mistake found")
+    print(f"{path}: {count} profile{'s' if count != 1 else ''}, no mistake found")
     return 0

@@ -10,9 +10,13 @@ from gpu_spawner.core.cluster.snapshot import Snapshot
 __all__ = ["add_cluster_arguments", "read_cluster"]
 
 
-def add_cluster_arguments(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
-    """Add ``--cluster`` and ``--kubeconfig``, of which one can be given."""
-    cluster = parser.add_mutually_exclusive_group(required=required)
+def add_cluster_arguments(parser: argparse.ArgumentParser, *, is_needed: bool = False) -> None:
+    """Add ``--cluster`` and ``--kubeconfig``, of which one can be given.
+
+    A command that needs a cluster asks the one kubectl would ask where neither is given.
+    """
+    parser.set_defaults(needs_cluster=is_needed)
+    cluster = parser.add_mutually_exclusive_group()
     cluster.add_argument(
         "--cluster",
         type=file,
@@ -23,12 +27,16 @@ def add_cluster_arguments(parser: argparse.ArgumentParser, *, required: bool = F
         ),
     )
     cluster.add_argument(
-        "--kubeconfig", type=file, metavar="FILE", help="the cluster, asked through this file"
+        "--kubeconfig",
+        type=file,
+        metavar="FILE",
+        help="the cluster, asked through this file"
+        + (" (default: the pod's own cluster, else as kubectl)" if is_needed else ""),
     )
 
 
 def read_cluster(arguments: argparse.Namespace) -> Snapshot | None:
-    """Return the cluster that was named; None where none was.
+    """Return the cluster that was named; None where none was and none is needed.
 
     Raises:
         ConfigError: the file is no cluster, or no kubeconfig.
@@ -39,12 +47,12 @@ def read_cluster(arguments: argparse.Namespace) -> Snapshot | None:
 
         items = read_objects(arguments.cluster)
         return Snapshot.from_objects(items, source=str(arguments.cluster)).thoroughly()
-    if arguments.kubeconfig:
+    if arguments.kubeconfig or arguments.needs_cluster:
         return asyncio.run(_ask(arguments.kubeconfig)).thoroughly()
     return None
 
 
-async def _ask(kubeconfig: Path) -> Snapshot:
+async def _ask(kubeconfig: Path | None) -> Snapshot:
     from gpu_spawner.kube.watcher import read_once
 
     return await read_once(kubeconfig=kubeconfig)

@@ -48,6 +48,11 @@ def add_to(commands: Commands) -> None:
     render.add_argument(
         "--user", default="user", metavar="NAME", help="whose server it is (default: user)"
     )
+    render.add_argument(
+        "--namespace",
+        metavar="NS",
+        help="where servers run (default: the configuration's, else KubeSpawner's)",
+    )
     add_catalog_arguments(render)
     add_cluster_arguments(render)
     render.set_defaults(run=_run)
@@ -65,6 +70,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from gpu_spawner.core.catalog.options import parse_form_key, parse_options
 
     config = read_config(arguments)
+    if arguments.namespace:
+        config.GPUSpawner.namespace = arguments.namespace
     catalog = without_access_rules(read_catalog(arguments, config))
     named = arguments.profile
     options: dict[str, Any] = parse_form_key(named) if "/" in named else {"profile": named}

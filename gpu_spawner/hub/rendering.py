@@ -258,6 +258,11 @@ def _notes(
             f"This is by {taken}, for {listed(fragment.selection.flavors)}; there are other ways: "
             f"{listed(dict.fromkeys(others))}."
         )
+    if fragment.service_account:
+        yield (
+            f"The service account {quoted(fragment.service_account)} and its rights are for an "
+            "admin to make; helm-values/experiments-rbac.yaml shows how."
+        )
     if spawner.internal_ssl:
         yield "With internal_ssl there is a Secret as well, whose keys are made at each start."
     yield "The hub fills in JUPYTERHUB_API_TOKEN and the like at each start."

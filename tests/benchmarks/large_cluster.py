@@ -8,7 +8,7 @@ import random
 from functools import cache
 from typing import Any
 
-from gpu_spawner.core.cluster.objects import Node, Pod
+from gpu_spawner.core.cluster.objects import Node, NodeImage, Pod
 from gpu_spawner.core.cluster.selectors import Taint, Toleration
 from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.resources import ResourceVector
@@ -37,12 +37,20 @@ GPU_SHAPES = [
 ]
 
 
+def _images(number: int) -> tuple[NodeImage, ...]:
+    """Name the 50 images that a kubelet reports; every third node has the first of the catalog."""
+    others = [f"registry.example/layer-{image}:1" for image in range(49)]
+    first = "quay.io/site/one:1" if number % 3 == 0 else "registry.example/layer-49:1"
+    return tuple(NodeImage(names=(name,), size_bytes=10**9) for name in (first, *others))
+
+
 @cache
 def build_nodes() -> tuple[Node, ...]:
-    """Build 1,000 GPU nodes of four models and 4,000 nodes without."""
+    """Build 1,000 GPU nodes of four models and 4,000 nodes without, each with 50 images."""
     plain = {"ephemeral-storage": 500 * GI, "pods": 110}
     with_gpus = ResourceVector({"cpu": 96_000, "memory": 768 * GI, "nvidia.com/gpu": 8, **plain})
     without = ResourceVector({"cpu": 64_000, "memory": 256 * GI, **plain})
+    images = [_images(number) for number in range(3)]
     return tuple(
         Node(
             name=f"node-{number}",
@@ -54,6 +62,7 @@ def build_nodes() -> tuple[Node, ...]:
             },
             taints=TAINTS if number < 1000 else (),
             allocatable=with_gpus if number < 1000 else without,
+            images=images[number % 3],
         )
         for number in range(5000)
     )

@@ -1,10 +1,11 @@
 """A real hub on a cluster at Kubernetes' published limits: what users and its host notice.
 
-``python tests/benchmarks/scale_hub.py [SECONDS [NODES PODS EVENTS_A_SECOND]]`` starts an API server
-(``large_api``) and two hubs after each other, one with KubeSpawner that watches no cluster and one
-with this plugin, each with 20 profiles with 60 choices in all. It asks both for the spawn page, and
-ours for its offers beside that, and prints percentiles, memory and how late events arrive. Targets
-stand beside the figures and are not asserted: they tell of the machine as much as of the code.
+``make bench-scale`` or ``python tests/benchmarks/scale_hub.py [SECONDS [NODES PODS EVENTS_A_SECOND
+[USERS]]]`` starts an API server (``large_api``) and two hubs after each other, one with KubeSpawner
+that watches no cluster and one with this plugin, each with 20 profiles with 60 choices in all.
+Users ask both for the spawn page, and ours for its offers beside that; percentiles, memory and how
+late events arrive are printed. Targets stand beside the figures and are not asserted: figures tell
+of the machine as much as of the code.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from large_api import MARKER, MODELS  # noqa: E402
 from other_process import free_port, wait_until  # noqa: E402
 from running_hub import TOKEN, Browser, RunningHub, running_hub  # noqa: E402
 
-DEFAULTS = (60, 5000, 150_000, 200)
+DEFAULTS = (60, 5000, 150_000, 200, 5)
 PAGE_PAUSE_SECONDS = 0.1
 OFFERS_PAUSE_SECONDS = 0.05
 
@@ -149,6 +150,11 @@ class Load:
         self.offers: list[float] = []
         self.lateness: dict[float, float] = {}
 
+    async def longest_queue(self) -> int:
+        """Ask the API server how many events ever waited for a watch to take them."""
+        async with self.session.get(f"{self.api_url}/marker") as answer:
+            return int((await answer.json())["longest_queue"])
+
     async def ask_pages(self) -> None:
         """Ask for the spawn page again and again."""
         while True:
@@ -201,19 +207,24 @@ async def signed_in(hub: RunningHub, api_url: str) -> AsyncIterator[Load]:
         yield Load(hub, session, api_url)
 
 
-def show(name: str, seconds: list[float]) -> None:
-    """Print percentiles in milliseconds."""
+def show(name: str, seconds: list[float], target: str = "none") -> None:
+    """Print percentiles in milliseconds, and what is aimed at."""
     ordered = sorted(seconds)
     last = len(ordered) - 1
     at = {part: ordered[min(int(len(ordered) * part), last)] for part in (0.5, 0.9, 0.99)}
     said = ", ".join(f"p{part * 100:.0f} {value * 1e3:.1f} ms" for part, value in at.items())
-    print(f"  {name}: {said}, longest {ordered[last] * 1e3:.1f} ms ({len(ordered)} requests)")
+    longest = f"longest {ordered[last] * 1e3:.1f} ms"
+    print(f"  {name}: {said}, {longest} ({len(ordered)} of them); target {target}")
 
 
-async def measure(hub: RunningHub, api_url: str, seconds: float, *, is_ours: bool) -> None:
-    """Ask a hub for some time."""
+async def measure(
+    hub: RunningHub, api_url: str, seconds: float, users: int, rate: int, *, is_ours: bool
+) -> None:
+    """Ask a hub for some time, as several users at once."""
     async with signed_in(hub, api_url) as load:
-        work = [load.ask_pages(), *([load.ask_offers()] if is_ours else [])]
+        work = [load.ask_pages() for _ in range(users)]
+        if is_ours:
+            work.append(load.ask_offers())
         tasks = [asyncio.create_task(one) for one in work]
         before, waited_before = cpu_seconds(hub), waited_seconds(hub)
         await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
@@ -224,17 +235,22 @@ async def measure(hub: RunningHub, api_url: str, seconds: float, *, is_ours: boo
                 task.result()
             task.cancel()
         await asyncio.wait(tasks)
-        show("spawn page", load.pages)
+        at_once = f"spawn page, {users} users at once"
+        show(at_once, load.pages, "p99 under 100 ms" if is_ours else "none: to compare")
         print(f"  processor: {used:.0%} of a core; ready but without one {waited:.0%} of the time")
         if is_ours:
             show("offers", load.offers)
             show("an event until it is told (polled)", list(load.lateness.values())[1:])
+            print(
+                f"  events that waited for a watch to take them: at most "
+                f"{await load.longest_queue():,} of {rate} a second; target under a second's"
+            )
 
 
 def main() -> None:
     """Measure both hubs."""
     given = [int(text) for text in sys.argv[1:]]
-    seconds, nodes, pods, rate = [*given, *DEFAULTS[len(given) :]]
+    seconds, nodes, pods, rate, users = [*given, *DEFAULTS[len(given) :]]
     print(f"{nodes:,} nodes, {pods:,} pods, {rate} pod events a second, {seconds} s each")
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -243,7 +259,7 @@ def main() -> None:
         kubeconfig = write_kubeconfig(Path(folder), api_url)
         print("KubeSpawner's form, no watch of the cluster:")
         with running_hub(Path(folder) / "bare", kube_config(), kubeconfig=kubeconfig) as hub:
-            asyncio.run(measure(hub, api_url, min(seconds, 15), is_ours=False))
+            asyncio.run(measure(hub, api_url, min(seconds, 15), users, rate, is_ours=False))
             bare = memory_mib(hub)
             print(f"  memory: {bare:.0f} MiB")
         print("GPUSpawner:")
@@ -251,9 +267,10 @@ def main() -> None:
         with running_hub(Path(folder) / "ours", gpu_config(), kubeconfig=kubeconfig) as hub:
             wait_until(lambda: _is_known(hub), "the hub knows the cluster", 300)
             print(f"  all is known after {time.monotonic() - began:.1f} s")
-            asyncio.run(measure(hub, api_url, seconds, is_ours=True))
+            asyncio.run(measure(hub, api_url, seconds, users, rate, is_ours=True))
             own, most = memory_mib(hub), memory_mib(hub, "VmHWM")
-            print(f"  memory: {own:.0f} MiB, {own - bare:.0f} MiB above, at most {most:.0f} MiB")
+            above = f"{own - bare:.0f} MiB above the bare hub (target under 400 MB)"
+            print(f"  memory: {own:.0f} MiB, {above}; at most {most:.0f} MiB")
 
 
 def _is_known(hub: RunningHub) -> bool:

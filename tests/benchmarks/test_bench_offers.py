@@ -54,15 +54,22 @@ CATALOG = build_catalog()
 
 @pytest.fixture(scope="module")
 def state() -> ClusterState:
-    nodes = [msgspec.structs.replace(node, images=node.images) for node in build_nodes()]
     fed = ClusterState()
-    fed.replace_all("nodes", nodes)
+    fed.replace_all("nodes", build_nodes())
     fed.replace_all("pods", build_pods())
     return fed
 
 
 def test_there_are_60_choices() -> None:
     assert sum(len(profile.choices) for profile in CATALOG.profiles) == 60
+
+
+def test_images_are_part_of_the_offers(state: ClusterState) -> None:
+    offers = OfferBoard(CATALOG).update(state.snapshot(1.0))
+    places = [choice.images for offer in offers for choice in offer.choices if choice.free]
+    ready = sum(images["one"].ready_nodes for images in places)
+    assert 0 < ready < sum(images["one"].fitting_nodes for images in places)
+    assert not any(images["two"].ready_nodes for images in places)
 
 
 @pytest.mark.benchmark(group="offers")

@@ -150,6 +150,8 @@ class TestCheck:
 
         assert finished.returncode == 0
         assert "10 profiles, no mistake found" in finished.stdout
+        assert run("check", "--profiles", ROOT / "profiles").stdout == finished.stdout
+        assert run("check").returncode == 2
 
     def test_every_mistake_has_file_line_key_and_cure(self, tmp_path: Path) -> None:
         (tmp_path / "images.yaml").write_text("base: {image: 'a/b:1', display_name: Base}\n")
@@ -225,7 +227,9 @@ class TestCheck:
         finished = run("check", ROOT / "profiles", "--cluster", files[0])
 
         assert finished.returncode == 1
-        assert "profiles/20-pytorch-gpus.yaml:9: gpu.flavors: flavor 'h100-80gb'" in finished.stderr
+        assert (
+            "profiles/20-pytorch-gpus.yaml:10: gpu.flavors: flavor 'h100-80gb'" in finished.stderr
+        )
         assert "Traceback" not in finished.stderr
 
     def test_a_kubeconfig_that_leads_nowhere(self, tmp_path: Path) -> None:

@@ -116,6 +116,20 @@ class TestRender:
         assert "z2jh_of_nobody" in finished.stderr
         assert "Traceback" not in finished.stderr
 
+    def test_the_namespace(self) -> None:
+        finished = run("render", "gpu-memory", "--namespace", "classes")
+
+        template, pod = yaml.safe_load_all(finished.stdout)
+        assert template["metadata"]["namespace"] == pod["metadata"]["namespace"] == "classes"
+
+    def test_what_an_admin_has_to_make_is_said_first(self) -> None:
+        finished = run("render", "experiments")
+
+        (pod,) = yaml.safe_load_all(finished.stdout)
+        account = pod["spec"]["serviceAccountName"]
+        assert finished.stdout.startswith(f"# The service account '{account}' and its rights")
+        assert "helm-values/experiments-rbac.yaml" in finished.stdout
+
 
 class TestAvailability:
     def test_a_table(self, cluster: Path) -> None:
@@ -148,8 +162,15 @@ class TestAvailability:
         assert "Traceback" not in finished.stderr
         assert finished.returncode == 1 or all("?/?" in row for row in rows)
 
-    def test_a_cluster_has_to_be_named(self) -> None:
+    def test_without_a_name_it_asks_the_cluster_of_the_environment(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        missing = tmp_path / "kubeconfig"
+        monkeypatch.setenv("KUBECONFIG", str(missing))
+        monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+
         finished = run("availability")
 
-        assert finished.returncode == 2
-        assert "--cluster --kubeconfig" in finished.stderr
+        assert finished.returncode == 1
+        assert f"{missing}: there is no such file" in finished.stderr
+        assert "Traceback" not in finished.stderr

@@ -211,3 +211,23 @@ def test_a_compile_error_says_where() -> None:
 def test_an_outcome_that_is_no_bool_is_an_error() -> None:
     with pytest.raises(SelectorError, match="it gives string, a selector gives a bool"):
         compile_selector("device.driver")
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ('device.capacity["d"].cores.isInteger()', False),
+        ('device.capacity["d"].cores.add(1).isInteger()', False),
+        ('device.capacity["d"].cores.isInteger() || device.driver == "d"', True),
+        ('quantity("500m").sub(quantity("200m")).isInteger()', False),
+    ],
+)
+def test_a_fraction_is_no_integer_however_it_is_kept(expression: str, *, expected: bool) -> None:
+    half = DeviceFacts(
+        driver="d",
+        allow_multiple_allocations=False,
+        attributes=(),
+        capacity=((qualified("cores", "d"), parse_nano("500m")),),
+    )
+
+    assert compile_selector(expression).matches(half) is expected

@@ -1,6 +1,7 @@
 """Every state of our pages, as everybody can use it: axe finds nothing, and a picture is kept."""
 
 import html
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ c.GPUSpawner.profiles["20-gpus"]["max_wait"] = "30m"
 """
 ONE, TWO, FOUR = (f"gpus/h100/whole/{count}" for count in (1, 2, 4))
 Look = Callable[..., None]
+_numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +81,13 @@ def pick(page: Page, offer: str, state: str = "tile") -> None:
 @pytest.fixture
 def full(cluster: ClusterThread) -> Iterator[None]:
     """Three of four GPUs are somebody else's, so that two and more are not to be had."""
-    cluster.occupy("h100-1", 2, "states-1")
-    cluster.occupy("h100-2", 1, "states-2")
+    # Names of their own: a pod that is vacated takes a moment to go.
+    first, second = f"states-{next(_numbers)}", f"states-{next(_numbers)}"
+    cluster.occupy("h100-1", 2, first)
+    cluster.occupy("h100-2", 1, second)
     yield
-    cluster.vacate("states-1")
-    cluster.vacate("states-2")
+    cluster.vacate(first)
+    cluster.vacate(second)
 
 
 def test_free_and_cold(open_page: Open, hub: RunningHub, user: str, look: Look) -> None:

@@ -77,8 +77,8 @@ def amount_of_capacity(nano: int) -> Amount:
     """
     _bounded(nano)
     whole, rest = divmod(nano, NANO)
-    if rest or whole < 0:
-        return Amount(rank=nano, integer=None, unsure=True)
+    if rest or whole < 0:  # in no form is a fraction an integer
+        return Amount(rank=nano, integer=None, unsure=not rest)
     shift = max((shift for shift in _SHIFTS if not whole % (1 << shift)), default=0)
     binary = len(str(whole >> shift)) + int(shift * 3 / 10) <= _BINARY_DIGITS
     sure = not whole or (len(str(whole)) <= _DIGITS and binary)
@@ -93,6 +93,8 @@ def sum_of(left: Amount, right: Amount | int, sign: int) -> Amount:
     whole = total // NANO
     sure = plain and abs(whole) <= _LARGEST // 2
     _bounded(total)
+    if total % NANO:
+        return Amount(rank=total, computed=True, integer=None)
     return Amount(rank=total, computed=True, integer=whole if sure else None, unsure=not sure)
 
 
