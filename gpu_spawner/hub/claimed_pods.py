@@ -15,6 +15,7 @@ from typing import Any, Final
 from tornado import web
 
 from gpu_spawner.core.catalog.claims import PodClaim
+from gpu_spawner.core.messages import gettext
 from gpu_spawner.hub.claims import Patience
 from gpu_spawner.hub.refusal import REASON_SETTINGS, SpawnRefused
 from gpu_spawner.hub.tracked_pods import TrackedPods
@@ -29,7 +30,7 @@ _FIRST_DOUBT_SECONDS: Final = 4.0
 """How long the control plane may take to make a claim before its template is looked at again."""
 _LONGEST_DOUBT_SECONDS: Final = 30.0
 
-_NO_POD: Final = (
+_NO_POD: Final = gettext(
     "The server cannot start: no pod can be built with the settings that this hub has for it. "
     "Pick another choice, and tell the administrators of this hub."
 )

@@ -11,6 +11,8 @@ from jupyterhub.handlers.pages import HomeHandler, SpawnPendingHandler
 from jupyterhub.utils import url_path_join
 
 from gpu_spawner.hub.live import Live
+from gpu_spawner.hub.reader import reader
+from gpu_spawner.hub.script_words import PENDING_WORDS
 from gpu_spawner.hub.static_files import static_url
 
 __all__ = ["HomePageHandler", "PendingPageHandler"]
@@ -47,11 +49,17 @@ class PendingPageHandler(_ExtendedPage, SpawnPendingHandler):
     ours = "pending.html"
 
     def names_for(self, user: Any, spawner: Any) -> dict[str, Any]:
-        """Return the addresses of the script, and of the page to choose anew on."""
+        """Return the addresses of the script and of the page to choose anew on, and its words."""
         back = url_path_join(
             self.hub.base_url, "spawn", user.escaped_name, quote(spawner.name, safe="")
         )
-        return {"spawn_url": back, "js_url": static_url(self.hub.base_url, "pending.js")}
+        language = reader()
+        return {
+            "spawn_url": back,
+            "js_url": static_url(self.hub.base_url, "pending.js"),
+            "lang": language.tag,
+            "words": {name: language.say(text) for name, text in PENDING_WORDS.items()},
+        }
 
 
 class HomePageHandler(_ExtendedPage, HomeHandler):
@@ -67,5 +75,9 @@ class HomePageHandler(_ExtendedPage, HomeHandler):
     def names_for(self, user: Any, spawner: Any) -> dict[str, Any]:
         """Return the sentences."""
         del spawner
-        now = time.time()
-        return {"running": [one.words(now) for one in self.live.running_of(user)]}
+        now, language = time.time(), reader()
+        return {
+            "running": [language.say(one.words(now)) for one in self.live.running_of(user)],
+            "running_title": language.gettext("When servers stop"),
+            "lang": language.tag,
+        }

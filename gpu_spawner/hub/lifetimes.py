@@ -21,6 +21,7 @@ from prometheus_client import Counter
 from gpu_spawner.core.catalog.lifetime import Lifetime, Verdict
 from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.catalog.renames import current_names
+from gpu_spawner.core.messages import gettext, sentences
 from gpu_spawner.core.offers.expectation import ServerEnd
 from gpu_spawner.core.wording import quoted, say_duration
 
@@ -54,11 +55,22 @@ class RunningServer:
 
     def words(self, now: float) -> str:
         """Say when it stops and why."""
-        who = f"The server {quoted(self.name)}" if self.name else "The default server"
-        left = self.stops_at - now
-        when = f"in {say_duration(left)}" if left >= _ANY_MOMENT_SECONDS else "at any moment"
-        unless = " unless it is used" if self.is_idle else ""
-        return f"{who} runs, and stops {when}{unless}. {self.because}"
+        who = (
+            gettext("The server {name}", name=quoted(self.name))
+            if self.name
+            else gettext("The default server")
+        )
+        return sentences(self._when(who, self.stops_at - now), self.because)
+
+    def _when(self, who: str, left: float) -> str:
+        if left < _ANY_MOMENT_SECONDS:
+            if self.is_idle:
+                return gettext("{who} runs, and stops at any moment unless it is used.", who=who)
+            return gettext("{who} runs, and stops at any moment.", who=who)
+        time = say_duration(left)
+        if self.is_idle:
+            return gettext("{who} runs, and stops in {time} unless it is used.", who=who, time=time)
+        return gettext("{who} runs, and stops in {time}.", who=who, time=time)
 
 
 class Lifetimes:

@@ -10,10 +10,26 @@ from typing import Final
 from jupyterhub.handlers.pages import SpawnHandler
 from tornado import web
 
+from gpu_spawner.core.messages import gettext
+from gpu_spawner.hub.reader import in_readers_language
+
 __all__ = ["SPAWN_PATHS", "ReadableSpawnHandler"]
 
 SPAWN_PATHS: Final = ("/spawn", "/spawn/([^/]+)", "/spawn/([^/]+)/([^/]+)")
 """Where JupyterHub has its handler, below the hub's prefix."""
+
+
+class _UnreadableError(web.HTTPError):
+    """What was sent is no text."""
+
+    def __init__(self) -> None:
+        self.sentence = gettext("What was chosen cannot be read: it is not UTF-8 text.")
+        super().__init__(400, self.sentence)
+
+    @property
+    def jupyterhub_message(self) -> str:
+        """The sentence as JupyterHub's page of an error shows it."""
+        return in_readers_language(self.sentence)
 
 
 class ReadableSpawnHandler(SpawnHandler):
@@ -24,7 +40,7 @@ class ReadableSpawnHandler(SpawnHandler):
         await super().prepare()
         request = self.request
         if not (_is_text(request.query_arguments) and _is_text(request.body_arguments)):
-            raise web.HTTPError(400, "What was chosen cannot be read: it is not UTF-8 text.")
+            raise _UnreadableError
 
 
 def _is_text(arguments: Mapping[str, Sequence[bytes]]) -> bool:

@@ -1,4 +1,4 @@
-"""The words of the page's script, which come with each page in the language of its reader."""
+"""The words of our scripts, which come with each page in the language of its reader."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -6,7 +6,7 @@ from typing import Final
 
 from gpu_spawner.core.messages import gettext
 
-__all__ = ["SCRIPT_WORDS"]
+__all__ = ["PENDING_WORDS", "SCRIPT_WORDS"]
 
 SCRIPT_WORDS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -28,3 +28,13 @@ SCRIPT_WORDS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """By the name that ``page.js`` knows them by; what stands in braces is filled in there."""
+
+PENDING_WORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "cancel": gettext("Cancel this start"),
+        "cancelling": gettext("The start is being cancelled."),
+        "notCancelled": gettext("It could not be cancelled. Try again."),
+        "noAnswer": gettext("The hub does not answer. Try again in a minute."),
+    }
+)
+"""Those of ``pending.js``; the first is on its button."""

@@ -17,17 +17,32 @@ from gpu_spawner.core.catalog.options import OPTION_KEYS, parse_options
 from gpu_spawner.core.diagnosis.line_words import InUse, say_line, say_queue
 from gpu_spawner.core.errors import OptionError
 from gpu_spawner.core.messages import gettext, joined
-from gpu_spawner.core.offers.availability import FlavorCount
+from gpu_spawner.core.offers.availability import (
+    Availability,
+    ChoiceOffer,
+    FlavorCount,
+    ImageReadiness,
+)
 from gpu_spawner.core.offers.device_look import DeviceLook
 from gpu_spawner.core.offers.expectation import Expected
-from gpu_spawner.core.offers.sentences import Situation, Spread, explain, say_expected
+from gpu_spawner.core.offers.scale_up import ScaleUp
+from gpu_spawner.core.offers.sentences import (
+    Situation,
+    Spread,
+    explain,
+    say_expected,
+    say_scale_up,
+)
 from gpu_spawner.core.placement.fitting import Reason, Rejection
 from gpu_spawner.core.placement.waiting_line import Line
+from gpu_spawner.core.wording import within_sentence
+from gpu_spawner.hub.lifetimes import RunningServer
 from gpu_spawner.hub.page_words import (
     choice_phrase,
     count_words,
     resource_facts,
     tile_title,
+    tile_words,
 )
 
 few = st.integers(0, 12)
@@ -80,11 +95,62 @@ def test_when_one_comes_free(left: float, cause: str) -> None:
     assert left_in_english(say_expected(Expected(left, cause), 0.0)) == ""
 
 
+@given(situations, st.none() | st.integers(1, 10**5))
+def test_that_a_node_is_started_first(situation: Situation, seconds: int | None) -> None:
+    assert left_in_english(say_scale_up(explain(situation), seconds)) == ""
+
+
+readiness = st.builds(
+    ImageReadiness,
+    ready_nodes=few,
+    fitting_nodes=few,
+    is_known=st.booleans(),
+    pull_seconds=st.none() | st.floats(0, 10**5),
+    is_least=st.booleans(),
+)
+
+
+@given(
+    st.none() | st.sampled_from(Availability),
+    st.none() | few,
+    st.none() | few,
+    st.none() | readiness,
+    st.none() | st.builds(ScaleUp, st.none() | st.integers(1, 10**5)),
+)
+def test_tiles(
+    state: Availability | None,
+    free: int | None,
+    total: int | None,
+    image: ImageReadiness | None,
+    scale_up: ScaleUp | None,
+) -> None:
+    offer = ChoiceOffer(
+        key="p/h100/whole/1",
+        profile="p",
+        flavor="h100",
+        share="whole",
+        count=1,
+        state=state,
+        free=free,
+        total=total,
+        because="",
+        images={"torch": image} if image is not None else {},
+        as_of=None,
+        scale_up=scale_up,
+    )
+    _, label, detail = tile_words(offer, "torch")
+    assert label != ""
+    assert left_in_english(label) == ""
+    assert left_in_english(detail) == ""
+
+
 @given(few, few, few, st.sampled_from(UNITS))
 def test_the_place_in_a_line(position: int, used: int, total: int, unit: str) -> None:
     in_use = InUse(used=used, total=total, unit=unit)
     line = Line(position=position, length=total)
     assert left_in_english(say_line(line, "", in_use)) == ""
+    why = within_sentence(gettext("Both are in use."))
+    assert left_in_english(say_line(line, "", in_use, why)) == ""
     assert left_in_english(say_queue(position, total)) == ""
 
 
@@ -96,6 +162,15 @@ def test_lifetimes(longest: int, idle: int) -> None:
         Lifetime(max_seconds=longest, idle_seconds=idle),
     ):
         assert left_in_english(rule.words) == ""
+
+
+@given(st.floats(0, 10**5), st.floats(0, 10**5), st.text(max_size=3), st.integers(1, 10**6))
+def test_when_a_server_stops(at: float, now: float, name: str, longest: int) -> None:
+    for rule in (Lifetime(max_seconds=longest), Lifetime(idle_seconds=longest)):
+        verdict = rule.judge(ran_seconds=0, idle_seconds=0)
+        assert verdict is not None
+        server = RunningServer(at, name, verdict.is_idle, verdict.because)
+        assert left_in_english(server.words(now)) == ""
 
 
 amounts = st.none() | st.integers(0, 10_000)

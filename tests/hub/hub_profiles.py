@@ -43,3 +43,17 @@ c.GPUSpawner.profiles = {
     },
 }
 """
+
+STUCK = f"""{PROFILES}
+c.GPUSpawner.stuck_seconds = 0
+c.GPUSpawner.profiles["60-stuck"] = {{
+    **c.GPUSpawner.profiles["10-cpu"],
+    "display_name": "Stuck",
+    "default": False,
+    "kubespawner_override": {{
+        "volumes": [{{"name": "more", "secret": {{"secretName": "gone"}}}}],
+        "volume_mounts": [{{"name": "more", "mountPath": "/more"}}],
+    }},
+}}
+"""
+"""Has a profile whose servers get a node and wait there for ever."""

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ from gpu_spawner.hub.languages import (
     shipped_languages,
 )
 from gpu_spawner.hub.page_layout import build_page
-from gpu_spawner.hub.script_words import SCRIPT_WORDS
+from gpu_spawner.hub.page_model import Correction
+from gpu_spawner.hub.script_words import PENDING_WORDS, SCRIPT_WORDS
 from gpu_spawner.hub.settings import HubSettings
 from gpu_spawner.hub.static_files import STATIC_DIRECTORY
 
@@ -202,21 +204,43 @@ STATES = {
 }
 
 
-def rendered(language: Language, view=None, key: str = "whole/h100/whole/2") -> str:
+def rendered(
+    language: Language,
+    view=None,
+    key: str = "whole/h100/whole/2",
+    correction: Correction | None = None,
+) -> str:
     view = view or view_of(CATALOG, offers(STATES, cold_images=("torch",)))
-    page = build_page(view, selected=pick(key), age_seconds=130, language=language)
+    page = build_page(
+        view, selected=pick(key), age_seconds=130, correction=correction, language=language
+    )
+    page = replace(page, running=(language.gettext("Both are in use"),))
     return render_form(page, css_url="/c", js_url="/j", stream_url="/s", language=language)
 
 
 class TestPage:
     def test_nothing_on_it_is_left_in_english(self) -> None:
-        html = rendered(Language("qps", Pseudo()))
+        wrong = gettext("There is no choice {choice}.", choice="'x'")
+        correction = Correction(profile="whole", field="image", message=wrong)
+        html = rendered(Language("qps", Pseudo()), correction=correction)
+        assert "⟦There is no choice" in html
         for name in ADMINS_WORDS:
             html = html.replace(name, "")
+        html = re.sub(r"</?a\b[^>]*>", "", html)  # stands inside of a sentence
         shown = re.findall(r">([^<>]+)<", html)
         shown += re.findall(r' (?:aria-label|data-because|data-phrase|data-facts)="([^"]*)"', html)
         left = [text for text in shown if re.search(r"[a-zA-Z]{2}", outside_brackets(text))]
         assert left == []
+
+    def test_what_has_to_be_corrected_is_linked(self) -> None:
+        wrong = gettext("There is no choice {choice}.", choice="<b>")
+        html = rendered(
+            GERMAN, correction=Correction(profile="whole", field="image", message=wrong)
+        )
+        link = 'href="#gs-whole-image" data-gs="correct">Umgebung bei PyTorch on whole GPUs</a>'
+        assert link in html
+        assert "Bitte korrigieren Sie" in html
+        assert "<b>." not in html
 
     def test_it_says_which_language_it_is_in(self) -> None:
         assert ' id="gpu-spawner" lang="de" ' in rendered(GERMAN)
@@ -253,6 +277,11 @@ ADMINS_WORDS = (
     "NVIDIA T4", "PyTorch (CUDA 13)", "PyTorch (CUDA 12)", "PyTorch 2.9", "CUDA 13.0", "SciPy",
     "Python 3.13", "1g.10gb", "3g.40gb",
 )  # fmt: skip
+
+
+def test_the_script_of_a_start_has_all_of_its_words() -> None:
+    script = (STATIC_DIRECTORY / "pending.js").read_text("utf-8")
+    assert {"cancel", *re.findall(r"\bWORDS\.(\w+)", script)} == set(PENDING_WORDS)
 
 
 def test_the_script_has_all_of_its_words() -> None:

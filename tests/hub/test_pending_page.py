@@ -7,25 +7,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from cluster_thread import ClusterThread
 from hub_pages import signed_in
-from hub_profiles import PROFILES, MakeHub
+from hub_profiles import STUCK, MakeHub
 from other_process import wait_until
 from playwright.sync_api import Browser
 from running_hub import RunningHub, running_hub
 
 pytestmark = [pytest.mark.browser, pytest.mark.hosts, pytest.mark.timeout(240)]
-
-STUCK = f"""{PROFILES}
-c.GPUSpawner.stuck_seconds = 0
-c.GPUSpawner.profiles["60-stuck"] = {{
-    **c.GPUSpawner.profiles["10-cpu"],
-    "display_name": "Stuck",
-    "default": False,
-    "kubespawner_override": {{
-        "volumes": [{{"name": "more", "secret": {{"secretName": "gone"}}}}],
-        "volume_mounts": [{{"name": "more", "mountPath": "/more"}}],
-    }},
-}}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +67,16 @@ def test_an_admin_cancels_the_start_of_another_user(
     assert is_running(hub, "admin")
     wait_until(lambda: cluster.pods(user) == [], "no pod is left", 60)
     hub.stop("admin")
+
+
+def test_it_is_in_the_reader_s_language(hub: RunningHub, chrome: Browser, user: str) -> None:
+    hub.start(user, {"profile": "stuck"})
+    with signed_in(chrome, hub, user, locale="de-DE") as page:
+        page.goto(hub.url(f"spawn-pending/{user}"))
+        assert page.locator("#gpu-spawner-pending").get_attribute("lang") == "de"
+        page.route("**/api/users/**", lambda route: route.abort())
+        page.get_by_role("button", name="Diesen Start abbrechen").click()
+        page.get_by_text("Der Hub antwortet nicht.").wait_for()
 
 
 def test_a_page_of_the_site_s_own_is_kept(

@@ -5,14 +5,29 @@ from collections.abc import Iterator
 from itertools import islice
 
 import pytest
+from cluster_thread import ClusterThread
 from form_elements import Elements
+from hub_profiles import STUCK
 from other_process import wait_until
-from running_hub import Browser, RunningHub, events_of, message_on, named_events_of
+from running_hub import Browser, RunningHub, events_of, message_on, named_events_of, running_hub
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(180)]
 
 REFUSED = "4 \N{MULTIPLICATION SIGN} NVIDIA H100 kann jetzt nicht starten: Kein Knoten hat 4 davon"
 GERMAN = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.5"}
+
+
+# Whoever posts a form is answered before the server runs, and sees its steps.
+CONFIG = f"""{STUCK}
+c.JupyterHub.tornado_settings = {{"slow_spawn_timeout": 0}}
+"""
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory, cluster: ClusterThread) -> Iterator[RunningHub]:
+    folder = tmp_path_factory.mktemp("readers")
+    with running_hub(folder, CONFIG, kubeconfig=cluster.kubeconfig) as running:
+        yield running
 
 
 def browser_of(hub: RunningHub, user: str, accept_language: str = "de-AT,de;q=0.9") -> Browser:
@@ -70,6 +85,11 @@ class TestForm:
         assert "gpus hat nicht flavor" in message_on(answer.text)
         assert "<script>alert" not in answer.text
 
+    def test_what_is_no_text(self, hub: RunningHub, user: str) -> None:
+        answer = browser_of(hub, user).get("spawn?opt-profile=%ff")
+        assert answer.status_code == 400
+        assert "Die Auswahl ist nicht lesbar" in html.unescape(answer.text)
+
 
 class TestPrograms:
     def test_a_refusal_by_rest(self, hub: RunningHub, user: str) -> None:
@@ -105,7 +125,7 @@ class TestStreams:
     @pytest.fixture
     def started(self, hub: RunningHub, user: str) -> Iterator[Browser]:
         browser = browser_of(hub, user)
-        answer = browser.post_form({"offer": "cpu/cpu"})
+        answer = browser.post_form({"offer": "stuck/cpu"})
         assert answer.status_code == 302, answer.text
         yield browser
         hub.stop(user)
@@ -118,7 +138,6 @@ class TestStreams:
             timeout=60,
         ) as answer:
             assert answer.status_code == 200, answer.text
-            told = list(events_of(answer))
-        messages = [step.get("message", "") for step in told]
-        assert "Ein Knoten ist gefunden; er bereitet sich vor." in messages
-        assert any('<span lang="de">' in step.get("html_message", "") for step in told)
+            found = next(step for step in events_of(answer) if "Knoten" in step.get("message", ""))
+        assert found["message"] == "Ein Knoten ist gefunden; er bereitet sich vor."
+        assert '<span lang="de">' in found["html_message"]

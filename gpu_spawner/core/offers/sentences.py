@@ -113,8 +113,12 @@ def say_scale_up(because: str, start_seconds: int | None) -> str:
     >>> say_scale_up("All 8 are in use", 480)
     'All 8 are in use; a node is started first, which takes about 8 min'
     """
-    takes = "a few minutes" if start_seconds is None else f"about {say_duration(start_seconds)}"
-    return f"{because}; a node is started first, which takes {takes}"
+    if start_seconds is None:
+        takes = gettext("a node is started first, which takes a few minutes")
+    else:
+        time = say_duration(start_seconds)
+        takes = gettext("a node is started first, which takes about {time}", time=time)
+    return joined("; ", [because, takes])
 
 
 _UNEVALUATED: Final = "the selector cannot be evaluated"

@@ -3,6 +3,7 @@
 (function () {
   "use strict";
   const root = document.getElementById("gpu-spawner-pending");
+  const WORDS = JSON.parse(root.dataset.words);
   const button = root.querySelector('[data-gs="cancel"]');
   const said = root.querySelector('[data-gs="said"]');
   const theirs = document.getElementById("gs-stop-of-hub");
@@ -10,7 +11,7 @@
   button.hidden = false;
   button.addEventListener("click", async () => {
     button.disabled = true;
-    said.textContent = "The start is being cancelled.";
+    said.textContent = WORDS.cancelling;
     // Where the progress of a server is told is below where the server is stopped.
     const url = new URL(root.dataset.progress, window.location.href);
     url.pathname = url.pathname.replace(/\/progress$/, "");
@@ -22,9 +23,9 @@
         window.location.assign(root.dataset.back);
         return;
       }
-      said.textContent = (await answer.json()).message || "It could not be cancelled. Try again.";
+      said.textContent = (await answer.json()).message || WORDS.notCancelled;
     } catch {
-      said.textContent = "The hub does not answer. Try again in a minute.";
+      said.textContent = WORDS.noAnswer;
     }
     button.disabled = false;
   });
