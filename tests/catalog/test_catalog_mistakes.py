@@ -37,7 +37,8 @@ OWNED = "may not be set: the profile owns it."
             "10-cpu.image",
             "base",
             "10-cpu.image: unknown key 'image'; allowed: allowed_groups, allowed_users, category, "
-            "default, description, display_name, gpu, idle_timeout, images, kubespawner_override, "
+            "default, description, description_html, display_name, gpu, idle_timeout, images, "
+            "kubespawner_override, "
             "kueue, max_lifetime, max_wait, node_selector, own_image, preload, renamed_from, "
             "resources, restrict, scheduler_name, service_account, sidecars, "
             "start_timeout_seconds, tolerations, when_denied. Did you mean 'images'?",
