@@ -2,7 +2,8 @@
 
 The kind of a node is its flavor of GPU, or none: nodes of one kind mostly share disk and network,
 which is what a pull depends on. Where an image was never pulled on a kind of node, its size and the
-speed seen there with other images give the answer, and without those the speed the admin named.
+speed seen there with other large images give the answer, and without those the speed the admin
+named.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,8 @@ __all__ = ["PullTimes", "kind_of"]
 _NEWEST_WEIGHS: Final = 0.3
 _MOST_IMAGES: Final = 500
 _MOST_SECONDS: Final = 24 * 3600.0
+_TELLS_SPEED_BYTES: Final = 100_000_000
+"""A smaller image is mostly waited for: a second for a megabyte tells nothing of ten gigabytes."""
 
 _Key = tuple[str, str]
 
@@ -101,7 +104,7 @@ class PullTimes:
         pulls = [
             (pull.size_bytes, pull.seconds)
             for (_, where), pull in self._learnt.items()
-            if where == kind and pull.size_bytes
+            if where == kind and pull.size_bytes >= _TELLS_SPEED_BYTES
         ]
         seconds = sum(one for _, one in pulls)
         return sum(size for size, _ in pulls) / seconds if seconds else self._bytes_per_second
