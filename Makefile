@@ -38,7 +38,7 @@ docs: $(VENV)/.test
 
 # Bring the catalogues of messages up to date: after sentences have changed, and after translating.
 messages: $(VENV)/.test
-	$(BIN)/pybabel -q extract -F babel.cfg --omit-header --add-location=file --sort-by-file \
+	$(BIN)/pybabel -q extract -F $(LOCALE)/babel.cfg --omit-header --add-location=file --sort-by-file \
 	    -w 100 -o $(LOCALE)/gpu_spawner.pot .
 	$(BIN)/pybabel -q update -D gpu_spawner -i $(LOCALE)/gpu_spawner.pot -d $(LOCALE) -w 100 \
 	    --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date

@@ -56,7 +56,7 @@ def entries(catalog: Catalog) -> dict[tuple[str | None, object], object]:
 
 class TestCatalogue:
     def test_the_template_is_what_the_sources_say_now(self) -> None:
-        with (REPOSITORY / "babel.cfg").open() as file:
+        with (LOCALE_DIRECTORY / "babel.cfg").open() as file:
             methods, options = parse_mapping_cfg(file)
         found = {
             (context, message)
