@@ -28,7 +28,7 @@ test-oldest: $(OLDEST)/.test
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports --config setup.cfg --no-cache
+	$(BIN)/lint-imports setup.cfg --no-cache
 
 types: $(VENV)/.test
 	$(BIN)/mypy

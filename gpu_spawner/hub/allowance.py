@@ -1,13 +1,11 @@
 """What one user may still take: how much of the limits is used, and which choices go beyond."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from gpu_spawner.core.catalog.holdings import holding_of
 from gpu_spawner.core.catalog.limits import NO_LIMITS, Held, find_excess, say_held
 from gpu_spawner.core.catalog.model import Choice
-
-if TYPE_CHECKING:
-    from gpu_spawner.hub.live import Live
+from gpu_spawner.hub.live import Live
 
 __all__ = ["Allowance"]
 
@@ -15,7 +13,7 @@ __all__ = ["Allowance"]
 class Allowance:
     """The limits of one server's owner, at one moment."""
 
-    def __init__(self, live: "Live", spawner: Any) -> None:
+    def __init__(self, live: Live, spawner: Any) -> None:
         self._live: Final = live
         self._username: Final = spawner.user.name
         self._groups: Final = spawner.group_names

@@ -21,8 +21,8 @@ from gpu_spawner.hub.claim_refusal import (
     unstable,
 )
 from gpu_spawner.hub.connection import connect
-from gpu_spawner.hub.metrics import CLAIM_TEMPLATES_COLLECTED, CLAIM_TEMPLATES_MADE
 from gpu_spawner.hub.settings import HubSettings
+from gpu_spawner.hub.start_metrics import CLAIM_TEMPLATES_COLLECTED, CLAIM_TEMPLATES_MADE
 from gpu_spawner.kube.claim_templates import ClaimTemplates, StoredTemplate
 from gpu_spawner.kube.client import ClusterClient
 from gpu_spawner.kube.failures import ThrottledError, may_pass

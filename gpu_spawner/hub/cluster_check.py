@@ -7,7 +7,7 @@ go, and those who can be served should be.
 import asyncio
 from dataclasses import dataclass
 from operator import is_
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from gpu_spawner.core.catalog.check import check_step_by_step
 from gpu_spawner.core.catalog.model import Catalog
@@ -15,10 +15,8 @@ from gpu_spawner.core.catalog.site_pod import SitePod
 from gpu_spawner.core.cluster.objects import Node
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.errors import Problem
+from gpu_spawner.hub.known import Known
 from gpu_spawner.hub.preloading import site_of_hub
-
-if TYPE_CHECKING:
-    from gpu_spawner.hub.live import Live
 
 __all__ = ["ClusterCheck"]
 
@@ -56,7 +54,7 @@ class ClusterCheck:
         self.problems: tuple[Problem, ...] = ()
         self._looked: _Looked | None = None
 
-    async def run(self, live: "Live") -> None:
+    async def run(self, live: Known) -> None:
         """Check for as long as the hub runs."""
         await live.wait_first_reading(_LONGEST_WAIT_SECONDS)
         site = site_of_hub(live.settings)
@@ -66,7 +64,7 @@ class ClusterCheck:
             await asyncio.sleep(_PAUSE_SECONDS)
             await live.wait_for_change(serial, timeout_seconds=_LONGEST_WAIT_SECONDS)
 
-    async def _look(self, live: "Live", site: SitePod) -> None:
+    async def _look(self, live: Known, site: SitePod) -> None:
         catalog, snapshot = live.catalog, live.cluster()
         if not snapshot.nodes:
             return

@@ -35,11 +35,9 @@ from gpu_spawner.hub.leftovers import Leftovers
 from gpu_spawner.hub.lifetimes import Lifetimes, RunningServer
 from gpu_spawner.hub.preloading import Preloading
 from gpu_spawner.hub.queues import Queues
-from gpu_spawner.hub.seats import Seats
 from gpu_spawner.hub.settings import HubSettings
 from gpu_spawner.hub.site import placement_site
 from gpu_spawner.hub.view import View
-from gpu_spawner.hub.waiting import WaitingLine
 from gpu_spawner.kube.conditions import ReflectorStatus
 from gpu_spawner.kube.watcher import ClusterWatcher
 
@@ -79,8 +77,6 @@ class Live:
     Attributes:
         settings: of the whole hub.
         serial: grows whenever a view may say something new.
-        seats: who gets a place.
-        line: who waits for one.
         queues: where servers stand in the queues of Kueue.
         failures: why the last start of a server failed.
         limits: how much users may hold at once.
@@ -105,8 +101,6 @@ class Live:
         self.log = settings.log
         self.serial = 0
         self.book = ReservationBook()
-        self.seats = Seats(self)
-        self.line = WaitingLine(self)
         self.queues = Queues(settings)
         self.failures = LastFailures()
         self.limits = read_limits(settings.limits, source="c.GPUSpawner.limits")

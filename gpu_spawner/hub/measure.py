@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from gpu_spawner.hub.metrics import (
+from gpu_spawner.hub.refusal import SpawnRefused
+from gpu_spawner.hub.seats import Place
+from gpu_spawner.hub.start_metrics import (
     START_SECONDS,
     STARTS_FAILED,
     STARTS_UNDER_WAY,
     WAIT_SECONDS,
     image_label,
 )
-from gpu_spawner.hub.refusal import SpawnRefused
-from gpu_spawner.hub.seats import Place
 
 __all__ = ["StartMeasure", "measured_start"]
 

@@ -1,14 +1,12 @@
 """What the hub knows of its GPUs and its starts, on the hub's own ``/hub/metrics``.
 
-Gauges are read from what the hub knows at the moment Prometheus asks; counters and histograms grow
-as starts go by. Labels come from the catalog, never from what a user sent, so that their number is
-bounded. What is unknown has no sample: a gap in a graph is honest, a zero would not be.
+Gauges are read from what the hub knows at the moment Prometheus asks (what grows as starts go by is
+in ``start_metrics``). Labels come from the catalog, never from what a user sent, so that their
+number is bounded. What is unknown has no sample: a gap in a graph is honest, a zero would not be.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final
 
-from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -20,76 +18,17 @@ from gpu_spawner.core.catalog.limits import Held, Limit
 from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.offers.availability import Availability, ProfileOffer
 from gpu_spawner.core.offers.closed_devices import ClosedDevices
+from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.preload_metrics import preload_families
 from gpu_spawner.kube.conditions import Condition, ReflectorStatus
 
-if TYPE_CHECKING:
-    from gpu_spawner.hub.live import Live
-
-__all__ = [
-    "CLAIM_TEMPLATES_COLLECTED",
-    "CLAIM_TEMPLATES_MADE",
-    "STARTS_FAILED",
-    "STARTS_REFUSED",
-    "STARTS_UNDER_WAY",
-    "START_SECONDS",
-    "WAIT_SECONDS",
-    "LiveCollector",
-    "image_label",
-]
-
-_BUCKETS: Final = (2.5, 5, 10, 20, 30, 60, 120, 180, 300, 600, 900, 1800, 3600)
-"""Seconds. A start with the image on the node takes under 20; a cold one some minutes."""
-
-STARTS_REFUSED: Final = Counter(
-    "gpu_spawner_starts_refused",
-    "Starts that were refused before a pod was made, by reason (the label of JupyterHub's own "
-    "spawn metric). An option that names no profile has an empty profile.",
-    ["profile", "reason"],
-)
-STARTS_FAILED: Final = Counter(
-    "gpu_spawner_starts_failed",
-    "Starts that failed after their pod was made, by reason.",
-    ["profile", "reason"],
-)
-STARTS_UNDER_WAY: Final = Gauge(
-    "gpu_spawner_starts_under_way",
-    "Starts that were told yes and are not over: waiting for a place, pulling, starting.",
-    ["profile"],
-)
-START_SECONDS: Final = Histogram(
-    "gpu_spawner_start_duration_seconds",
-    "Time from the start to the running pod of starts that succeeded; image tells whether a node "
-    "with room had the image already (warm), none had (cold), or nobody knew (unknown).",
-    ["profile", "image"],
-    buckets=_BUCKETS,
-)
-WAIT_SECONDS: Final = Histogram(
-    "gpu_spawner_scheduling_wait_seconds",
-    "Time a pod of a start that succeeded waited for its node.",
-    ["profile"],
-    buckets=(1, *_BUCKETS),
-)
-CLAIM_TEMPLATES_MADE: Final = Counter(
-    "gpu_spawner_claim_templates_made", "ResourceClaimTemplates that the hub created."
-)
-CLAIM_TEMPLATES_COLLECTED: Final = Counter(
-    "gpu_spawner_claim_templates_collected",
-    "ResourceClaimTemplates that the hub deleted, because no server used them any more.",
-)
-
-
-def image_label(*, is_cold: bool | None) -> str:
-    """Return the value of the label ``image``."""
-    if is_cold is None:
-        return "unknown"
-    return "cold" if is_cold else "warm"
+__all__ = ["LiveCollector"]
 
 
 class LiveCollector(Collector):
     """The gauges of one hub, read when they are asked for."""
 
-    def __init__(self, live: "Live") -> None:
+    def __init__(self, live: Live) -> None:
         self._live = live
         self._closed: tuple[Catalog, ClosedDevices] | None = None
 
@@ -215,7 +154,7 @@ def _offered(offers: Iterable[ProfileOffer]) -> Iterator[Metric]:
     yield from (seats, state)
 
 
-def _waiting(live: "Live") -> Metric:
+def _waiting(live: Live) -> Metric:
     family = GaugeMetricFamily(
         "gpu_spawner_starts_waiting",
         "Starts whose pod waits because no node has room now, or in a queue of the cluster.",
@@ -237,7 +176,7 @@ def _waiting(live: "Live") -> Metric:
     return family
 
 
-def _claimed(live: "Live") -> Iterator[Metric]:
+def _claimed(live: Live) -> Iterator[Metric]:
     kept = GaugeMetricFamily(
         "gpu_spawner_claim_templates",
         "ResourceClaimTemplates of the servers' choices that are in the cluster; absent where they "

@@ -2,20 +2,18 @@
 
 import asyncio
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from gpu_spawner.core.catalog.site_pod import SitePod
 from gpu_spawner.core.preload.durations import PullTimes
 from gpu_spawner.core.preload.policy import Policy
 from gpu_spawner.core.preload.readiness import Readiness
 from gpu_spawner.hub.connection import connect
+from gpu_spawner.hub.known import Known
 from gpu_spawner.hub.settings import HubSettings
 from gpu_spawner.hub.site import site_pod
 from gpu_spawner.preload.options import PreloadOptions
 from gpu_spawner.preload.service import Preloader
-
-if TYPE_CHECKING:
-    from gpu_spawner.hub.live import Live
 
 __all__ = [
     "Preloading",
@@ -51,7 +49,7 @@ class Preloading:
         if self._preloader is not None:
             self._preloader.poke()
 
-    async def run(self, live: "Live") -> None:
+    async def run(self, live: Known) -> None:
         """Preload for as long as the hub runs; where that fails, begin again after a while."""
         settings = self._settings
         await live.wait_first_reading(_LONGEST_WAIT_SECONDS)

@@ -13,8 +13,8 @@ from jupyterhub import spawner as jupyterhub_spawner
 from tornado import web
 
 from gpu_spawner.core.errors import OptionError
-from gpu_spawner.hub.metrics import STARTS_REFUSED
 from gpu_spawner.hub.reader import in_readers_html, in_readers_language
+from gpu_spawner.hub.start_metrics import STARTS_REFUSED
 
 __all__ = [
     "REASON_CAPACITY",

@@ -1,4 +1,4 @@
-"""One ``Live`` for each hub: found through the settings that all of a hub's users share."""
+"""What there is once for each hub, found through the settings that all of its users share."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -6,10 +6,12 @@ from typing import Any, Final
 from gpu_spawner.hub.lifetimes import Lifetimes
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.settings import HubSettings, read_settings
+from gpu_spawner.hub.waiting import WaitingLine
 
-__all__ = ["ensure_live", "is_live", "live_of"]
+__all__ = ["ensure_live", "is_live", "line_of", "live_of"]
 
 _KEY: Final = "gpu_spawner"
+_LINE_KEY: Final = "gpu_spawner_line"
 
 
 def is_live(shared: Mapping[str, Any]) -> bool:
@@ -28,6 +30,19 @@ def live_of(spawner: Any) -> Live:
     if found is not None:
         return found
     return ensure_live(shared, read_settings(type(spawner), spawner.config, log=spawner.log))
+
+
+def line_of(spawner: Any) -> WaitingLine:
+    """Return the line of those who wait for a place in the hub of this spawner.
+
+    Raises:
+        ConfigError: as ``live_of``.
+    """
+    shared = spawner.user.settings
+    if _LINE_KEY not in shared:
+        shared[_LINE_KEY] = WaitingLine(live_of(spawner))
+    found: WaitingLine = shared[_LINE_KEY]
+    return found
 
 
 def ensure_live(shared: dict[str, Any], settings: HubSettings) -> Live:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gpu_spawner.core.catalog.compile import PodFragment, compile_selection
 from gpu_spawner.core.catalog.lifetime import say_exactly
@@ -18,14 +18,12 @@ from gpu_spawner.core.placement.seats import PodRequest, count_seats
 from gpu_spawner.core.wording import within_sentence
 from gpu_spawner.hub.allowance import Allowance
 from gpu_spawner.hub.holders import ServerKey
-from gpu_spawner.hub.metrics import STARTS_REFUSED
+from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.page_words import choice_phrase
 from gpu_spawner.hub.refusal import REASON_CAPACITY, REASON_LIMIT, SpawnRefused
 from gpu_spawner.hub.site import placement_site
+from gpu_spawner.hub.start_metrics import STARTS_REFUSED
 from gpu_spawner.hub.warm_start import give_time_for_node, prepare_start
-
-if TYPE_CHECKING:
-    from gpu_spawner.hub.live import Live
 
 __all__ = ["Place", "Seats"]
 
@@ -45,7 +43,7 @@ class Place:
         groups: of the owner.
     """
 
-    live: "Live"
+    live: Live
     fragment: PodFragment
     request: PodRequest | None
     pod_key: tuple[str, str]
@@ -88,7 +86,7 @@ class Place:
 class Seats:
     """Finds places."""
 
-    def __init__(self, live: "Live") -> None:
+    def __init__(self, live: Live) -> None:
         self._live = live
 
     def find(self, spawner: Any, selection: Selection) -> Place:

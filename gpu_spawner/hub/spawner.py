@@ -36,9 +36,9 @@ from gpu_spawner.hub.quiet_log import ShowForm
 from gpu_spawner.hub.reader import in_readers_language
 from gpu_spawner.hub.refusal import SpawnRefused, refuse_option
 from gpu_spawner.hub.registries import Registries
-from gpu_spawner.hub.registry import is_live, live_of
+from gpu_spawner.hub.registry import is_live, line_of, live_of
 from gpu_spawner.hub.resumed_start import PendingAgain, age_of, may_resume, until
-from gpu_spawner.hub.seats import Place
+from gpu_spawner.hub.seats import Place, Seats
 from gpu_spawner.hub.settings import Settings
 from gpu_spawner.hub.site import site_pod
 from gpu_spawner.hub.spawn_page import spawn_page
@@ -115,7 +115,7 @@ class GPUSpawner(Settings, ClaimedPods):
         except OptionError as error:
             remember_refusal(error)
             raise refuse_option(error) from None
-        self.live.seats.find(self, selection)
+        Seats(self.live).find(self, selection)
         return selection.as_user_options()
 
     def _parse(self, options: Any) -> Selection:
@@ -175,7 +175,7 @@ class GPUSpawner(Settings, ClaimedPods):
             self._save(self._accepted if user_options != self._accepted else {})
             raise refuse_option(error) from None
         self._save(selection.as_user_options())
-        place = self.live.seats.find(self, selection).prepared(self)
+        place = Seats(self.live).find(self, selection).prepared(self)
         place.hold()
         self._place = place
         profile = self.live.catalog.profile(selection.profile)
@@ -239,7 +239,7 @@ class GPUSpawner(Settings, ClaimedPods):
         return address
 
     def _is_hopeless(self) -> bool:
-        return self._place is not None and self.live.line.is_hopeless(self._place, self)
+        return self._place is not None and line_of(self).is_hopeless(self._place, self)
 
     @contextmanager
     def _remembering(self) -> Iterator[None]:
@@ -317,7 +317,7 @@ class GPUSpawner(Settings, ClaimedPods):
         """
         await until(lambda: is_live(self.user.settings))
         with suppress(OptionError, SpawnRefused):  # what it was told yes to may be gone by now
-            place = self.live.seats.find(self, self._parse(self.user_options)).prepared(self)
+            place = Seats(self.live).find(self, self._parse(self.user_options)).prepared(self)
             place.hold()
             self._place = place
             self._applied.apply(self._timeout_for(place.fragment))
@@ -372,7 +372,7 @@ class GPUSpawner(Settings, ClaimedPods):
         """Return where the server stands while it waits, as a step of its start."""
         if self._place is None:
             return None
-        sentence, detail = self.live.line.words(self._place, self)
+        sentence, detail = line_of(self).words(self._place, self)
         return line_message(sentence, detail) if sentence else None
 
     def _in_words(self, step: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from gpu_spawner.core.diagnosis.line_words import InUse, say_line, say_queue
 from gpu_spawner.core.diagnosis.pod_diagnosis import IN_QUEUE
@@ -16,11 +16,9 @@ from gpu_spawner.core.placement.waiting_line import (
     waiters_in,
 )
 from gpu_spawner.core.wording import within_sentence
+from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.page_words import choice_phrase
-
-if TYPE_CHECKING:
-    from gpu_spawner.hub.live import Live
-    from gpu_spawner.hub.seats import Place
+from gpu_spawner.hub.seats import Place
 
 __all__ = ["WaitingLine"]
 
@@ -33,13 +31,13 @@ _HARDWARE_SECONDS: Final = 30.0
 class WaitingLine:
     """Everybody who waits, in this hub and beside it."""
 
-    def __init__(self, live: "Live") -> None:
+    def __init__(self, live: Live) -> None:
         self._live: Final = live
         self._waiters: tuple[Waiter, ...] = ()
         self._looked_at = float("-inf")
         self._nodes: dict[PodRequest, tuple[float, frozenset[str] | None]] = {}
 
-    def words(self, place: "Place", spawner: Any) -> tuple[str, str]:
+    def words(self, place: Place, spawner: Any) -> tuple[str, str]:
         """Say where a server stands, and what the cluster says of that.
 
         Both are empty while no scheduler has said that it must wait.
@@ -55,7 +53,7 @@ class WaitingLine:
             return said or (IN_QUEUE if standing.reason else ""), standing.reason
         return (self._in_line(place, spawner) if pod.unschedulable_message else ""), ""
 
-    def _in_line(self, place: "Place", spawner: Any) -> str:
+    def _in_line(self, place: Place, spawner: Any) -> str:
         line = place_in_line(place.pod_key, self._look())
         if line is None:
             return ""
@@ -72,7 +70,7 @@ class WaitingLine:
             self._because(place, offer),
         )
 
-    def is_hopeless(self, place: "Place", spawner: Any) -> bool:
+    def is_hopeless(self, place: Place, spawner: Any) -> bool:
         """Tell whether no node could ever take a server, busy or not, nor one that is started."""
         if place.request is None:
             return False
@@ -83,13 +81,13 @@ class WaitingLine:
         # Every node is looked at only where the count says that there is none.
         return can_never_fit(self._live.cluster(), place.request)
 
-    def _offer(self, place: "Place", spawner: Any) -> ProfileOffer | None:
+    def _offer(self, place: Place, spawner: Any) -> ProfileOffer | None:
         offers = self._live.view_for(spawner).offers
         slug = place.fragment.selection.profile
         return next((one for one in offers if one.slug == slug), None)
 
     @staticmethod
-    def _because(place: "Place", offer: ProfileOffer | None) -> str:
+    def _because(place: Place, offer: ProfileOffer | None) -> str:
         """Return why nobody gets such a server now; empty where somebody would."""
         selection = place.fragment.selection
         choice = offer.choice(selection.choice.key) if offer is not None else None
@@ -99,7 +97,7 @@ class WaitingLine:
         return within_sentence(choice.because)
 
     @staticmethod
-    def _in_use(place: "Place", offer: ProfileOffer | None) -> InUse | None:
+    def _in_use(place: Place, offer: ProfileOffer | None) -> InUse | None:
         selection = place.fragment.selection
         if selection.share is None or offer is None:
             return None

@@ -1,7 +1,7 @@
 """What is known of one start, made use of: where to go, and how long it may take."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from gpu_spawner.core.catalog.fragment import PodFragment
 from gpu_spawner.core.offers.availability import ImageReadiness
@@ -9,9 +9,7 @@ from gpu_spawner.core.offers.scale_up import ScaleUp
 from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.preload.held import Held
 from gpu_spawner.core.preload.steering import Steering, prefer_warm
-
-if TYPE_CHECKING:
-    from gpu_spawner.hub.live import Live
+from gpu_spawner.hub.live import Live
 
 __all__ = ["extended_timeout", "give_time_for_node", "prepare_start"]
 
@@ -22,7 +20,7 @@ _NODE_SECONDS: Final = 300
 def prepare_start(
     fragment: PodFragment,
     spawner: Any,
-    live: "Live",
+    live: Live,
     request: PodRequest | None,
     image: ImageReadiness | None,
 ) -> PodFragment:

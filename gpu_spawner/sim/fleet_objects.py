@@ -10,7 +10,7 @@ from typing import Any
 
 from gpu_spawner.sim.claimable_devices import DRIVER
 from gpu_spawner.sim.fleet import NodeGroup, Taint, Tenant, TenantClaim, TenantPod
-from gpu_spawner.sim.node.gfd import extended_resources, gpu_labels
+from gpu_spawner.sim.gfd import extended_resources, gpu_labels
 from gpu_spawner.sim.times import time_text
 
 __all__ = [

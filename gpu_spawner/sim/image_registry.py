@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpu_spawner.sim.fleet_images import ImageFacts
-from gpu_spawner.sim.node.image_names import (
+from gpu_spawner.sim.image_names import (
     made_up_digest,
     normalized_reference,
     registry_host,
 )
-from gpu_spawner.sim.node.pull_errors import (
+from gpu_spawner.sim.pull_errors import (
     ImageNotFoundError,
     PullDeniedError,
     PullThrottledError,

@@ -14,13 +14,13 @@ from wild_objects import wild
 
 from gpu_spawner.sim.apiserver.api_errors import ApiError
 from gpu_spawner.sim.apiserver.bootstrap import bootstrap
+from gpu_spawner.sim.apiserver.codec import Strictness, decode_body
 from gpu_spawner.sim.apiserver.deletion import DeleteOptions, delete
 from gpu_spawner.sim.apiserver.housekeeping import Housekeeping
 from gpu_spawner.sim.apiserver.kinds import RESOURCES, Resource, resource_for_kind
+from gpu_spawner.sim.apiserver.patching import parse_patch
 from gpu_spawner.sim.apiserver.registry import Registry, Target
 from gpu_spawner.sim.apiserver.store import Store
-from gpu_spawner.sim.apiserver.wire.codec import Strictness, decode_body
-from gpu_spawner.sim.apiserver.wire.patching import parse_patch
 from gpu_spawner.sim.apiserver.wire.printers import printer_for
 from gpu_spawner.sim.apiserver.wire.wire_types import type_name
 

@@ -8,7 +8,7 @@ import pytest
 from gpu_spawner.sim.fleet_images import ImageFacts
 from gpu_spawner.sim.image_registry import ImageRegistry
 from gpu_spawner.sim.node.images import NodeImages
-from gpu_spawner.sim.node.pull_errors import DiskFullError, ImageNotFoundError
+from gpu_spawner.sim.pull_errors import DiskFullError, ImageNotFoundError
 
 MEGABYTE = 1_000_000
 SIZES = {"big": 4 * MEGABYTE, "small": MEGABYTE}

@@ -10,7 +10,7 @@ from lab_pods import NAMESPACE, Pods
 from waiting import until
 
 from gpu_spawner.sim.cluster import Cluster
-from gpu_spawner.sim.node.image_names import made_up_digest
+from gpu_spawner.sim.image_names import made_up_digest
 
 pytestmark = pytest.mark.skipif(
     "GPU_SPAWNER_KUBECONFIG" in os.environ, reason="images are the simulated nodes' own matter"

@@ -13,6 +13,13 @@ from gpu_spawner.sim.apiserver.api_errors import (
     method_not_allowed,
     not_implemented,
 )
+from gpu_spawner.sim.apiserver.codec import (
+    Strictness,
+    decode_body,
+    decode_options,
+    parse_body,
+    parse_strictness,
+)
 from gpu_spawner.sim.apiserver.deletion import delete, parse_delete_options
 from gpu_spawner.sim.apiserver.faults import Fault
 from gpu_spawner.sim.apiserver.housekeeping import Housekeeping
@@ -25,6 +32,7 @@ from gpu_spawner.sim.apiserver.listing import (
     render_list,
 )
 from gpu_spawner.sim.apiserver.negotiation import Form, negotiate
+from gpu_spawner.sim.apiserver.patching import parse_patch
 from gpu_spawner.sim.apiserver.pod_logs import LogSource, LogUnavailableError, parse_log_request
 from gpu_spawner.sim.apiserver.rbac import Authorizer
 from gpu_spawner.sim.apiserver.registry import Registry, Target
@@ -32,14 +40,6 @@ from gpu_spawner.sim.apiserver.reviews import answer_review, request_token
 from gpu_spawner.sim.apiserver.routes import Route
 from gpu_spawner.sim.apiserver.subresources import bind, evict
 from gpu_spawner.sim.apiserver.watching import Look, Watch
-from gpu_spawner.sim.apiserver.wire.codec import (
-    Strictness,
-    decode_body,
-    decode_options,
-    parse_body,
-    parse_strictness,
-)
-from gpu_spawner.sim.apiserver.wire.patching import parse_patch
 from gpu_spawner.sim.apiserver.wire.wire_types import decode, type_name
 
 __all__ = ["ResourceHandlers"]

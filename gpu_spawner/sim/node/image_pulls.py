@@ -15,8 +15,8 @@ from gpu_spawner.sim.image_registry import Login
 from gpu_spawner.sim.node.image_store import StoredImage
 from gpu_spawner.sim.node.images import PulledImage
 from gpu_spawner.sim.node.pod_context import PodContext
-from gpu_spawner.sim.node.pull_errors import PullError
 from gpu_spawner.sim.node.volumes import decoded_secret
+from gpu_spawner.sim.pull_errors import PullError
 from gpu_spawner.sim.times import go_duration
 
 __all__ = ["ImageNeverPulledError", "obtain_image", "try_image"]

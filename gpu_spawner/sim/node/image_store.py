@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gpu_spawner.sim.image_names import made_up_digest, normalized_reference, repository_of
 from gpu_spawner.sim.image_registry import Login, Manifest
-from gpu_spawner.sim.node.image_names import made_up_digest, normalized_reference, repository_of
 
 __all__ = ["Holder", "ImageStore", "StoredImage"]
 

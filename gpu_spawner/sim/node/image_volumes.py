@@ -7,7 +7,7 @@ import asyncio
 
 from gpu_spawner.sim.node.image_pulls import ImageNeverPulledError, obtain_image, try_image
 from gpu_spawner.sim.node.pod_context import ImageVolume, PodContext
-from gpu_spawner.sim.node.pull_errors import PullError
+from gpu_spawner.sim.pull_errors import PullError
 
 __all__ = ["prepare_image_volumes"]
 

@@ -11,10 +11,10 @@ import contextlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
+from gpu_spawner.sim.image_names import normalized_reference, registry_host
 from gpu_spawner.sim.image_registry import ImageRegistry, Login, Manifest
-from gpu_spawner.sim.node.image_names import normalized_reference, registry_host
 from gpu_spawner.sim.node.image_store import ImageStore, StoredImage
-from gpu_spawner.sim.node.pull_errors import DiskFullError, PullError
+from gpu_spawner.sim.pull_errors import DiskFullError, PullError
 
 __all__ = ["NodeImages", "PulledImage"]
 

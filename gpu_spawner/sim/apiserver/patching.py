@@ -14,8 +14,8 @@ from gpu_spawner.sim.apiserver.api_errors import (
     not_implemented,
     unsupported_media_type,
 )
+from gpu_spawner.sim.apiserver.codec import StrictError, Strictness, complete
 from gpu_spawner.sim.apiserver.kinds import Resource
-from gpu_spawner.sim.apiserver.wire.codec import StrictError, Strictness, complete
 from gpu_spawner.sim.apiserver.wire.go_json import GoJsonError, parse_json
 from gpu_spawner.sim.apiserver.wire.json_patch import (
     JsonPatchError,

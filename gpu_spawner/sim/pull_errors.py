@@ -1,6 +1,6 @@
 """Why a pull fails, in the words of a container runtime (containerd 2) and of registries."""
 
-from gpu_spawner.sim.node.image_names import registry_host, repository_of
+from gpu_spawner.sim.image_names import registry_host, repository_of
 
 __all__ = [
     "DiskFullError",
