@@ -53,9 +53,10 @@ bench: $(VENV)/.test
 bench-scale: $(VENV)/.test
 	$(BIN)/python tests/benchmarks/scale_hub.py $(SCALE_ARGS)
 
-# A thousand faults, and hubs killed at every request and at forty moments drawn by lot: hours.
+# A thousand faults, hubs killed at every request and at forty moments drawn by lot, and a thousand
+# starts and stops: hours.
 bench-faults: $(VENV)/.test
-	GPU_SPAWNER_FAULTS=1000 $(BIN)/python -m pytest -q -s tests/hub/test_faults_storm.py tests/hub/test_faults_killed.py
+	GPU_SPAWNER_FAULTS=1000 $(BIN)/python -m pytest -q -s tests/hub/test_faults_storm.py tests/hub/test_faults_killed.py tests/hub/test_claims_rounds.py
 
 clean:
 	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -37,7 +37,18 @@ WITH_PLUGIN = f"""{FLEET}
     memory: 256Gi
     gpu: {{product: NVIDIA-H100-80GB-HBM3, family: hopper, compute: "9.0", count: 2,
           memory_mib: 81559}}
+  - name: a100
+    cpu: 32
+    memory: 256Gi
+    gpu: {{product: NVIDIA-A100-SXM4-80GB, family: ampere, compute: "8.0", count: 1,
+          memory_mib: 81920, mig: {{1g.10gb: 4, 3g.40gb: 1}}, mig_gpus: 1}}
+  - name: t4
+    cpu: 32
+    memory: 256Gi
+    gpu: {{product: Tesla-T4, family: turing, compute: "7.5", count: 1, memory_mib: 15360,
+          replicas: 4}}
 """
+"""And GPUs of a device plugin: whole, in slices, and in turns."""
 
 CATALOG: dict[str, Any] = {
     # What is on nodes before anybody comes is the same before and after every storm.
@@ -52,6 +63,20 @@ CATALOG: dict[str, Any] = {
             "memory": "80GB",
             "node_labels": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
         },
+        "a100": {
+            "display_name": "NVIDIA A100",
+            "memory": "80GB",
+            "node_labels": {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"},
+            "mechanisms": ["mig"],
+            "mig": {"profiles": ["1g.10gb", "3g.40gb"]},
+        },
+        "t4": {
+            "display_name": "NVIDIA T4",
+            "memory": "16GB",
+            "node_labels": {"nvidia.com/gpu.product": "Tesla-T4"},
+            "mechanisms": ["replica"],
+            "sharing": {"strategy": "time-slicing", "replicas": 4},
+        },
     },
     "60-plugin": {
         "display_name": "GPUs of a device plugin",
@@ -59,12 +84,25 @@ CATALOG: dict[str, Any] = {
         "gpu": {"flavors": ["h100"], "share": "whole", "count": [1, 2]},
         "preload": "always",
     },
+    "70-plugin-slices": {
+        "display_name": "Slices of a device plugin",
+        "images": ["torch"],
+        "gpu": {"flavors": ["a100"], "share": {"mig": ["1g.10gb", "3g.40gb"]}},
+    },
+    "80-replicas": {
+        "display_name": "GPUs in turns",
+        "images": ["torch"],
+        "gpu": {"flavors": ["t4"], "share": {"replica": 1}},
+    },
 }
 
 ALL_CHOICES: list[dict[str, Any]] = [
     *CHOICES,
     {"profile": "plugin", "count": 1},
     {"profile": "plugin", "count": 2},
+    {"profile": "plugin-slices", "share": "mig-1g.10gb"},
+    {"profile": "plugin-slices", "share": "mig-3g.40gb"},
+    {"profile": "replicas"},
 ]
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -357,6 +395,35 @@ class Weather:
             name = self._dice.choice([name for name in kinds if self.counts[name] == fewest])
             self.counts[name] += 1
             return kinds[name]()
+
+
+def step_of(facts: RequestFacts) -> str:
+    """Name what a hub asks for on behalf of a server; nothing for what it reads all the time."""
+    if facts.verb in ("list", "watch") or not facts.resource:
+        return ""
+    return f"{facts.verb} {facts.resource}"
+
+
+class Killer:
+    """Kills a hub at the first request of a kind, before it is carried out or after."""
+
+    def __init__(self, username: str, hub: RunningHub, step: str, *, before: bool) -> None:
+        self.has_killed = threading.Event()
+        self._username = username
+        self._hub = hub
+        self._step = step
+        self._before = before
+
+    def __call__(self, facts: RequestFacts) -> Fault | None:
+        if facts.user != self._username or self.has_killed.is_set():
+            return None
+        if step_of(facts) != self._step:
+            return None
+        self._hub.process.kill()
+        self._hub.process.wait(timeout=20)
+        self.has_killed.set()
+        # The request itself has arrived; nobody waits for the answer.
+        return Fault(drops_connection=True) if self._before else None
 
 
 @contextlib.contextmanager

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 from claim_cluster import is_over
-from faulty_cluster import FaultyCluster, hub_of, own_tracebacks
+from faulty_cluster import FaultyCluster, Killer, hub_of, own_tracebacks, step_of
 from foreign_server import embedded_only
 from other_process import wait_until
 from running_hub import RunningHub
 
-from gpu_spawner.sim.apiserver.faults import Fault, RequestFacts
+from gpu_spawner.sim.apiserver.faults import RequestFacts
 
 pytestmark = [
     pytest.mark.timeout(900),
@@ -52,35 +52,6 @@ MOMENTS = (
 
 INSTANTS = 40 if os.environ.get("GPU_SPAWNER_FAULTS") else 3
 SEED = int(os.environ.get("GPU_SPAWNER_SEED", "1"))
-
-
-def step_of(facts: RequestFacts) -> str:
-    """Name what a hub asks for on behalf of a server; nothing for what it does all the time."""
-    if facts.verb in ("list", "watch") or facts.resource not in OF_SERVERS:
-        return ""
-    return f"{facts.verb} {facts.resource}"
-
-
-class Killer:
-    """Kills a hub at the first request of a kind, before it is carried out or after."""
-
-    def __init__(self, username: str, hub: RunningHub, step: str, *, before: bool) -> None:
-        self.has_killed = threading.Event()
-        self._username = username
-        self._hub = hub
-        self._step = step
-        self._before = before
-
-    def __call__(self, facts: RequestFacts) -> Fault | None:
-        if facts.user != self._username or self.has_killed.is_set():
-            return None
-        if step_of(facts) != self._step:
-            return None
-        self._hub.process.kill()
-        self._hub.process.wait(timeout=20)
-        self.has_killed.set()
-        # The request itself has arrived; nobody waits for the answer.
-        return Fault(drops_connection=True) if self._before else None
 
 
 class Countdown:
