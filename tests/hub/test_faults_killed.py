@@ -35,8 +35,6 @@ STEPS = [
 ]
 """All that a first start and a stop ask for, one after another."""
 
-OF_SERVERS = {step.split()[1] for step in STEPS}
-
 DEADLIEST = [
     ("create resourceclaimtemplates", False),
     ("create pods", True),
