@@ -397,9 +397,12 @@ class Weather:
             return kinds[name]()
 
 
+OF_SERVERS = frozenset({"persistentvolumeclaims", "pods", "resourceclaimtemplates"})
+
+
 def step_of(facts: RequestFacts) -> str:
-    """Name what a hub asks for on behalf of a server; nothing for what it reads all the time."""
-    if facts.verb in ("list", "watch") or not facts.resource:
+    """Name what a hub asks for on behalf of a server; nothing for what it does all the time."""
+    if facts.verb in ("list", "watch") or facts.resource not in OF_SERVERS:
         return ""
     return f"{facts.verb} {facts.resource}"
 
