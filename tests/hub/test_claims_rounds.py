@@ -22,7 +22,11 @@ from running_hub import Browser, RunningHub
 
 from gpu_spawner.sim.apiserver.faults import Fault, RequestFacts
 
-pytestmark = [pytest.mark.timeout(7200), embedded_only("faults are the embedded server's")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(7200),
+    embedded_only("faults are the embedded server's"),
+]
 
 ROUNDS = int(os.environ.get("GPU_SPAWNER_FAULTS", "100"))
 SEED = int(os.environ.get("GPU_SPAWNER_SEED", "1"))

@@ -22,6 +22,7 @@ from running_hub import RunningHub
 from gpu_spawner.sim.apiserver.faults import RequestFacts
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.timeout(900),
     embedded_only("it is the embedded server that knows when to kill"),
 ]

@@ -9,7 +9,11 @@ from foreign_server import embedded_only
 from other_process import wait_until
 from running_hub import Browser
 
-pytestmark = [pytest.mark.timeout(300), embedded_only("it is the embedded server that goes away")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    embedded_only("it is the embedded server that goes away"),
+]
 
 
 @pytest.fixture

@@ -38,7 +38,11 @@ from running_hub import Browser, RunningHub, events_of
 
 from gpu_spawner.core.errors import ClusterError
 
-pytestmark = [pytest.mark.timeout(7200), embedded_only("faults are the embedded server's")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(7200),
+    embedded_only("faults are the embedded server's"),
+]
 
 FAULTS = int(os.environ.get("GPU_SPAWNER_FAULTS", "0"))
 SEED = int(os.environ.get("GPU_SPAWNER_SEED", "1"))
