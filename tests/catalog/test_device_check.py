@@ -51,7 +51,7 @@ def without(*kinds: str) -> list[dict[str, Any]]:
             {"memory_capacity": "memory", "attributes": {"productName": "NVIDIA L40S"}},
             {"share": {"memory": "10Gi"}},
         ),
-        ({"mig_device_class": "mig.nvidia.com"}, {"share": {"mig": "3g.90gb"}}),
+        ({"mig_device_class": "mig.nvidia.com"}, {"share": {"mig": "3g.90gb"}, "memory": "180GB"}),
     ],
     ids=str,
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from foreign_server import KUBECONFIG
+from other_process import wait_until
 
 from gpu_spawner.sim.cluster import Cluster, ClusterOptions
 from gpu_spawner.sim.fleet import parse_fleet
@@ -115,8 +116,10 @@ class ClusterThread:
         self.call(self.cluster.client.create("/api/v1/namespaces/default/pods", pod))
 
     def vacate(self, name: str) -> None:
-        """Take that pod away again."""
-        self.call(self.cluster.client.delete(f"/api/v1/namespaces/default/pods/{name}"))
+        """Take that pod away again, and wait until its name and its GPUs are free."""
+        path = f"/api/v1/namespaces/default/pods/{name}"
+        self.call(self.cluster.client.delete(path))
+        wait_until(lambda: self.call(self.cluster.client.get_or_none(path)) is None, f"no {name}")
 
     def fail(self, pod: dict[str, Any], reason: str, message: str) -> None:
         """End a pod as a kubelet does that refuses it."""

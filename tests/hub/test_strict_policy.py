@@ -46,9 +46,9 @@ def test_the_numbers_are_live_and_nothing_of_ours_is_blocked(
         page.goto(hub.url("spawn"))
         page.wait_for_selector("#gpu-spawner.gs-live", state="attached")
         label = page.locator('input[value="gpus/h100/whole/1"] + label')
-        assert "4 free" in label.inner_text()
+        assert "4 of 4 free" in label.inner_text()
         cluster.occupy("h100-1", 1, "busy-strict")
-        wait_until(lambda: "3 free" in label.inner_text(), "the number follows the cluster")
+        wait_until(lambda: "3 of 4 free" in label.inner_text(), "the number follows the cluster")
         cluster.vacate("busy-strict")
         label.click()
         # Bootstrap's own style sheet has images in it.
