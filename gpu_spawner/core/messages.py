@@ -11,7 +11,8 @@ stays English: ``joined`` and ``sentences`` keep the parts.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from functools import lru_cache
+from typing import Final, Protocol
 
 __all__ = [
     "Figure",
@@ -30,6 +31,10 @@ __all__ = [
     "sentences",
     "translate",
 ]
+
+
+_MOST_KNOWN: Final = 8192
+_PLAIN: Final = frozenset({str, int})
 
 
 class Translations(Protocol):
@@ -149,12 +154,26 @@ def npgettext(context: str, one: str, many: str, number: int, /, **values: objec
 def _made(
     msgid: str, plural: str, number: int, context: str, values: Mapping[str, object]
 ) -> Message:
-    written = {name: _written(value) for name, value in values.items()}
+    # A page has some two thousand messages, and most of them are the same ones every time. Those
+    # with other messages in them are left out: two that read alike in English may differ elsewhere.
+    for value in values.values():
+        if type(value) not in _PLAIN:
+            return _make(msgid, plural, number, context, tuple(values.items()))
+    return _known(msgid, plural, number, context, tuple(values.items()))
+
+
+def _make(
+    msgid: str, plural: str, number: int, context: str, values: tuple[tuple[str, object], ...]
+) -> Message:
+    written = {name: _written(value) for name, value in values}
     words = plural if plural and number != 1 else msgid
     made = Message(words.format_map(written) if written else words)
     made.msgid, made.plural, made.number, made.context = msgid, plural, number, context
     made.values = written
     return made
+
+
+_known = lru_cache(maxsize=_MOST_KNOWN)(_make)
 
 
 def _written(value: object) -> str:
