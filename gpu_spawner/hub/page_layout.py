@@ -7,6 +7,7 @@ and every reason comes from the catalog and the offers; the short words from ``p
 from dataclasses import dataclass, replace
 
 from gpu_spawner.core.catalog.lifetime import say_exactly
+from gpu_spawner.core.catalog.mechanisms import describe_share
 from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection, Share
 from gpu_spawner.core.messages import gettext, joined, sentences
 from gpu_spawner.core.offers.availability import ChoiceOffer, FlavorCount, ProfileOffer
@@ -290,12 +291,9 @@ def _row(card: _Card, line: _Line, number: int) -> Row:
 
 def _isolation(card: _Card, line: _Line) -> str:
     """Say what keeps neighbours apart, where it is the same wherever the server lands."""
-    said = {
-        sentences(facts.isolation, facts.advice)
-        for choice in line.offered
-        for name in choice.flavors
-        if (facts := share_facts(card.catalog, replace(choice, flavors=(name,)))) is not None
-    }
+    shares = {(name, one.share) for one in line.offered for name in one.flavors if one.share}
+    facts = [describe_share(card.catalog.flavors[name], share) for name, share in shares]
+    said = {sentences(one.isolation, one.advice) for one in facts}
     if len(said) > 1:
         return gettext("What keeps neighbours apart depends on the GPU you get; see below.")
     return said.pop() if said else ""
