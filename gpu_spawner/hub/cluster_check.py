@@ -53,6 +53,8 @@ class ClusterCheck:
     def __init__(self) -> None:
         self.problems: tuple[Problem, ...] = ()
         self._looked: _Looked | None = None
+        self._looks: dict[str, tuple[Node, object]] = {}
+        self._seen: frozenset[object] = frozenset()
 
     async def run(self, live: Known) -> None:
         """Check for as long as the hub runs."""
@@ -68,7 +70,7 @@ class ClusterCheck:
         catalog, snapshot = live.catalog, live.cluster()
         if not snapshot.nodes:
             return
-        looked = _Looked(catalog, _looks_of(snapshot), _devices_of(snapshot))
+        looked = _Looked(catalog, self._looks_of(snapshot), _devices_of(snapshot))
         if self._looked is not None and looked.is_like(self._looked):
             return
         found: set[Problem] = set()
@@ -86,10 +88,21 @@ class ClusterCheck:
             live.log.info("Every choice of the profiles could start on this cluster again")
         self.problems = tuple(sorted(found))
 
-
-def _looks_of(snapshot: Snapshot) -> frozenset[object]:
-    """Return how the nodes look, each look once: like nodes come and go and change nothing."""
-    return frozenset(_look_of(state.node) for state in (snapshot.nodes or {}).values())
+    def _looks_of(self, snapshot: Snapshot) -> frozenset[object]:
+        """Return how the nodes look, each look once: like nodes come and go and change nothing."""
+        looks: dict[str, tuple[Node, object]] = {}
+        has_news = False
+        for name, state in (snapshot.nodes or {}).items():
+            known = self._looks.get(name)
+            # Pods come and go all the time, and leave a node as it is.
+            if known is None or known[0] is not state.node:
+                known = (state.node, _look_of(state.node))
+                has_news = True
+            looks[name] = known
+        if has_news or len(looks) != len(self._looks):
+            self._seen = frozenset(look for _, look in looks.values())
+        self._looks = looks
+        return self._seen
 
 
 def _look_of(node: Node) -> object:
