@@ -306,9 +306,11 @@ def offers_of(hub: RunningHub) -> dict[str, tuple[object, ...]]:
 
 EXPECTED = (
     # A start that fails is an exception, which JupyterHub writes down as it is.
-    r"gpu_spawner\.hub\.refusal\.SpawnRefused",
+    r"(?m)^gpu_spawner\.hub\.refusal\.SpawnRefused",
     # KubeSpawner gives up on a stop, and JupyterHub asks again: the node is gone.
     r"TimeoutError: pod \S+ did not disappear in \d+ seconds!",
+    # KubeSpawner's own reflectors are refused as the hub starts, and JupyterHub writes that down.
+    r"first_load_future\n(?:[ ^]*\n)?kubernetes_asyncio\S+ApiException: \(\d+\)",
 )
 """What a traceback through our code may end in."""
 
@@ -318,7 +320,8 @@ def own_tracebacks(log: str) -> list[str]:
     return [
         "\n".join(block)
         for block in tracebacks(log)
-        if any(map(_OURS.search, block)) and not any(re.match(one, block[-1]) for one in EXPECTED)
+        if any(map(_OURS.search, block))
+        and not any(re.search(one, "\n".join(block[-3:])) for one in EXPECTED)
     ]
 
 
