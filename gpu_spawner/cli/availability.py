@@ -46,8 +46,7 @@ def _run(arguments: argparse.Namespace) -> int:
     catalog = without_access_rules(read_catalog(arguments, config))
     view = asyncio.run(_view(config, catalog, read_cluster(arguments) or Snapshot()))
     if arguments.json:
-        as_of = view.offers[0].as_of if view.offers else None
-        document, _ = offers_document(view, as_of, time.time())
+        document, _ = offers_document(view, view.as_of, time.time())
         print(json.dumps(document, indent=2))
     else:
         print("\n".join(_table(view)))
@@ -60,7 +59,7 @@ async def _view(config: Any, catalog: Any, snapshot: Snapshot) -> Any:
 
     with idle_spawner(config, "user") as spawner:
         board = board_for(spawner, catalog, snapshot)
-    return View(catalog=catalog, offers=board.offers(catalog))
+    return View(catalog=catalog, offers=board.offers(catalog), as_of=board.as_of)
 
 
 def _table(view: Any) -> Iterator[str]:

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from gpu_spawner.core.catalog.holdings import holding_of
 from gpu_spawner.core.catalog.limits import NO_LIMITS, Held, find_excess, say_held
-from gpu_spawner.core.catalog.model import Choice
+from gpu_spawner.core.catalog.model import Catalog, Choice
 from gpu_spawner.hub.live import Live
 
 __all__ = ["Allowance"]
@@ -41,6 +41,14 @@ class Allowance:
         limit = self._live.limits.for_user(self._username, self._groups)
         mine = [held for held in self._others.values() if held.username == self._username]
         return say_held(limit, mine)
+
+    def beyond_of(self, catalog: Catalog) -> dict[str, str]:
+        """Return why choices would be too much, by their keys; those that would not are absent."""
+        if not self.is_limited:
+            return {}
+        choices = (choice for profile in catalog.profiles for choice in profile.choices)
+        found = {choice.key: self.beyond(choice) for choice in choices}
+        return {key: because for key, because in found.items() if because}
 
     def beyond(self, choice: Choice) -> str:
         """Return why a choice would be too much, in a sentence; empty where it would not."""

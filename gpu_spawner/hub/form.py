@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -60,13 +60,17 @@ def render_form(
         js_url=js_url,
         stream_url=stream_url,
         lang=language.tag,
-        words=json.dumps(
-            {name: language.say(text) for name, text in SCRIPT_WORDS.items()}, ensure_ascii=False
-        ),
+        words=_script_words(language),
         gettext=language.gettext,
         say=language.say,
         card_html=lambda card: _card_html(card, language),
     )
+
+
+@cache
+def _script_words(language: Language) -> str:
+    words = {name: language.say(text) for name, text in SCRIPT_WORDS.items()}
+    return json.dumps(words, ensure_ascii=False)
 
 
 @lru_cache(maxsize=_CARDS_KEPT)

@@ -6,6 +6,7 @@ asks it for a view, which is computed from what is known at that moment and neve
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ __all__ = ["Live"]
 
 _MOST_BOARDS: Final = 16
 """Sites have one set of KubeSpawner settings, or a few by group; a board for each is kept."""
+_MOST_EARLIER: Final = 256
+"""Groups of users of whom is kept what was last made for them."""
 _LONGEST_WAIT_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 30.0
 
@@ -119,6 +122,8 @@ class Live:
         self._reading: _Reading | None = None
         self._boards: list[tuple[Catalog, SitePod, tuple[OfferBoard, bool]]] = []
         self._views: dict[tuple[int, Person], View] = {}
+        # The last of each, of which the next one has its catalog and its shelf.
+        self._earlier: dict[tuple[int, Person], tuple[OfferBoard, View]] = {}
         self._ends: tuple[ServerEnd, ...] = ()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -184,6 +189,7 @@ class Live:
         return self._watcher
 
     def _on_catalog(self) -> None:
+        self._earlier.clear()
         self.preloading.catalog_changed()
         self.announce()
 
@@ -244,13 +250,26 @@ class Live:
         person = standing_in(self.catalog, Person.of(spawner.user.name, spawner.group_names))
         key = (id(board), person)
         if key not in self._views:
-            catalog = visible_to(self.catalog, person.groups, person.username)
-            self._views[key] = View(
-                catalog=catalog,
-                offers=board.offers(catalog),
-                offer_with=board.offer_with,
-            )
+            self._views[key] = self._make_view(board, key, person)
         return self._views[key]
+
+    def _make_view(self, board: OfferBoard, key: tuple[int, Person], person: Person) -> View:
+        earlier = self._earlier.pop(key, None)
+        if earlier is not None and earlier[0] is board:
+            catalog, shelf = earlier[1].catalog, earlier[1].shelf
+        else:
+            catalog, shelf = visible_to(self.catalog, person.groups, person.username), {}
+        view = View(
+            catalog=catalog,
+            offers=board.offers(catalog),
+            as_of=board.as_of,
+            offer_with=board.offer_with,
+            shelf=shelf,
+        )
+        self._earlier[key] = (board, view)
+        if len(self._earlier) > _MOST_EARLIER:
+            del self._earlier[next(iter(self._earlier))]
+        return view
 
     def board_for(self, spawner: Any) -> OfferBoard:
         """Return the offers with a spawner's settings, up to date; the oldest board gives way."""
@@ -286,7 +305,7 @@ class Live:
         watcher = await self._connect()
         try:
             settled = asyncio.create_task(watcher.wait_synced(_LONGEST_WAIT_SECONDS))
-            settled.add_done_callback(lambda _: self._first_reading.set())
+            settled.add_done_callback(self._on_first_reading)
             serial = watcher.serial
             while True:
                 self.announce()
@@ -294,6 +313,13 @@ class Live:
         finally:
             self._watcher = None
             await watcher.stop()
+
+    def _on_first_reading(self, _settled: object) -> None:
+        # What was read stays, mostly. Python's collector would look through all of it again and
+        # again to find that out, for half a second each time with 150,000 pods.
+        gc.collect()
+        gc.freeze()
+        self._first_reading.set()
 
     async def _connect(self) -> ClusterWatcher:
         """Find the API server as KubeSpawner does, and begin to watch it."""

@@ -6,6 +6,7 @@ Both are built from one user's view, so that they say what that user's form says
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from gpu_spawner.core.catalog.model import Image, Profile
@@ -44,11 +45,17 @@ def offers_document(
     ``denied`` lists what is there but not for this user, with the admin's words.
     """
     offers = {offer.slug: offer for offer in view.offers}
-    profiles = [
-        _profile(view, profile, offers[profile.slug], allowance)
+    beyond = allowance.beyond_of(view.catalog) if allowance is not None else {}
+    parts = [
+        view.kept(
+            f"document of {profile.slug}",
+            (offers[profile.slug], view.states, beyond),
+            partial(_with_tag, view, profile, offers[profile.slug], beyond),
+        )
         for profile in view.catalog.profiles
         if profile.slug in offers
     ]
+    profiles = [part for part, _ in parts]
     holding = (allowance.summary or None) if allowance is not None else None
     denied = [
         {"profile": profile.slug, "display_name": profile.display_name, "because": message}
@@ -63,7 +70,7 @@ def offers_document(
         }
         for one in running
     ]
-    tag = _digest([profiles, holding, denied, ends])
+    tag = _digest([[tag for _, tag in parts], holding, denied, ends])
     document = {
         "as_of": as_of,
         "age_seconds": age_of(as_of, now),
@@ -80,12 +87,18 @@ def age_of(as_of: float | None, now: float) -> int | None:
     return None if as_of is None else max(0, round(now - as_of))
 
 
+def _with_tag(
+    view: View, profile: Profile, offer: ProfileOffer, beyond: Mapping[str, str]
+) -> tuple[dict[str, Any], str]:
+    part = _profile(view, profile, offer, beyond)
+    return part, _digest(part)
+
+
 def _profile(
-    view: View, profile: Profile, offer: ProfileOffer, allowance: Allowance | None
+    view: View, profile: Profile, offer: ProfileOffer, beyond: Mapping[str, str]
 ) -> dict[str, Any]:
     choices = {choice.key: choice for choice in profile.choices}
     default = view.catalog.default_profile
-    beyond = allowance.beyond if allowance is not None and allowance.is_limited else None
     return {
         "profile": profile.slug,
         "display_name": profile.display_name,
@@ -121,7 +134,7 @@ def _profile(
         ],
         "choices": [
             {
-                **_choice(one, allowance.beyond(choices[one.key]) if allowance else ""),
+                **_choice(one, beyond.get(one.key, "")),
                 "name": choice_phrase(view.catalog, profile, choices[one.key]),
                 "alternative": view.instead(one.key, beyond=beyond) or None,
             }
@@ -183,6 +196,10 @@ def _options(offer: ChoiceOffer) -> dict[str, str | int]:
 
 def page_shape(view: View) -> str:
     """Return a short tag of what there is to pick; it changes when a page must be loaded again."""
+    return view.kept("shape", None, lambda: _shape(view))
+
+
+def _shape(view: View) -> str:
     shape = [
         [
             profile.slug,

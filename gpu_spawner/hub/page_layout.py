@@ -4,6 +4,7 @@ It decides which choices make a row, what is preselected and what is offered ins
 and every reason comes from the catalog and the offers; the short words from ``page_words``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gpu_spawner.core.catalog.lifetime import say_exactly
@@ -53,12 +54,13 @@ def build_page(  # noqa: PLR0913 - everything that is shown comes in here
         language: what all texts of the page are in.
     """
     by_slug = {offer.slug: offer for offer in view.offers}
+    beyond = allowance.beyond_of(view.catalog) if allowance is not None else {}
     shown = [profile for profile in view.catalog.profiles if profile.slug in by_slug]
     nothing_known = bool(shown) and all(by_slug[profile.slug].state is None for profile in shown)
     made = [
         (
             profile.order,
-            _shared(_Card(view, profile, by_slug[profile.slug], selected, allowance), language),
+            _shared(_Card(view, profile, by_slug[profile.slug], selected, beyond), language),
         )
         for profile in shown
     ]
@@ -106,16 +108,12 @@ class _Card:
     profile: Profile
     offer: ProfileOffer
     selected: Selection | None
-    allowance: Allowance | None
+    beyond: Mapping[str, str]
 
     @property
     def catalog(self) -> Catalog:
         """The part of the catalog that the user may see."""
         return self.view.catalog
-
-    def beyond(self, choice: Choice) -> str:
-        """Return why a choice is more than the user may hold; empty where it is not."""
-        return self.allowance.beyond(choice) if self.allowance is not None else ""
 
     @property
     def denied(self) -> dict[str, str]:
@@ -130,8 +128,7 @@ class _Card:
 
     def alternative(self, key: str) -> str:
         """Return the key of the nearest choice that would start and that the user may hold."""
-        is_limited = self.allowance is not None and self.allowance.is_limited
-        return self.view.instead(key, self.image, self.beyond if is_limited else None)
+        return self.view.instead(key, self.image, self.beyond)
 
     @property
     def image(self) -> str:
@@ -158,11 +155,14 @@ class _Line:
 
 
 def _shared(card: _Card, language: Language) -> Card:
-    """Lay out a card, once for all users of a view where nothing in it is about one of them."""
-    if card.selection is not None or (card.allowance is not None and card.allowance.is_limited):
+    """Lay out a card, unless it was laid out before from the same offer for users with as much."""
+    if card.selection is not None:
         return language.localized(_card(card))
-    return card.view.memo(
+    # When a place is expected to come free is said in minutes from now.
+    is_timed = any(choice.expected is not None for choice in card.offer.choices)
+    return card.view.kept(
         f"card of {card.profile.slug} in {language.tag}",
+        (card.offer, card.view.states, card.beyond, card.view.as_of if is_timed else None),
         lambda: language.localized(_card(card)),
     )
 
@@ -330,7 +330,7 @@ def _percent(count: FlavorCount | None) -> int | None:
 def _tile(
     card: _Card, choice: Choice, offer: ChoiceOffer, element_id: str, *, by_share: bool
 ) -> Tile:
-    images = {image: _with_image(offer, image) for image in card.profile.images}
+    images = {image: _with_image(card.view, offer, image) for image in card.profile.images}
     state, label, detail, reason = images[card.image]
     title, subtitle = tile_title(card.catalog, choice, by_share=by_share)
     others = [
@@ -338,7 +338,7 @@ def _tile(
         for image, words in images.items()
         if words != (state, label, detail, reason)
     ]
-    because = card.beyond(choice)
+    because = card.beyond.get(choice.key, "")
     if because:
         state, label, detail, others = "limit", gettext("over your limit"), "", []
     else:
@@ -363,16 +363,16 @@ def _tile(
     )
 
 
-def _with_image(offer: ChoiceOffer, image: str) -> tuple[str, str, str, str]:
+def _with_image(view: View, offer: ChoiceOffer, image: str) -> tuple[str, str, str, str]:
     """Return state, label, detail and the reason why not, of a choice with one image."""
     one = offer.with_image(image)
     is_closed = one.state is not None and not one.starts_now
     because = one.because if is_closed else ""
-    if because and one.expected is not None and one.as_of is not None:
+    if because and one.expected is not None and view.as_of is not None:
         because = gettext(
             "{because}. {expected}",
             because=because,
-            expected=say_expected(one.expected, one.as_of),
+            expected=say_expected(one.expected, view.as_of),
         )
     return (*tile_words(one, image), because)
 

@@ -131,9 +131,11 @@ class Correction:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Card:
     """One profile; ``isolation`` is said here where it is the same for every row.
+
+    Cards are kept and shown to many, so that they are told apart by identity, which costs nothing.
 
     Attributes:
         description_html: HTML of the admin's, to be shown as it is instead of the description.

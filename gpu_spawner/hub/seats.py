@@ -150,8 +150,7 @@ class Seats:
         else:
             reason = within_sentence(offer.because)
         message = [gettext("{what} cannot start now: {reason}.", what=what, reason=reason)]
-        allowance = Allowance(self._live, spawner)
-        beyond = allowance.beyond if allowance.is_limited else None
+        beyond = Allowance(self._live, spawner).beyond_of(view.catalog)
         instead = view.choice(view.instead(key, selection.image, beyond))
         if instead is not None:
             name = choice_phrase(view.catalog, *instead)

@@ -1,8 +1,9 @@
 """What one group of users may pick, with what is known about it at one moment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
 
 from gpu_spawner.core.catalog.model import Catalog, Choice, Profile, Selection
 from gpu_spawner.core.offers.alternatives import nearest_alternative
@@ -10,6 +11,7 @@ from gpu_spawner.core.offers.availability import ChoiceOffer, ProfileOffer
 
 __all__ = ["View"]
 
+_NO_LIMITS: Final[Mapping[str, str]] = MappingProxyType({})
 _T = TypeVar("_T")
 
 
@@ -18,16 +20,21 @@ class View:
     """A catalog as some users see it, and its offers.
 
     Users with the same groups and the same site settings share a view, and what is derived from it
-    (``memo``): a thousand open pages cost as much as one.
+    (``memo``): a thousand open pages cost as much as one. What is derived from a part of it that
+    seldom changes outlives it (``kept``): an event makes one card anew, and not all of them.
 
     Attributes:
+        as_of: Unix time of what the offers say; None when nothing is known.
         offer_with: from a profile and amounts of CPU (milli) and memory (bytes) to its offer; None
             where only the default amounts are counted.
+        shelf: what outlives the view, to be passed on to the next one of the same catalog.
     """
 
     catalog: Catalog
     offers: tuple[ProfileOffer, ...]
+    as_of: float | None = None
     offer_with: Callable[[Profile, int | None, int | None], ProfileOffer] | None = None
+    shelf: dict[str, tuple[object, Any]] = field(default_factory=dict, compare=False, repr=False)
     _memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def offer(self, key: str) -> ChoiceOffer | None:
@@ -38,37 +45,30 @@ class View:
                 return offer.choice(key)
         return None
 
-    def instead(
-        self, key: str, image: str = "", beyond: Callable[[Choice], str] | None = None
-    ) -> str:
+    def instead(self, key: str, image: str = "", beyond: Mapping[str, str] = _NO_LIMITS) -> str:
         """Return the key of the nearest choice that would start, or nothing.
 
         Args:
             key: of the choice that cannot be had.
             image: what was picked with it; empty for the profile's first.
-            beyond: says why a choice is more than a user may hold; None where there are no limits.
+            beyond: why choices are more than a user may hold, by their keys.
         """
         offer = self.offer(key)
         if offer is None:
             return ""
         one = offer.with_image(image)
-        is_open = one.state is None or one.starts_now
-        if is_open and (beyond is None or not self._is_beyond(key, beyond)):
+        if (one.state is None or one.starts_now) and key not in beyond:
             return ""
-        if beyond is None:
+        if not beyond:
             return self.memo(f"instead of {key} with {image}", lambda: self._nearest(key, image))
-        return self._nearest(key, image, lambda other: not self._is_beyond(other.key, beyond))
+        return self._nearest(key, image, beyond)
 
-    def _nearest(
-        self, key: str, image: str, is_permitted: Callable[[ChoiceOffer], bool] | None = None
-    ) -> str:
+    def _nearest(self, key: str, image: str, beyond: Mapping[str, str] = _NO_LIMITS) -> str:
         offers = [choice for offer in self.offers for choice in offer.choices]
-        nearest = nearest_alternative(key, offers, image=image, is_permitted=is_permitted)
+        nearest = nearest_alternative(
+            key, offers, image=image, is_permitted=lambda other: other.key not in beyond
+        )
         return nearest.key if nearest is not None else ""
-
-    def _is_beyond(self, key: str, beyond: Callable[[Choice], str]) -> bool:
-        found = self.choice(key)
-        return found is None or bool(beyond(found[1]))
 
     def choice(self, key: str) -> tuple[Profile, Choice] | None:
         """Return the choice with this key and its profile, if these users may pick it."""
@@ -99,3 +99,31 @@ class View:
             self._memo[name] = make()
         made: _T = self._memo[name]
         return made
+
+    def kept(self, name: str, basis: object, make: Callable[[], _T]) -> _T:
+        """Return what was derived under a name, also by an earlier view, from an equal basis.
+
+        Args:
+            name: one of a bounded number.
+            basis: all that it depends on, beside the catalog.
+            make: makes it.
+        """
+        known = self.shelf.get(name)
+        if known is None or known[0] != basis:
+            known = self.shelf[name] = (basis, make())
+        made: _T = known[1]
+        return made
+
+    @property
+    def states(self) -> tuple[object, ...]:
+        """What decides which choice would start instead of which, as one value."""
+        return self.memo("states", self._states)
+
+    def _states(self) -> tuple[object, ...]:
+        return tuple(
+            [
+                (choice.state, *[readiness.state for readiness in choice.images.values()])
+                for offer in self.offers
+                for choice in offer.choices
+            ]
+        )

@@ -233,6 +233,17 @@ def test_the_sites_settings_count() -> None:
     )
 
 
+def test_a_node_selector_by_name() -> None:
+    """Nodes that look alike otherwise are told apart where a profile looks at their names."""
+    nodes = [make_node(name) for name in "ab"]
+    for node in nodes:
+        node["metadata"]["labels"]["kubernetes.io/hostname"] = node["metadata"]["name"]
+    for name, is_there in (("a", True), ("b", True), ("z", False)):
+        selector = {"kubernetes.io/hostname": name}
+        found = told(*healthy(), *nodes, p10_cpu={"node_selector": selector})
+        assert (found == []) is is_there
+
+
 def test_two_flavors_that_claim_the_same_nodes() -> None:
     """Also where one names the shared form of the product."""
     mapping = documents()

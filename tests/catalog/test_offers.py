@@ -234,7 +234,7 @@ class TestUnknown:
     )
     def test_is_never_zero_and_never_full(self, snapshot: Snapshot, said: str) -> None:
         for profile in OfferBoard(CATALOG).update(snapshot):
-            assert (profile.state, profile.because, profile.as_of) == (None, said, None)
+            assert (profile.state, profile.because) == (None, said)
             for choice in profile.choices:
                 assert (choice.state, choice.free, choice.total) == (None, None, None)
                 assert not choice.starts_now
@@ -602,8 +602,24 @@ def test_the_age_is_the_snapshots() -> None:
     """An unchanged cluster that was read again has a younger number."""
     board = OfferBoard(CATALOG)
     items = [h100("a", 2)]
-    assert board.update(snapshot_of(*items, as_of=5.0))[1].choices[0].as_of == 5.0
-    assert board.update(snapshot_of(*items, as_of=7.0))[1].choices[0].as_of == 7.0
+    board.update(snapshot_of(*items, as_of=5.0))
+    assert board.as_of == 5.0
+    board.update(snapshot_of(*items, as_of=7.0))
+    assert board.as_of == 7.0
+
+
+def test_an_offer_that_says_the_same_is_the_same() -> None:
+    """Whatever is made from it need not be made anew: not for its age, nor for another's news."""
+    board, state = OfferBoard(CATALOG), ClusterState()
+    items = [h100("a", 8)]
+    state.replace_all("nodes", [node_from_api(one) for one in items])
+    state.replace_all("pods", [])
+    first = board.update(state.snapshot(5.0))
+    state.apply("pods", "ADDED", pod_from_api(taken("a", 2)))
+    second = board.update(state.snapshot(7.0))
+    same = [old is new for old, new in zip(first, second, strict=True)]
+    assert not same[1]
+    assert any(same)
 
 
 def test_the_offer_of_a_selection_is_about_its_image() -> None:

@@ -135,7 +135,6 @@ def test_tiles(
         total=total,
         because="",
         images={"torch": image} if image is not None else {},
-        as_of=None,
         scale_up=scale_up,
     )
     _, label, detail = tile_words(offer, "torch")

@@ -1,6 +1,14 @@
 """The map of which changed copies are cheap: a mapping, and never changed by its builder."""
 
+import gc
+from collections.abc import Iterable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpu_spawner.core.cluster.objects import Pod
 from gpu_spawner.core.cluster.sharded_map import ShardedMap, ShardedMapBuilder
+from gpu_spawner.core.resources import EMPTY
 
 PAIRS = {f"key-{number}": number for number in range(1000)}
 
@@ -56,3 +64,57 @@ def test_an_empty_builder_builds_an_empty_map() -> None:
     empty: ShardedMapBuilder[str, int] = ShardedMapBuilder()
 
     assert empty.build() == {}
+
+
+texts = st.text("ab\0/", max_size=4)
+
+
+@given(
+    st.dictionaries(texts | st.tuples(texts, texts), st.integers()),
+    st.lists(texts | st.tuples(texts, texts)),
+)
+def test_any_names_are_keys(content: dict[object, int], removed: list[object]) -> None:
+    builder = ShardedMap.of(content.items()).builder()
+    assert builder.build() == content
+    for key in removed:
+        content.pop(key, None)
+        builder.discard(key)
+    built = builder.build()
+    assert (built == content, set(built), len(built)) == (True, set(content), len(content))
+    assert set(built.items()) == set(content.items())
+    for key in removed:
+        assert (key in built, built.get(key)) == (False, None)
+
+
+def test_a_search_looks_at_what_has_changed() -> None:
+    looked_at: list[int] = []
+
+    def find_negative(numbers: Iterable[int]) -> set[int]:
+        seen = list(numbers)
+        looked_at.extend(seen)
+        return {number for number in seen if number < 0}
+
+    first = ShardedMap.of(PAIRS.items())
+    assert set().union(*first.search(find_negative)) == set()
+    assert sorted(looked_at) == sorted(PAIRS.values())
+    builder = first.builder()
+    builder["key-1"] = -1
+    looked_at.clear()
+    second = builder.build()
+    assert set().union(*second.search(find_negative)) == {-1}
+    assert -1 in looked_at
+    assert len(looked_at) < 50
+    assert set().union(*first.search(find_negative)) == set()
+    assert set().union(*second.search(find_negative)) == {-1}
+
+
+def test_pods_are_nothing_to_the_garbage_collector() -> None:
+    """A full collection takes as long with 150,000 pods as without."""
+    builder: ShardedMapBuilder[tuple[str, str], Pod] = ShardedMapBuilder()
+    before = len(gc.get_objects())
+    for number in range(5_000):
+        pod = Pod(namespace="hub", name=f"pod-{number}", requests=EMPTY)
+        builder[pod.key] = pod
+    held = builder.build()
+    assert len(held) == 5_000
+    assert len(gc.get_objects()) - before < 100

@@ -120,7 +120,6 @@ def offers(states: Mapping[str, State], *, cold_images: tuple[str, ...] = ()) ->
                         )
                         for image in profile.images
                     },
-                    as_of=None if state is None else 1000.0,
                 )
             )
         known = [one.state for one in choices if one.state is not None]
@@ -138,7 +137,6 @@ def offers(states: Mapping[str, State], *, cold_images: tuple[str, ...] = ()) ->
                 because=choices[0].because,
                 choices=tuple(choices),
                 flavors=tuple(counts.values()),
-                as_of=1000.0 if known else None,
             )
         )
     return made

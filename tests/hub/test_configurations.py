@@ -294,6 +294,8 @@ class TestFailingPods:
         hub = make_hub(
             PROFILES
             + "c.GPUSpawner.refuse_when_full = False\nc.KubeSpawner.start_timeout = 7\n"
+            # Else there is time to pull the image, too.
+            + "c.GPUSpawner.pull_bytes_per_second = 1e12\n"
             + "c.JupyterHub.authenticate_prometheus = False\n"
         )
         hub.add_user("ada")

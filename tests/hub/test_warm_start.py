@@ -49,7 +49,6 @@ def offer(
         total=4,
         because="4 of 4 free",
         images=MappingProxyType({"torch": readiness}),
-        as_of=1.0,
     )
 
 

@@ -15,27 +15,35 @@ from msgspec.structs import replace
 from gpu_spawner.core.catalog.claims import DeviceWish
 from gpu_spawner.core.catalog.compile import PodFragment, compile_ways
 from gpu_spawner.core.catalog.contested_devices import check_contested_devices
+from gpu_spawner.core.catalog.contested_nodes import check_contested_nodes
 from gpu_spawner.core.catalog.device_check import check_devices, most_devices
 from gpu_spawner.core.catalog.documents import dotted, line_of
-from gpu_spawner.core.catalog.flavors import Flavor, has_hardware
+from gpu_spawner.core.catalog.flavors import has_hardware
 from gpu_spawner.core.catalog.mechanisms import pod_sides
 from gpu_spawner.core.catalog.mechanisms.base import vendor_of
 from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection
-from gpu_spawner.core.catalog.products import PRODUCT_LABEL, parse_product
 from gpu_spawner.core.catalog.site_pod import SitePod, request_of
 from gpu_spawner.core.cluster.device_classes import DeviceClass
 from gpu_spawner.core.cluster.objects import Node
 from gpu_spawner.core.cluster.snapshot import NO_LOAD, Snapshot
 from gpu_spawner.core.errors import Problem
 from gpu_spawner.core.placement.extended_resources import DEVICE_CLASS_PREFIX, classes_by_resource
-from gpu_spawner.core.placement.fitting import Reason, Rejection, room_beside, static_rejections
+from gpu_spawner.core.placement.fitting import (
+    Reason,
+    Rejection,
+    looks_at_names,
+    room_beside,
+    static_keys,
+    static_rejections,
+)
 from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.quantity import format_bytes, format_cpu
 from gpu_spawner.core.resources import CPU, EPHEMERAL_STORAGE, MEMORY, ResourceVector
-from gpu_spawner.core.wording import as_sentence, counted, did_you_mean, listed
+from gpu_spawner.core.wording import as_sentence, did_you_mean, listed
 
 __all__ = ["check_against_cluster", "check_step_by_step"]
 
+_HOSTNAME: Final = "kubernetes.io/hostname"
 _PASSING: Final = frozenset({Reason.CORDONED, Reason.NOT_READY})
 """Reasons that go away without anybody changing the configuration."""
 
@@ -66,52 +74,32 @@ def check_step_by_step(
         yield [Problem(file="cluster", message=f"nodes are unknown: {reason}.")]
         return
     nodes = [state.node for state in snapshot.nodes.values()]
-    yield _contested_nodes(catalog, nodes)
+    yield check_contested_nodes(catalog, nodes)
     yield check_devices(catalog, snapshot)
     yield check_contested_devices(catalog, snapshot)
+    kinds = _kinds(nodes)
     for profile in catalog.profiles:
         for choice in profile.choices:
             if choice.flavor != ANY:
-                checking = _Checking(catalog, site or SitePod(), profile, choice, snapshot, nodes)
+                checking = _Checking(catalog, site or SitePod(), profile, choice, snapshot, kinds)
                 yield checking.problems()
 
 
-def _contested_nodes(catalog: Catalog, nodes: Iterable[Node]) -> Iterator[Problem]:
-    """Yield pairs of flavors that claim the same nodes."""
-    shared: dict[tuple[str, str], list[str]] = {}
+def _kinds(nodes: Iterable[Node]) -> list[list[Node]]:
+    """Return the nodes, those together that only their names tell apart: there are few kinds."""
+    kinds: dict[object, list[Node]] = {}
     for node in nodes:
-        claims = sorted(name for name, flavor in catalog.flavors.items() if _claims(flavor, node))
-        for position, first in enumerate(claims):
-            for second in claims[position + 1 :]:
-                shared.setdefault((first, second), []).append(node.name)
-    for (first, second), names in shared.items():
-        yield Problem(
-            file=catalog.flavors[second].origin,
-            line=catalog.flavors[second].line,
-            key=second,
-            message=f"'{first}' and '{second}' both claim {_some_nodes(names)}.",
-            cure="Make their node_labels differ: every GPU is counted for one flavor.",
+        labels = frozenset(label for label in node.labels.items() if label[0] != _HOSTNAME)
+        look = (
+            labels,
+            node.taints,
+            node.is_cordoned,
+            node.is_ready,
+            node.architecture,
+            frozenset(node.allocatable.amounts.items()),
         )
-
-
-def _claims(flavor: Flavor, node: Node) -> bool:
-    """Tell whether a node has the flavor's GPU, however it hands it out.
-
-    A flavor without labels is recognised by its devices, and claims no node as a whole.
-    """
-    if not flavor.node_labels:
-        return False
-    for label in flavor.node_labels:
-        found = node.labels.get(label.key)
-        if found is None:
-            return False
-        if label.key == PRODUCT_LABEL:
-            models = {parse_product(value).model for value in label.values}
-            if parse_product(found).model not in models:
-                return False
-        elif found not in label.values:
-            return False
-    return True
+        kinds.setdefault(look, []).append(node)
+    return list(kinds.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +111,7 @@ class _Checking:
     profile: Profile
     choice: Choice
     snapshot: Snapshot
-    nodes: list[Node]
+    kinds: list[list[Node]]
 
     def problems(self) -> Iterator[Problem]:
         """Yield nothing where one way of serving the choice works, else what is wrong with one."""
@@ -134,12 +122,15 @@ class _Checking:
 
     def _way_problems(self, by_image: Sequence[PodFragment]) -> Iterator[Problem]:
         fragment = by_image[0]
-        having = [node for node in self.nodes if has_hardware(fragment.hardware, node.labels)]
+        kinds = self._kinds_for(fragment)
+        found = [kind for kind in kinds if has_hardware(fragment.hardware, kind[0].labels)]
+        having = [kind[0] for kind in found]
         if not having:
             if not self._may_grow:
                 yield self._no_node(fragment)
             return
-        missing = list(self._wrong_devices(fragment, having))
+        names = frozenset(node.name for kind in found for node in kind)
+        missing = list(self._wrong_devices(fragment, having, names))
         yield from missing
         yield from self._too_many(fragment.selection.mechanism)
         for image, compiled in zip(self.profile.images, by_image, strict=True):
@@ -149,6 +140,14 @@ class _Checking:
                 yield self._all_refused(image, request, having)
             elif not missing and not any(self._has_room(request, node) for node in usable):
                 yield self._too_small(request, fragment, usable)
+
+    def _kinds_for(self, fragment: PodFragment) -> list[list[Node]]:
+        """Return nodes that look alike to a pod; each for itself where it looks at their names."""
+        request = request_of(fragment, self.site)
+        keys = static_keys(request) | {label.key for group in fragment.hardware for label in group}
+        if looks_at_names(request) or _HOSTNAME in keys:
+            return [[node] for kind in self.kinds for node in kind]
+        return self.kinds
 
     def _has_room(self, request: PodRequest, node: Node) -> bool:
         """Tell whether an idle node is large enough, leaving out devices that it has to claim."""
@@ -214,7 +213,12 @@ class _Checking:
             return self._tell("", "the cluster has no node", "Add one.")
         for label in fragment.hardware[0]:
             found = sorted(
-                {node.labels[label.key] for node in self.nodes if label.key in node.labels}
+                {
+                    node.labels[label.key]
+                    for kind in self.kinds
+                    for node in kind
+                    if label.key in node.labels
+                }
             )
             if label.values and not set(label.values) & set(found):
                 has = listed(found) if found else "no value at all"
@@ -231,9 +235,16 @@ class _Checking:
             f"Correct node_labels of '{self.choice.flavor}' in flavors.yaml.",
         )
 
-    def _wrong_devices(self, fragment: PodFragment, having: list[Node]) -> Iterator[Problem]:
-        """Yield devices that no node has, or not so many of."""
-        names = frozenset(node.name for node in having)
+    def _wrong_devices(
+        self, fragment: PodFragment, having: list[Node], names: frozenset[str]
+    ) -> Iterator[Problem]:
+        """Yield devices that no node has, or not so many of.
+
+        Args:
+            fragment: the pod.
+            having: a node of each kind that has the hardware.
+            names: of all of them.
+        """
         for resource, count in fragment.devices.items():
             most = max(node.allocatable.amount(resource) for node in having)
             if (behind := self._classes.get(resource)) is not None:
@@ -348,12 +359,6 @@ def _classes(snapshot: Snapshot) -> Mapping[str, DeviceClass]:
 
 def _lasting(request: PodRequest, node: Node) -> list[Rejection]:
     return [one for one in static_rejections(request, node) if one.reason not in _PASSING]
-
-
-def _some_nodes(names: list[str]) -> str:
-    names = sorted(names)
-    more = f" and {counted(len(names) - 3, 'node')} more" if len(names) > 3 else ""
-    return f"{'nodes' if len(names) > 1 else 'node'} {', '.join(names[:3])}{more}"
 
 
 def _with_count(count: int) -> str:

@@ -34,6 +34,7 @@ __all__ = [
     "Snapshot",
     "loads_by_node",
     "place_of",
+    "search",
 ]
 
 BRIEF_SEARCH_STEPS: Final = 50_000
@@ -266,8 +267,25 @@ def _results(claim: ResourceClaim | None) -> tuple[DeviceResult, ...]:
 
 
 def _repelling(snapshot: Snapshot) -> tuple[NodeState, ...]:
-    states = (snapshot.nodes or {}).values()
-    return tuple([state for state in states if state.load.repelling])
+    return tuple([state for found in search(snapshot.nodes, _find_repelling) for state in found])
+
+
+def _find_repelling(states: Iterable[NodeState]) -> list[NodeState]:
+    return [state for state in states if state.load.repelling]
+
+
+def search(mapping: Mapping[Any, _K] | None, find: Callable[[Iterable[_K]], _V]) -> list[_V]:
+    """Return what a function finds among the objects of a kind, part by part, in no order.
+
+    What has not changed since an earlier snapshot was searched is not looked through again.
+
+    Args:
+        mapping: the objects of a snapshot; None, where they are not known, are none.
+        find: a function of a module; what it finds depends on nothing but the objects.
+    """
+    if isinstance(mapping, ShardedMap):
+        return mapping.search(find)
+    return [find(mapping.values())] if mapping else []
 
 
 def _writable(mapping: Mapping[_K, _V]) -> ShardedMapBuilder[_K, _V]:

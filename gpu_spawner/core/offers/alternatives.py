@@ -8,12 +8,16 @@ from gpu_spawner.core.offers.availability import ChoiceOffer
 __all__ = ["nearest_alternative"]
 
 
+def _any(_offer: ChoiceOffer) -> bool:
+    return True
+
+
 def nearest_alternative(
     key: str,
     offers: Iterable[ChoiceOffer],
     *,
     image: str = "",
-    is_permitted: Callable[[ChoiceOffer], bool] | None = None,
+    is_permitted: Callable[[ChoiceOffer], bool] = _any,
 ) -> ChoiceOffer | None:
     """Return the choice nearest to the one with this key that would start now, if any would.
 
@@ -25,7 +29,7 @@ def nearest_alternative(
         key: of the choice that cannot be had.
         offers: what the user may see; whatever is returned is one of these.
         image: what was picked with it; empty for the profile's first.
-        is_permitted: tells whether the user may hold a choice; None where there are no limits.
+        is_permitted: tells whether the user may hold a choice.
     """
     every = list(offers)
     wanted = next((offer for offer in every if offer.key == key), None)
@@ -37,7 +41,7 @@ def nearest_alternative(
         if offer.flavor != ANY
         and offer.key != key
         and _with_image(offer, wanted, image).starts_now
-        and (is_permitted is None or is_permitted(offer))
+        and is_permitted(offer)
     ]
     image = image or next(iter(wanted.images), "")
     return min(starting, key=lambda offer: _distance(wanted, offer, image), default=None)

@@ -100,7 +100,6 @@ class ChoiceOffer:
         total: seats if every usable node were empty; None means unknown.
         because: one sentence, never empty: "8 of 16 free", "All 16 are in use", ...
         images: readiness of each image of the profile, by name; empty when unknown.
-        as_of: Unix time of the knowledge; None when nothing is known.
         gpu_bytes: memory on the GPUs of one server, at least; None without GPUs, or where nobody
             said.
         expected: where it is busy, when a seat is expected to come free; None where no rule says.
@@ -117,7 +116,6 @@ class ChoiceOffer:
     total: int | None
     because: str
     images: Mapping[str, ImageReadiness]
-    as_of: float | None
     gpu_bytes: int | None = None
     expected: Expected | None = None
     scale_up: ScaleUp | None = None
@@ -182,7 +180,6 @@ class ProfileOffer:
     because: str
     choices: tuple[ChoiceOffer, ...]
     flavors: tuple[FlavorCount, ...]
-    as_of: float | None
 
     def choice(self, key: str) -> ChoiceOffer | None:
         """Return the offer of the choice with this key."""

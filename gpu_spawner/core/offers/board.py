@@ -104,6 +104,11 @@ class OfferBoard:
         for profile in catalog.profiles:
             self._lines_of(profile)
 
+    @property
+    def as_of(self) -> float | None:
+        """Unix time of what the offers say; None when nothing is known."""
+        return self._snapshot.as_of
+
     def update(self, snapshot: Snapshot) -> tuple[ProfileOffer, ...]:
         """Follow the cluster to a snapshot, and return the offers of the whole catalog."""
         self.follow(snapshot)
@@ -193,14 +198,10 @@ class OfferBoard:
         lines = group.lines
         choices = tuple([self._choice_offer(line) for line in lines])
         made = sum([line.made for line in lines])
-        told, as_of = group.offer, self._snapshot.as_of
-        if told is None or made != group.made:
-            told = self._make_profile_offer(profile, lines, choices)
+        if group.offer is None or made != group.made:
+            group.offer = self._make_profile_offer(profile, lines, choices)
             group.made = made
-        elif told.as_of != as_of:
-            told = replace(told, choices=choices, as_of=as_of)
-        group.offer = told
-        return told
+        return group.offer
 
     def _make_profile_offer(
         self, profile: Profile, lines: tuple[_Line, ...], choices: tuple[ChoiceOffer, ...]
@@ -214,7 +215,6 @@ class OfferBoard:
             because=first.because,
             choices=choices,
             flavors=tuple(self._flavor_counts(lines)),
-            as_of=self._snapshot.as_of,
         )
 
     def _choice_offer(self, line: _Line) -> ChoiceOffer:
@@ -224,16 +224,15 @@ class OfferBoard:
         versions = [self._ways.version(line.ways), *[pool.version for pool in line.pools]]
         serials = (self._images.serial, self._expectations.serial)
         state = (versions, places.is_reported, told, serials)
-        as_of = self._snapshot.as_of
         offer, seats = line.offer, line.seats
         if line.state != state or seats is None or not self._ways.is_kept(line.ways, seats):
             seats = self._ways.together(line.ways)
+        else:
+            self._ways.keep(line.ways)
         if offer is None or line.state != state or line.seats != seats:
             line.state, line.seats = state, seats
             offer = line.offer = self._make_offer(line, seats)
             line.made += 1
-        elif offer.as_of != as_of:
-            offer = line.offer = replace(offer, as_of=as_of)
         return offer
 
     def _make_offer(self, line: _Line, seats: WaySeats) -> ChoiceOffer:
@@ -256,7 +255,6 @@ class OfferBoard:
             total=seats.total,
             because=self._explain(line, seats, scale_up),
             images=MappingProxyType(images),
-            as_of=self._snapshot.as_of,
             gpu_bytes=gpu_bytes(self._catalog, selection),
             expected=self._expected(line, seats),
             scale_up=scale_up,

@@ -107,6 +107,11 @@ class Ways:
             and not any(way.index.request.anti_affinity for way in ways)
         )
 
+    def keep(self, ways: Sequence[Way]) -> None:
+        """Take the seats of ways for what they were: else changes elsewhere would add up."""
+        for way in ways:
+            way.index.skip_to(self._snapshot)
+
     def of(self, selection: Selection) -> tuple[Way, ...]:
         """Return the ways of a selection, in the order they are to be tried."""
         ways = self._ways.get(selection)
@@ -192,6 +197,8 @@ class Ways:
         if known is None or not self._may_keep(index, known, versions):
             seats = index.update(self._snapshot)
             known = _Counted(self._snapshot, versions, self._device_version, seats)
+        else:
+            index.skip_to(self._snapshot)
         self._seats[id(index)] = known._replace(snapshot=self._snapshot)
         return known.seats
 

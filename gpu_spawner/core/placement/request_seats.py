@@ -167,6 +167,11 @@ class RequestSeats:
         nodes = self._judged(snapshot.nodes or _NO_NODES)
         return Seats(free=self._free, total=self._total, unknown=None, nodes=nodes)
 
+    def skip_to(self, snapshot: Snapshot) -> None:
+        """Follow to a snapshot of which is known that every node's part is the same in it."""
+        if self._snapshot is not None:
+            self._snapshot = snapshot
+
     def _judged(self, states: Mapping[str, NodeState]) -> JudgedNodes:
         return JudgedNodes(self.request, states, self._barriers, self._devices)
 

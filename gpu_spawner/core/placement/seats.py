@@ -109,6 +109,13 @@ class SeatIndex:
         free = together.free or None
         return msgspec.structs.replace(together, free=free, total=None, unknown=doubts[0])
 
+    def skip_to(self, snapshot: Snapshot) -> None:
+        """Follow to a snapshot of which is known that the seats are the same in it."""
+        if self._filled_at is not None:
+            self._filled_at = snapshot
+        for part in self._parts:
+            part.skip_to(snapshot)
+
     def _fill_all(self, snapshot: Snapshot, known: Sequence[tuple[RequestSeats, Seats]]) -> Seats:
         states = snapshot.nodes or _NO_NODES
         parts = [part for part, _ in known]

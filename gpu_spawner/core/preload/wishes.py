@@ -17,8 +17,9 @@ import msgspec
 from gpu_spawner.core.catalog.compile import LABEL_PREFIX, PodFragment, compile_ways
 from gpu_spawner.core.catalog.model import ANY, Catalog, Preload, Profile, Selection
 from gpu_spawner.core.catalog.site_pod import SitePod, request_of, settings_of
+from gpu_spawner.core.cluster.objects import Pod
 from gpu_spawner.core.cluster.selectors import NO_EXECUTE, Toleration
-from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.cluster.snapshot import Snapshot, search
 from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.resources import EMPTY
 
@@ -158,20 +159,22 @@ def unknown_profiles(catalog: Catalog, extra: Mapping[str, Iterable[str]]) -> tu
 def used_on_demand(snapshot: Snapshot, namespace: str = "") -> frozenset[tuple[str, str]]:
     """Return (profile, image) of every server that runs or is starting, from its pod's labels.
 
-    It looks at every pod, once for each snapshot.
-
     Args:
         snapshot: the cluster.
         namespace: of the servers: whoever may make pods elsewhere has no say. Empty where each user
             has a namespace.
     """
-    found = snapshot.derive("used on demand", _used)
-    return frozenset((one[1], one[2]) for one in found if namespace in ("", one[0]))
+    return frozenset(
+        (one[1], one[2])
+        for found in search(snapshot.pods, _find_used)
+        for one in found
+        if namespace in ("", one[0])
+    )
 
 
-def _used(snapshot: Snapshot) -> frozenset[tuple[str, str, str]]:
+def _find_used(pods: Iterable[Pod]) -> set[tuple[str, str, str]]:
     found = set()
-    for pod in (snapshot.pods or {}).values():
+    for pod in pods:
         # Most pods of a cluster are nobody's server, and have no labels that are kept.
         if not pod.labels or pod.phase not in _ALIVE or pod.is_terminating:
             continue
@@ -179,7 +182,7 @@ def _used(snapshot: Snapshot) -> frozenset[tuple[str, str, str]]:
         image = pod.labels.get(f"{LABEL_PREFIX}image")
         if profile and image:
             found.add((pod.namespace, profile, image))
-    return frozenset(found)
+    return found
 
 
 def pull_secrets_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
