@@ -44,6 +44,7 @@ BEYOND_US = (
     "it reads a quantity from",
     "it writes a double",
     "it sums an empty list",
+    "it is nested deeper",
 )
 
 
@@ -201,6 +202,13 @@ def test_hostile_expressions_end_with_a_word(expression: str) -> None:
         said = str(error)
 
     assert len(said) < 1000
+
+
+@pytest.mark.parametrize("expression", ["(" * 40 + "true" + ")" * 40, "1" + " + 1" * 40 + " == 41"])
+def test_what_is_nested_deeper_than_we_read_is_no_mistake(expression: str) -> None:
+    """The library reads 32 levels, Kubernetes 250."""
+    with pytest.raises(SelectorUnsupportedError, match="it is nested deeper than we read"):
+        compile_selector(expression)
 
 
 def test_a_compile_error_says_where() -> None:
