@@ -78,7 +78,7 @@ def _run(arguments: argparse.Namespace) -> int:
     options |= dict(arguments.choice)
     selection = parse_options(catalog, options, groups=())
     if arguments.mechanism:
-        selection = replace(selection, mechanism=arguments.mechanism)
+        selection = replace(selection, mechanisms=(arguments.mechanism,) * len(selection.flavors))
     asyncio.run(_print(arguments, config, catalog, selection, read_cluster(arguments)))
     return 0
 

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from gpu_spawner.core.catalog.model import Catalog, Profile, Selection
+from gpu_spawner.core.catalog.share_meaning import meanings
 from gpu_spawner.core.messages import gettext
 from gpu_spawner.core.quantity import format_bytes
 from gpu_spawner.core.wording import gigabytes
 from gpu_spawner.hub.page_model import AmountView, Card, Filters
-from gpu_spawner.hub.page_words import cores_words, share_facts
+from gpu_spawner.hub.page_words import cores_words
 
 __all__ = ["amount_views", "filters_of", "most_memory"]
 
@@ -36,9 +37,8 @@ def most_memory(catalog: Catalog, profile: Profile) -> int:
     """Return how much GPU memory, in GB, the largest server of a profile has; 0 where unknown."""
     most = 0
     for choice in profile.choices:
-        facts = share_facts(catalog, choice)
-        if facts is not None and facts.memory_bytes:
-            most = max(most, choice.count * facts.memory_bytes)
+        for facts in meanings(catalog, choice):
+            most = max(most, choice.count * (facts.memory_bytes or 0))
     return round(most / 10**9)
 
 

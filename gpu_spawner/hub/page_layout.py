@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gpu_spawner.core.catalog.lifetime import say_exactly
-from gpu_spawner.core.catalog.mechanisms import describe_share
 from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Profile, Selection, Share
-from gpu_spawner.core.messages import gettext, joined, sentences
+from gpu_spawner.core.messages import gettext, joined
 from gpu_spawner.core.offers.availability import ChoiceOffer, FlavorCount, ProfileOffer
 from gpu_spawner.core.offers.sentences import say_expected
 from gpu_spawner.core.wording import gigabytes, listed
@@ -24,6 +23,7 @@ from gpu_spawner.hub.page_words import (
     choice_phrase,
     count_words,
     image_facts,
+    isolation_words,
     resource_facts,
     share_facts,
     tile_title,
@@ -283,20 +283,10 @@ def _row(card: _Card, line: _Line, number: int) -> Row:
         subtitle=subtitle,
         summary=count_words(count),
         percent=_percent(count),
-        isolation=_isolation(card, line),
+        isolation=isolation_words(card.catalog, line.offered),
         tiles=tuple(tiles),
         notes=closed_notes(tiles),
     )
-
-
-def _isolation(card: _Card, line: _Line) -> str:
-    """Say what keeps neighbours apart, where it is the same wherever the server lands."""
-    shares = {(name, one.share) for one in line.offered for name in one.flavors if one.share}
-    facts = [describe_share(card.catalog.flavors[name], share) for name, share in shares]
-    said = {sentences(one.isolation, one.advice) for one in facts}
-    if len(said) > 1:
-        return gettext("What keeps neighbours apart depends on the GPU you get; see below.")
-    return said.pop() if said else ""
 
 
 def _row_title(card: _Card, line: _Line) -> tuple[str, str]:

@@ -3,13 +3,23 @@
 Reasons and diagnoses are not made here: they come with the offers, from ``core.offers.sentences``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gpu_spawner.core.catalog.amounts import Amount
-from gpu_spawner.core.catalog.mechanisms import ShareFacts, describe_share
+from gpu_spawner.core.catalog.mechanisms import ShareFacts
 from gpu_spawner.core.catalog.model import ANY, Catalog, Choice, Image, Profile, Share
+from gpu_spawner.core.catalog.share_meaning import in_common, meanings
 from gpu_spawner.core.catalog.shares import memory_wanted
-from gpu_spawner.core.messages import Figure, Message, figure, gettext, joined, ngettext, pgettext
+from gpu_spawner.core.messages import (
+    Figure,
+    Message,
+    figure,
+    gettext,
+    joined,
+    ngettext,
+    pgettext,
+    sentences,
+)
 from gpu_spawner.core.offers.availability import (
     Availability,
     ChoiceOffer,
@@ -26,6 +36,7 @@ __all__ = [
     "cores_words",
     "count_words",
     "image_facts",
+    "isolation_words",
     "resource_facts",
     "share_facts",
     "tile_title",
@@ -190,10 +201,31 @@ def _span(amount: Amount, words: Callable[[int], str]) -> str:
 
 
 def share_facts(catalog: Catalog, choice: Choice) -> ShareFacts | None:
-    """Say what one share of a choice means; None without GPUs."""
-    if choice.share is None:
-        return None
-    return describe_share(catalog.flavors[choice.flavors[0]], choice.share)
+    """Say what one share of a choice means, wherever it is had; None without GPUs."""
+    each = meanings(catalog, choice)
+    return in_common(each) if each else None
+
+
+def isolation_words(catalog: Catalog, choices: Sequence[Choice]) -> str:
+    """Say what keeps neighbours apart in the choices of one row, which have one flavor or any.
+
+    Nothing is promised that depends on what is given.
+    """
+    of_each = [
+        {sentences(one.isolation, one.advice): None for one in meanings(catalog, choice)}
+        for choice in choices
+    ]
+    said = list(dict.fromkeys(words for each in of_each for words in each))
+    if len(said) < 2:
+        return said[0] if said else ""
+    if choices[0].flavor == ANY:
+        return gettext("What keeps neighbours apart depends on the GPU you get; see below.")
+    if any(len(each) > 1 for each in of_each):
+        lead = gettext("What keeps neighbours apart depends on what is free when you start.")
+    else:
+        lead = gettext("What keeps neighbours apart depends on what you choose.")
+    either = gettext("Either: {said}", said=said[0])
+    return joined(" ", [lead, either, *(gettext("Or: {said}", said=one) for one in said[1:])])
 
 
 def tile_title(catalog: Catalog, choice: Choice, *, by_share: bool) -> tuple[str, str]:

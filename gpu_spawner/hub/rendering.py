@@ -145,8 +145,8 @@ async def render(
     """
     ways = compile_ways(catalog, selection)
     if not ways:
-        every = compile_ways(catalog, replace(selection, mechanism=""))
-        names = dict.fromkeys(way.selection.mechanism for way in every)
+        every = compile_ways(catalog, replace(selection, mechanisms=()))
+        names = dict.fromkeys(name for way in every for name in way.selection.mechanisms)
         raise OptionError(
             "mechanism",
             f"{quoted(selection.choice.key)} is not served by {quoted(selection.mechanism)}; "
@@ -251,12 +251,19 @@ def _plain(spawner: GPUSpawner, model: Any) -> dict[str, Any]:
 def _notes(
     spawner: GPUSpawner, fragment: PodFragment, ways: Sequence[PodFragment]
 ) -> Iterator[str]:
-    taken = fragment.selection.mechanism
-    others = [way.selection.mechanism for way in ways if way.selection != fragment.selection]
+    taken = fragment.selection
+    pairs = list(zip(taken.flavors, taken.mechanisms, strict=True))
+    others = [name for way in ways if way.selection != taken for name in way.selection.mechanisms]
     if others:
         yield (
-            f"This is by {taken}, for {listed(fragment.selection.flavors)}; there are other ways: "
-            f"{listed(dict.fromkeys(others))}."
+            f"This is by {listed(dict.fromkeys(taken.mechanisms), word='or')}, for "
+            f"{listed(taken.flavors)}; there are other ways: {listed(dict.fromkeys(others))}."
+        )
+    if len(pairs) > 1 and fragment.claims:
+        alternatives = listed([f"{flavor} (by {name})" for flavor, name in pairs], word="or")
+        yield (
+            f"The scheduler decides between {alternatives}, in this order; status.allocation of "
+            "the claim tells which it was."
         )
     if fragment.service_account:
         yield (

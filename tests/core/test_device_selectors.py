@@ -44,6 +44,8 @@ BEYOND_US = (
     "it reads a quantity from",
     "it writes a double",
     "it sums an empty list",
+    "it is nested deeper",
+    "it builds a value of more than",
 )
 
 
@@ -201,6 +203,43 @@ def test_hostile_expressions_end_with_a_word(expression: str) -> None:
         said = str(error)
 
     assert len(said) < 1000
+
+
+@pytest.mark.parametrize("expression", ["(" * 40 + "true" + ")" * 40, "1" + " + 1" * 40 + " == 41"])
+def test_what_is_nested_deeper_than_we_read_is_no_mistake(expression: str) -> None:
+    """The library reads 32 levels, Kubernetes 250."""
+    with pytest.raises(SelectorUnsupportedError, match="it is nested deeper than we read"):
+        compile_selector(expression)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        # What the Kubernetes documentation of CEL and cel-go's of its lists extension give.
+        ("[1,2,3,4].slice(1, 3) == [2, 3]", "true"),
+        ("[1,2,3,4].slice(2, 4) == [3, 4]", "true"),
+        ("[1, 2].slice(0, 3) == []", "runtime error"),
+        ("[1, 2].slice(2, 1) == []", "runtime error"),
+        ("[1, 2].slice(-1, 1) == []", "runtime error"),
+        ("[[1], [2, 3]].flatten() == [1, 2, 3]", "true"),
+        ("[[], [], []].flatten() == []", "true"),
+        ("[[[1]], [[2]]].flatten() == [[1], [2]]", "true"),
+        ("[1, 2, 2, 3, 3, 3].distinct() == [1, 2, 3]", "true"),
+        ('["b", "b", "c", "a", "c"].distinct() == ["b", "c", "a"]', "true"),
+        ("[5, 3, 1, 2].reverse() == [2, 1, 3, 5]", "true"),
+        ("[3, 2, 1].sort() == [1, 2, 3]", "true"),
+        ('["b", "c", "a"].sort() == ["a", "b", "c"]', "true"),
+        ("[true, false].sort() == [false, true]", "true"),
+        ("lists.range(5) == [0, 1, 2, 3, 4]", "true"),
+        ("lists.range(0) == []", "true"),
+        ("lists.range(1000000).size() == 1", "beyond us"),
+        ("[[1], [2]].flatten(1) == [1, 2]", "beyond us"),
+        ('[quantity("1")].sort().size() == 1', "beyond us"),
+        ('device.attributes["gpu.nvidia.com"].type.reverse() == []', "runtime error"),
+    ],
+)
+def test_functions_on_lists(expression: str, expected: str) -> None:
+    assert outcome_of(expression, DEVICES[0]) == expected
 
 
 def test_a_compile_error_says_where() -> None:

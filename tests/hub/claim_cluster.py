@@ -83,6 +83,11 @@ PROFILES: dict[str, Any] = {
         "images": ["torch"],
         "gpu": {"flavors": ["l40s"], "share": {"memory": ["10Gi", "20Gi"]}},
     },
+    "45-either": {
+        "display_name": "A slice, or a part of a GPU",
+        "images": ["torch"],
+        "gpu": {"flavors": ["b200", "l40s"], "share": {"memory": "10Gi"}},
+    },
     "50-queued": {
         "display_name": "All of them, in turn",
         "images": ["torch"],
@@ -98,6 +103,7 @@ c.GPUSpawner.profiles = {PROFILES!r}
 
 WHOLE = {"profile": "whole", "flavor": "h200", "count": 1}
 PART = {"profile": "parts", "share": "memory-10Gi"}
+EITHER = {"profile": "either", "flavor": "any"}
 
 CHOICES: list[dict[str, Any]] = [
     {"profile": "cpu"},

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from claim_cluster import CONFIG, PART, WHOLE, ClaimCluster, kept
+from claim_cluster import CONFIG, EITHER, PART, WHOLE, ClaimCluster, kept
 from cluster_thread import NAMESPACE
 from other_process import wait_until
-from running_hub import RunningHub, running_hub
+from running_hub import Browser, RunningHub, running_hub
 
 from gpu_spawner.sim.apiserver.faults import Fault, RequestFacts
 
@@ -85,6 +85,27 @@ class TestLife:
         assert len({share["device"] for share in shares}) == 1
         assert len(claims.templates()) >= 1
         hub.stop(other)
+
+    def test_a_slice_or_a_part_whichever_is_free_first(
+        self, hub: RunningHub, claims: ClaimCluster, user: str
+    ) -> None:
+        """One claim asks for both; what it became stands in it."""
+        page = Browser(hub, user).get("spawn").text
+        assert "depends on the GPU you get; see below." in page
+        started(hub, user, EITHER)
+        ((pod,),) = [claims.pods(user)]
+        (notebook,) = pod["spec"]["containers"]
+        environment = {one["name"]: one.get("value") for one in notebook["env"]}
+        assert environment["GPU_SPAWNER_MECHANISM"] == "dra-mig,dra-capacity"
+        (claim,) = claims.claims()
+        (request,) = claim["spec"]["devices"]["requests"]
+        assert [one["name"] for one in request["firstAvailable"]] == ["b200", "l40s"]
+        (result,) = claim["status"]["allocation"]["devices"]["results"]
+        # Which of them it is depends on where the image is, too.
+        became = (result["request"], result["pool"], "consumedCapacity" in result)
+        assert became in {("gpu/b200", "b200-1", False), ("gpu/l40s", "l40s-1", True)}
+        hub.stop(user)
+        wait_until(lambda: not claims.claims(), "the claim is gone")
 
 
 class TestQueues:

@@ -165,7 +165,7 @@ class TestDocuments:
         assert "This is by whole, for h200; there are other ways: dra-whole." in found.notes[0]
 
     async def test_a_mechanism_that_does_not_serve_it_is_refused_with_those_that_do(self) -> None:
-        selection = replace(chosen("whole/h200/whole/1"), mechanism="hami")
+        selection = replace(chosen("whole/h200/whole/1"), mechanisms=("hami",))
         with pytest.raises(OptionError, match="there is whole or dra-whole"):
             await rendered(EVERYTHING, selection)
 

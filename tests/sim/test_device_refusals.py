@@ -19,9 +19,6 @@ from gpu_spawner.sim.kubeconfig import endpoint_of
 RECORDING = Path(__file__).parents[1] / "data" / "device-refusals.json"
 CASES: list[dict[str, Any]] = json.loads(RECORDING.read_text(encoding="utf-8"))["cases"]
 
-# Expressions are parsed, but their types are not inferred.
-UNTYPED = {"claim: cel type"}
-
 GROUP = "/apis/resource.k8s.io/v1"
 CLAIMS = f"{GROUP}/namespaces/default/resourceclaims"
 PLAIN = {"requests": [{"name": "gpu", "exactly": {"deviceClassName": "gpu.nvidia.com"}}]}
@@ -79,17 +76,7 @@ def said() -> dict[str, str]:
     return asyncio.run(answers())
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(
-            case,
-            id=case["what"],
-            marks=[pytest.mark.xfail(strict=True)] if case["what"] in UNTYPED else [],
-        )
-        for case in CASES
-    ],
-)
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["what"]) for case in CASES])
 def test_refuses_as_recorded(said: dict[str, str], case: dict[str, Any]) -> None:
     # The client keeps what is worth showing of a long message.
     assert said[case["what"]] == case["message"][:500]

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_spawner.core.quantity import parse_nano
-from gpu_spawner.sim.apiserver.rules.cel_syntax import cel_problem
 from gpu_spawner.sim.apiserver.wire.go_json import DuplicateKeys, GoJsonError, parse_json
 from gpu_spawner.sim.apiserver.wire.protobuf import ProtobufError, decode_protobuf
 from gpu_spawner.sim.apiserver.wire.quantities import canonical_quantity, format_nano
@@ -166,41 +165,3 @@ def test_any_bytes_are_read_or_refused(raw: bytes, kind: str) -> None:
         except ProtobufError:
             continue
         json.dumps(decoded)
-
-
-@pytest.mark.parametrize(
-    "expression",
-    [
-        "true",
-        'device.driver == "gpu.example.com"',
-        'device.attributes["gpu.example.com"].model == "A100" && !(1 in [1, 2])',
-        'device.capacity["gpu.example.com"].memory.compareTo(quantity("10Gi")) >= 0',
-        "device.attributes['x'].a.exists(y, y == 'z') ? true : false",
-        "has(device.attributes) || size({'a': 1}) > 0",
-        "cel.bind(x, device.driver, x == 'a')",
-    ],
-)
-def test_selectors_that_compile(expression: str) -> None:
-    assert cel_problem(expression) == ""
-
-
-@pytest.mark.parametrize(
-    ("expression", "words"),
-    [
-        ("", "mismatched input '<EOF>'"),
-        ("device.driver ==", "mismatched input '<EOF>'"),
-        ("(true", "mismatched input '<EOF>' expecting ')'"),
-        ("true)", "extraneous input ')'"),
-        ("devise.driver == 'x'", "undeclared reference to 'devise'"),
-        ("device.driver == 'x", "mismatched input '''"),
-    ],
-)
-def test_selectors_that_do_not_compile(expression: str, words: str) -> None:
-    problem = cel_problem(expression)
-    assert problem.startswith("compilation failed: ERROR: <input>:1:")
-    assert words in problem
-
-
-@given(st.text(alphabet="device.attributes['x']==&|()!?:1\" ", max_size=30))
-def test_any_text_compiles_or_not(expression: str) -> None:
-    assert isinstance(cel_problem(expression), str)

@@ -23,6 +23,7 @@ __all__ = [
     "ClaimTemplate",
     "DeviceWish",
     "PodClaim",
+    "are_alternatives",
     "is_template_name",
     "template_for",
     "template_of",
@@ -39,6 +40,9 @@ MAX_ALTERNATIVES: Final = 8
 
 MAX_DEVICES: Final = 32
 """Devices one claim can be given (k8s.io/api resource/v1)."""
+
+_MAX_PARTS: Final = 32
+"""Constraints of a claim, and configs of a claim (k8s.io/api resource/v1)."""
 
 _PREFIX: Final = "gpu-spawner-"
 _NAME: Final = re.compile(rf"{_PREFIX}[0-9a-f]{{16}}", re.ASCII)
@@ -103,6 +107,21 @@ class _Parts:
     config: list[dict[str, Any]] = field(default_factory=list)
 
 
+def are_alternatives(wishes: Sequence[DeviceWish]) -> bool:
+    """Tell whether one claim can ask for whichever of these wishes can be met first.
+
+    What an admin wrote as a whole claim is an alternative to nothing: ``firstAvailable`` chooses
+    within one request, not between claims.
+    """
+    parts = [_parts_of(wish, CLAIM_NAME) for wish in wishes]
+    return (
+        1 <= len(wishes) <= MAX_ALTERNATIVES
+        and all(wish.spec is None for wish in wishes)
+        and sum(len(one.constraints) for one in parts) <= _MAX_PARTS
+        and sum(len(one.config) for one in parts) <= _MAX_PARTS
+    )
+
+
 def template_for(wishes: Sequence[DeviceWish]) -> ClaimTemplate:
     """Return the template for one wish, or for whichever of several can be met first.
 
@@ -117,7 +136,7 @@ def template_for(wishes: Sequence[DeviceWish]) -> ClaimTemplate:
     request: dict[str, Any] = {"name": CLAIM_NAME}
     if len(wishes) == 1:
         request["exactly"] = {"allocationMode": "ExactCount", **_asked(wishes[0])}
-        _add_parts(parts, wishes[0], CLAIM_NAME)
+        parts = _parts_of(wishes[0], CLAIM_NAME)
     else:
         names = _distinct_names([wish.name for wish in wishes])
         request["firstAvailable"] = [
@@ -125,7 +144,9 @@ def template_for(wishes: Sequence[DeviceWish]) -> ClaimTemplate:
             for name, wish in zip(names, wishes, strict=True)
         ]
         for name, wish in zip(names, wishes, strict=True):
-            _add_parts(parts, wish, f"{CLAIM_NAME}/{name}")
+            own = _parts_of(wish, f"{CLAIM_NAME}/{name}")
+            parts.constraints += own.constraints
+            parts.config += own.config
     devices: dict[str, Any] = {"requests": [request]}
     if parts.constraints:
         devices["constraints"] = parts.constraints
@@ -170,10 +191,13 @@ def _asked(wish: DeviceWish) -> dict[str, Any]:
     return asked
 
 
-def _add_parts(parts: _Parts, wish: DeviceWish, request: str) -> None:
-    if wish.count > 1:  # one device has everything in common with itself
-        parts.constraints += [one.as_manifest([request]) for one in wish.constraints]
-    parts.config += [one.as_manifest([request]) for one in wish.configs]
+def _parts_of(wish: DeviceWish, request: str) -> _Parts:
+    # One device has everything in common with itself.
+    constraints = wish.constraints if wish.count > 1 else ()
+    return _Parts(
+        constraints=[one.as_manifest([request]) for one in constraints],
+        config=[one.as_manifest([request]) for one in wish.configs],
+    )
 
 
 def _distinct_names(names: Iterable[str]) -> list[str]:

@@ -5,17 +5,17 @@ choice never leaks into the next spawn. How it meets the site's part is for ``si
 Compiling is total and deterministic: the same selection gives the same fragments.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gpu_spawner.core.catalog.candidates import Candidate, candidates
 from gpu_spawner.core.catalog.claims import (
     CLAIM_NAME,
-    MAX_ALTERNATIVES,
     NOTEBOOK,
     DeviceWish,
     PodClaim,
+    are_alternatives,
     template_for,
 )
 from gpu_spawner.core.catalog.flavors import LabelIn
@@ -48,24 +48,33 @@ class _Group:
         """Tell whether a pod for the members could just as well be one for another candidate."""
         if _common(self.first) != _common(other):
             return False
-        wish = other.side.devices
-        if wish is None:
+        if other.side.devices is None:
             return True
         # Node labels cannot follow what a claim is given, so they must be the same; and Kueue takes
-        # no claim with alternatives.
+        # no claim with alternatives. Of one flavor the first way with a seat is taken, which a
+        # claim would leave to the scheduler.
+        members = [*self.members, other]
         return (
             not is_queued
-            and wish.spec is None
             and other.side.node_labels == self.first.side.node_labels
-            and len(self.members) < MAX_ALTERNATIVES
+            and other.flavor not in [member.flavor for member in self.members]
+            and all(map(are_alternatives, _claimed(members)))
         )
+
+
+def _claimed(members: Sequence[Candidate]) -> Iterator[list[DeviceWish]]:
+    """Yield what candidates want of each claim of their pod: the notebook's, then sidecars'."""
+    yield [member.side.devices for member in members if member.side.devices is not None]
+    for position, _ in enumerate(members[0].sidecars):
+        yield _wishes_of(members, position)
 
 
 def _common(one: Candidate) -> tuple[object, ...]:
     """Return what must be equal for two candidates to fit in one pod."""
     side = one.side
     return (
-        one.mechanism,
+        # Claims differ in what they ask for and not in how, so that any may stand beside another.
+        one.mechanism if side.devices is None else "",
         dict(side.resources),
         side.devices is None,
         side.scheduler_name,
@@ -81,9 +90,9 @@ def compile_ways(catalog: Catalog, selection: Selection) -> tuple[PodFragment, .
     """Return a fragment for each way of serving a selection, in the order they are to be tried.
 
     Flavors whose pods differ in nothing but the nodes, or the devices of a claim, fit in one pod:
-    its node affinity, or its claim, admits any of them. Others, such as GPUs of two vendors or one
-    flavor obtained by two mechanisms, need pods of their own; ``core.offers.board`` finds the first
-    with a seat.
+    its node affinity, or its claim, admits any of them, by whichever mechanism each claims its
+    devices. Others, such as GPUs of two vendors' plugins or one flavor obtained by two mechanisms,
+    need pods of their own; ``core.offers.board`` finds the first with a seat.
     """
     profile = catalog.profile(selection.profile)
     if profile is None:
@@ -93,7 +102,7 @@ def compile_ways(catalog: Catalog, selection: Selection) -> tuple[PodFragment, .
     groups: list[_Group] = []
     for name in selection.flavors:
         for found in candidates(profile, catalog.flavors[name], selection.share, selection.count):
-            if selection.mechanism not in ("", found.mechanism):
+            if selection.mechanism_of(name) not in ("", found.mechanism):
                 continue
             is_queued = profile.queue is not None
             group = next((one for one in groups if one.takes(found, is_queued=is_queued)), None)
@@ -108,7 +117,7 @@ def compile_ways(catalog: Catalog, selection: Selection) -> tuple[PodFragment, .
             replace(
                 selection,
                 flavors=tuple(member.flavor for member in group.members),
-                mechanism=group.first.mechanism,
+                mechanisms=tuple(member.mechanism for member in group.members),
             ),
             group.members,
         )
@@ -222,22 +231,17 @@ def _devices(side: PodSide | None, others: Iterable[Mapping[str, int]]) -> dict[
 
 def _claims(profile: Profile, members: Sequence[Candidate]) -> tuple[PodClaim, ...]:
     """Return the claim of the notebook, shared with the sidecars that ask for it, and their own."""
-    wishes = [member.side.devices for member in members if member.side.devices is not None]
-    if not wishes:
+    if not members or members[0].side.devices is None:
         return ()
     sharing = [one.name for one in profile.sidecars if one.gpu is not None and one.gpu.is_shared]
-    notebook = PodClaim(
-        name=CLAIM_NAME, template=template_for(wishes), containers=(NOTEBOOK, *sharing)
-    )
-    of_sidecars = [
-        PodClaim(
-            name=claim_name_of(sidecar),
-            template=template_for(_wishes_of(members, position)),
-            containers=(sidecar.name,),
-        )
-        for position, (sidecar, _) in enumerate(members[0].sidecars)
+    users = [
+        (CLAIM_NAME, (NOTEBOOK, *sharing)),
+        *((claim_name_of(sidecar), (sidecar.name,)) for sidecar, _ in members[0].sidecars),
     ]
-    return (notebook, *of_sidecars)
+    return tuple(
+        PodClaim(name=name, template=template_for(wishes), containers=containers)
+        for (name, containers), wishes in zip(users, _claimed(members), strict=True)
+    )
 
 
 def _wishes_of(members: Sequence[Candidate], position: int) -> list[DeviceWish]:

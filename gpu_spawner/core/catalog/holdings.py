@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gpu_spawner.core.catalog.flavors import Flavor
 from gpu_spawner.core.catalog.mechanisms import describe_share
 from gpu_spawner.core.catalog.model import Catalog, Choice, Profile, Share
+from gpu_spawner.core.catalog.share_meaning import had_by
 
 __all__ = ["WHOLE_GPU_MILLI", "Holding", "holding_of"]
 
@@ -47,13 +48,16 @@ class Holding:
 def holding_of(catalog: Catalog, choice: Choice) -> Holding:
     """Return what a server with this choice holds, its sidecars' GPUs included.
 
-    Of "whichever is free first" the largest counts: which one it will be is not known beforehand,
-    and must not make a limit depend on luck. Where the catalog does not know how large a part is,
-    it counts as a whole GPU.
+    Of "whichever is free first", and of a flavor that is had in several ways, the largest counts:
+    which one it will be is not known beforehand, and must not make a limit depend on luck. Where
+    the catalog does not know how large a part is, it counts as a whole GPU.
     """
     profile = catalog.profile(choice.profile)
     parts = [] if profile is None else list(_parts(profile, choice))
-    ways = [_of_flavor(catalog.flavors[name], parts) for name in choice.flavors]
+    ways = [
+        _of_flavor(catalog.flavors[name], mechanism, parts)
+        for name, mechanism in had_by(catalog, choice)
+    ]
     return Holding(
         gpu_milli=max((way.gpu_milli for way in ways), default=0),
         memory_bytes=max((way.memory_bytes for way in ways), default=0),
@@ -70,10 +74,10 @@ def _parts(profile: Profile, choice: Choice) -> Iterator[tuple[Share, int]]:
             yield sidecar.gpu.share or choice.share, sidecar.gpu.count
 
 
-def _of_flavor(flavor: Flavor, parts: Iterable[tuple[Share, int]]) -> Holding:
+def _of_flavor(flavor: Flavor, mechanism: str, parts: Iterable[tuple[Share, int]]) -> Holding:
     gpu_milli = memory_bytes = 0
     for share, count in parts:
-        part_bytes = describe_share(flavor, share).memory_bytes
+        part_bytes = describe_share(flavor, share, mechanism).memory_bytes
         whole_bytes = flavor.memory_bytes
         gpu_milli += count * _gpu_milli(flavor, share, part_bytes)
         memory_bytes += count * (part_bytes or whole_bytes or 0)

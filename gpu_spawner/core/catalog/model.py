@@ -337,16 +337,15 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """A valid choice with its image: all that is needed to compile a pod.
+    """A valid choice with its image: what a pod is compiled from.
 
     Attributes:
         flavors: where ``flavor`` is ``any``, the flavors *this* user may land on, in order.
         image: the key of an image; of a user's own image, the one that it stands in for.
         own_image: the reference of an image that the user brings; empty for none.
-        cpu_milli, memory_bytes: what was chosen of them; None where there is no choice, or for
-            the default.
+        cpu_milli, memory_bytes: what was chosen of them; None for the default.
         wait: whether to wait for a place where none is free.
-        mechanism: how the share is to be obtained; empty for the first way there is.
+        mechanisms: how the share is to be obtained of each of ``flavors``; empty where it is open.
     """
 
     profile: str
@@ -359,7 +358,16 @@ class Selection:
     cpu_milli: int | None = None
     memory_bytes: int | None = None
     wait: bool = False
-    mechanism: str = ""
+    mechanisms: tuple[str, ...] = ()
+
+    @property
+    def mechanism(self) -> str:
+        """The mechanisms without repetition: ``dra-mig``, or ``dra-mig,dra-capacity``."""
+        return ",".join(dict.fromkeys(self.mechanisms))
+
+    def mechanism_of(self, flavor: str) -> str:
+        """Return how the share is to be obtained of one flavor; empty where that is open."""
+        return dict(zip(self.flavors, self.mechanisms, strict=False)).get(flavor, "")
 
     @property
     def choice(self) -> Choice:

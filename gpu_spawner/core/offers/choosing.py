@@ -45,7 +45,7 @@ def _fullest(ways: Ways, nodes: WayNodes, selection: Selection) -> Selection | N
     """Return what serves the flavor that is fullest; None where no flavor has a free seat."""
     best: tuple[float, str, Way] | None = None
     for flavor in selection.flavors:
-        alone = ways.first_free(replace(selection, flavors=(flavor,)))
+        alone = ways.first_free(_of_flavor(selection, flavor))
         if not ways.count(alone).free:
             continue
         left = nodes.least_left(alone)
@@ -58,9 +58,14 @@ def _fullest(ways: Ways, nodes: WayNodes, selection: Selection) -> Selection | N
     mechanism = alone.fragment.selection.mechanism
     for way in ways.of(selection):
         found = way.fragment.selection
-        if found.mechanism == mechanism and flavor in found.flavors:
+        if found.mechanism_of(flavor) == mechanism:
             if way.fragment.claims:
                 return found
             others = tuple(name for name in found.flavors if name != flavor)
             return replace(found, flavors=(flavor, *others))
     return alone.fragment.selection
+
+
+def _of_flavor(selection: Selection, flavor: str) -> Selection:
+    mechanism = selection.mechanism_of(flavor)
+    return replace(selection, flavors=(flavor,), mechanisms=(mechanism,) if mechanism else ())

@@ -1,10 +1,12 @@
 """What the sentence about a choice is made from, gathered from its ways and their nodes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from gpu_spawner.core.catalog.mechanisms import ShareFacts, describe_share
 from gpu_spawner.core.catalog.model import Catalog, Selection, Share
+from gpu_spawner.core.catalog.share_meaning import in_common
 from gpu_spawner.core.offers.device_look import DeviceLook, look_at
 from gpu_spawner.core.offers.sentences import Situation, Spread
 from gpu_spawner.core.offers.way_nodes import WayNodes
@@ -31,7 +33,9 @@ class Situations:
             ways: those that the cluster has.
             seats: of all of them; the nodes are looked at only where there is none.
         """
-        facts = self.facts(selection, ways)
+        each = self._each(selection, ways)
+        facts = in_common(each) if each else None
+        sizes = [one.memory_bytes for one in each]
         is_stuck = seats.free == 0 or seats.total == 0
         barred = (
             {name: why for way in ways for name, why in self._nodes.barred(way).items()}
@@ -49,25 +53,45 @@ class Situations:
             usable_nodes=sum(way.pool.row_count for way in ways),
             barred=barred,
             short=self._nodes.short(ways, is_empty=seats.total == 0) if is_stuck else (),
-            look=self._look(ways) if is_stuck else None,
-            unit_bytes=facts.memory_bytes if facts else None,
+            look=self._look(ways, each) if is_stuck else None,
+            unit_bytes=None if None in sizes else min((one or 0 for one in sizes), default=None),
         )
 
-    def _look(self, ways: Sequence[Way]) -> DeviceLook | None:
+    def _look(self, ways: Sequence[Way], facts: Sequence[ShareFacts]) -> DeviceLook | None:
         looks = [look_at(self._ways.snapshot, way, self._ways.count(way)) for way in ways]
         found = [look for look in looks if look is not None]
-        return DeviceLook.together(found) if len(found) == len(looks) else None
+        if len(found) != len(looks):
+            return None
+        look = DeviceLook.together(found)
+        if len({one.unit for one in facts}) == 1:
+            return look
+        # What is left of devices that are shared says nothing of slices, and the other way round.
+        return replace(look, is_cut=False, is_shared=False, most_left=None)
 
     def facts(self, selection: Selection, ways: Sequence[Way]) -> ShareFacts | None:
-        """Return what one share of a choice is; None without GPUs."""
-        if selection.share is None:
-            return None
-        chosen = ways[0].fragment.selection
-        key = (chosen.flavors[0], selection.share, chosen.mechanism)
+        """Return what one share of a choice is, as far as its ways agree; None without GPUs."""
+        each = self._each(selection, ways)
+        return in_common(each) if each else None
+
+    def _each(self, selection: Selection, ways: Sequence[Way]) -> tuple[ShareFacts, ...]:
+        """Return what one share is by each way, of each flavor."""
+        share = selection.share
+        if share is None:
+            return ()
+        chosen = [way.fragment.selection for way in ways]
+        return tuple(
+            dict.fromkeys(
+                self._facts(flavor, share, mechanism)
+                for one in chosen
+                for flavor, mechanism in zip(one.flavors, one.mechanisms, strict=True)
+            )
+        )
+
+    def _facts(self, name: str, share: Share, mechanism: str) -> ShareFacts:
+        key = (name, share, mechanism)
         facts = self._facts_of.get(key)
         if facts is None:
-            flavor = self._catalog.flavors[chosen.flavors[0]]
-            facts = describe_share(flavor, selection.share, chosen.mechanism)
+            facts = describe_share(self._catalog.flavors[name], share, mechanism)
             self._facts_of[key] = facts
         return facts
 

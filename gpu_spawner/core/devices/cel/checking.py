@@ -15,7 +15,7 @@ from cel_expr_python.ext import ext_bindings, ext_optional
 
 from gpu_spawner.core.devices.cel.tree import Tree, read_tree
 
-__all__ = ["CheckError", "check", "matches_pattern", "parse_only"]
+__all__ = ["CheckError", "OutcomeError", "check", "matches_pattern", "parse_only"]
 
 _VARIABLES = {
     "device.driver": "string",
@@ -28,6 +28,9 @@ _VARIABLES = {
 _ORDERED = ("bool", "string", "bytes", "timestamp", "duration")
 _NUMBERS = ("int", "uint", "double")
 _ORDER_OPERATORS = ("_<_", "_<=_", "_>_", "_>=_")
+
+_LOCATED = "ERROR: <input>:"
+_TOO_DEEP = "Exceeded max recursion depth"  # of 32; Kubernetes reads 250
 
 _Q, _V = "kubernetes.Quantity", "kubernetes.Semver"
 _COMPARABLE = ("int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes")
@@ -79,6 +82,12 @@ _FUNCTIONS: dict[str, list[tuple[str, str]]] = {
     "min": [(f"list<{t}>.min()", t) for t in _COMPARABLE],
     "max": [(f"list<{t}>.max()", t) for t in _COMPARABLE],
     "sum": [(f"list<{t}>.sum()", t) for t in _SUMMABLE],
+    "slice": [("list<~A>.slice(int,int)", "list<~A>")],
+    "reverse": [("list<~A>.reverse()", "list<~A>")],
+    "flatten": [("list<list<~A>>.flatten()", "list<~A>")],
+    "distinct": [("list<~A>.distinct()", "list<~A>")],
+    "sort": [(f"list<{t}>.sort()", f"list<{t}>") for t in _COMPARABLE],
+    "lists.range": [(r"lists\\.range(int)", "list<int>")],
     "sets.contains": [(r"sets\\.contains(list<~T>,list<~T>)", "bool")],
     "sets.equivalent": [(r"sets\\.equivalent(list<~T>,list<~T>)", "bool")],
     "sets.intersects": [(r"sets\\.intersects(list<~T>,list<~T>)", "bool")],
@@ -86,7 +95,24 @@ _FUNCTIONS: dict[str, list[tuple[str, str]]] = {
 
 
 class CheckError(Exception):
-    """The library refuses the expression; the message is one line."""
+    """The expression is refused; the message is one line.
+
+    Attributes:
+        report: all that the library says, as the API server's compiler does: each error with its
+            place and the line it is in; empty where it was not the library that refused.
+    """
+
+    def __init__(self, message: str, report: str = "") -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class OutcomeError(CheckError):
+    """The expression is fine, but no selector: ``outcome`` is the type it gives."""
+
+    def __init__(self, outcome: str) -> None:
+        super().__init__(f"it gives {outcome}, a selector gives a bool")
+        self.outcome = outcome
 
 
 def check(expression: str) -> tuple[Tree, str]:
@@ -94,12 +120,9 @@ def check(expression: str) -> tuple[Tree, str]:
 
     Raises:
         CheckError: it does not parse or its types do not fit.
+        ValueError: it is nested deeper than the library reads.
     """
-    try:
-        compiled = _environment().compile(expression)
-        tree = read_tree(compiled.serialize())
-    except RuntimeError as error:
-        raise CheckError(_first_line(error)) from None
+    tree = _read(expression, is_checked=True)
     return tree, tree.type_of(tree.root)
 
 
@@ -108,22 +131,27 @@ def parse_only(expression: str) -> Tree:
 
     Raises:
         CheckError: it does not parse.
+        ValueError: it is nested deeper than the library reads.
     """
+    return _read(expression, is_checked=False)
+
+
+def _read(expression: str, *, is_checked: bool) -> Tree:
     try:
-        return read_tree(_environment().compile(expression, disable_check=True).serialize())
+        compiled = _environment().compile(expression, disable_check=not is_checked)
+        return read_tree(compiled.serialize())
     except RuntimeError as error:
-        raise CheckError(_first_line(error)) from None
+        report = str(error).removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
+        first = report.partition("\n")[0].removeprefix(_LOCATED).strip()
+        if _TOO_DEEP in first or not report.startswith(_LOCATED):
+            raise ValueError("it is nested deeper than we read") from None
+        raise CheckError(first, report) from None
 
 
 def matches_pattern(text: str, pattern: str) -> bool | None:
     """Search a text for a regular expression (RE2 syntax); None where that is not one."""
     found = _matcher().eval(data={"text": text, "pattern": pattern})
     return bool(found.value()) if found.type() == cel.Type.BOOL else None
-
-
-def _first_line(error: RuntimeError) -> str:
-    line = str(error).partition("\n")[0]
-    return line.removeprefix("INVALID_ARGUMENT: ").removeprefix("ERROR: <input>:").strip()
 
 
 @cache

@@ -11,8 +11,8 @@ from typing import Any
 
 from gpu_spawner.core.devices.cel.amounts import Amount, parse_amount, sum_of
 from gpu_spawner.core.devices.cel.checking import matches_pattern
-from gpu_spawner.core.devices.cel.operators import OPERATORS, bounded
-from gpu_spawner.core.devices.cel.tree import Uint
+from gpu_spawner.core.devices.cel.lists import LIST_FUNCTIONS, as_list, as_whole
+from gpu_spawner.core.devices.cel.operators import OPERATORS, bounded, same
 from gpu_spawner.core.devices.cel.values import (
     NONE,
     BeyondUs,
@@ -20,7 +20,6 @@ from gpu_spawner.core.devices.cel.values import (
     EvaluationError,
     Optional,
     compare,
-    equal,
     is_number,
     no_overload,
 )
@@ -37,12 +36,6 @@ _BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
 def _strings(function: str, *values: Any) -> None:
     if not all(isinstance(value, str) for value in values):
         raise no_overload(function, *values)
-
-
-def _whole(function: str, value: Any) -> int:
-    if isinstance(value, bool | Uint) or not isinstance(value, int):
-        raise no_overload(function, value)
-    return value
 
 
 def _contains(text: Any, piece: Any) -> bool:
@@ -70,7 +63,7 @@ def _matches(text: Any, pattern: Any) -> bool:
 
 def _char_at(text: Any, position: Any) -> str:
     _strings("charAt", text)
-    index = _whole("charAt", position)
+    index = as_whole("charAt", position)
     if not 0 <= index <= len(text):
         raise EvaluationError(f"index out of range: {index}")
     return str(text[index : index + 1])
@@ -78,9 +71,9 @@ def _char_at(text: Any, position: Any) -> str:
 
 def _index_of(text: Any, piece: Any, *offset: Any) -> int:
     if isinstance(text, list) and not offset:
-        return next((at for at, each in enumerate(text) if _same(each, piece)), -1)
+        return next((at for at, each in enumerate(text) if same(each, piece)), -1)
     _strings("indexOf", text, piece)
-    start = _whole("indexOf", offset[0]) if offset else 0
+    start = as_whole("indexOf", offset[0]) if offset else 0
     if not piece:
         return start
     if start < 0:
@@ -90,12 +83,12 @@ def _index_of(text: Any, piece: Any, *offset: Any) -> int:
 
 def _last_index_of(text: Any, piece: Any, *offset: Any) -> int:
     if isinstance(text, list) and not offset:
-        places = [at for at, each in enumerate(text) if _same(each, piece)]
+        places = [at for at, each in enumerate(text) if same(each, piece)]
         return places[-1] if places else -1
     _strings("lastIndexOf", text, piece)
     if not offset:
         return int(text.rfind(piece))
-    start = _whole("lastIndexOf", offset[0])
+    start = as_whole("lastIndexOf", offset[0])
     if not piece:
         return start
     if start < 0:
@@ -115,7 +108,7 @@ def _upper(text: Any) -> str:
 
 def _replace(text: Any, old: Any, new: Any, *times: Any) -> str:
     _strings("replace", text, old, new)
-    limit = _whole("replace", times[0]) if times else -1
+    limit = as_whole("replace", times[0]) if times else -1
     if (len(text) + 1) * (len(new) + 1) > 1_000_000:
         raise BeyondUs("it replaces text by more than a million characters")
     return str(bounded(text.replace(old, new, max(limit, -1))))
@@ -123,7 +116,7 @@ def _replace(text: Any, old: Any, new: Any, *times: Any) -> str:
 
 def _split(text: Any, separator: Any, *limit: Any) -> list[Any]:
     _strings("split", text, separator)
-    most = _whole("split", limit[0]) if limit else -1
+    most = as_whole("split", limit[0]) if limit else -1
     if most == 0:
         return []
     if separator:
@@ -135,8 +128,8 @@ def _split(text: Any, separator: Any, *limit: Any) -> list[Any]:
 
 def _substring(text: Any, start: Any, *end: Any) -> str:
     _strings("substring", text)
-    first = _whole("substring", start)
-    last = _whole("substring", end[0]) if end else len(text)
+    first = as_whole("substring", start)
+    last = as_whole("substring", end[0]) if end else len(text)
     if not 0 <= first <= last <= len(text):
         raise EvaluationError("index out of range")
     return str(text[first:last])
@@ -155,32 +148,19 @@ def _join(words: Any, *separator: Any) -> str:
     return str(bounded((separator[0] if separator else "").join(words)))
 
 
-def _same(left: Any, right: Any) -> bool:
-    try:
-        return equal(left, right)
-    except EvaluationError:
-        return False
-
-
 def _includes(value: Any, wanted: Any) -> bool:
     if not isinstance(value, list):
-        return _same(value, wanted)
+        return same(value, wanted)
     for each in value[:_LIST_ATTRIBUTE_LIMIT]:
-        if _same(each, wanted):
+        if same(each, wanted):
             return True
     if len(value) > _LIST_ATTRIBUTE_LIMIT:
         raise EvaluationError("'includes' cannot be applied to lists this long")
     return False
 
 
-def _list(function: str, value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise no_overload(function, value)
-    return value
-
-
 def _ordered(function: str, value: Any) -> list[Any]:
-    held = _list(function, value)
+    held = as_list(function, value)
     if not all(isinstance(each, bool | int | float | str | bytes) for each in held):
         raise no_overload(function, value)
     return held
@@ -211,7 +191,7 @@ def _extreme(function: str, values: Any, worse: int) -> Any:
 
 
 def _sum(values: Any) -> Any:
-    held = _list("sum", values)
+    held = as_list("sum", values)
     if not held:
         raise BeyondUs("it sums an empty list")
     if not all(map(is_number, held)):
@@ -223,8 +203,8 @@ def _sum(values: Any) -> Any:
 
 
 def _set_contains(whole: Any, part: Any) -> bool:
-    held, wanted = _list("sets.contains", whole), _list("sets.contains", part)
-    return all(any(_same(each, one) for each in held) for one in wanted)
+    held, wanted = as_list("sets.contains", whole), as_list("sets.contains", part)
+    return all(any(same(each, one) for each in held) for one in wanted)
 
 
 def _set_equivalent(left: Any, right: Any) -> bool:
@@ -232,8 +212,8 @@ def _set_equivalent(left: Any, right: Any) -> bool:
 
 
 def _set_intersects(left: Any, right: Any) -> bool:
-    held, wanted = _list("sets.intersects", left), _list("sets.intersects", right)
-    return any(_same(each, one) for each in held for one in wanted)
+    held, wanted = as_list("sets.intersects", left), as_list("sets.intersects", right)
+    return any(same(each, one) for each in held for one in wanted)
 
 
 def _quantity(text: Any) -> Amount:
@@ -320,7 +300,7 @@ def _sum_of(function: str, left: Any, right: Any, sign: int) -> Amount:
     amount = _amount(function, left)
     if isinstance(right, Amount):
         return sum_of(amount, right, sign)
-    return sum_of(amount, _whole(function, right), sign)
+    return sum_of(amount, as_whole(function, right), sign)
 
 
 def _part(name: str) -> Callable[[Any], int]:
@@ -353,6 +333,7 @@ def _value(value: Any) -> Any:
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **OPERATORS,
+    **LIST_FUNCTIONS,
     "contains": _contains,
     "startsWith": _starts_with,
     "endsWith": _ends_with,

@@ -28,7 +28,7 @@ from gpu_spawner.core.devices.cel.values import (
     of_same_kind,
 )
 
-__all__ = ["OPERATORS", "bounded", "has_field", "is_member", "look_up", "search"]
+__all__ = ["OPERATORS", "bounded", "has_field", "is_member", "look_up", "same", "search"]
 
 _INT = range(-(2**63), 2**63)
 _UINT = range(2**64)
@@ -90,7 +90,7 @@ def has_field(operand: Any, field: str) -> bool:
 def is_member(element: Any, container: Any) -> bool:
     """Return ``element in container``."""
     if isinstance(container, list):
-        return any(_same(element, each) for each in container)
+        return any(same(element, each) for each in container)
     if isinstance(container, dict):
         if not (isinstance(element, bool | str) or is_number(element)):
             raise no_overload("_in_", element, container)
@@ -99,7 +99,8 @@ def is_member(element: Any, container: Any) -> bool:
     raise no_overload("_in_", element, container)
 
 
-def _same(left: Any, right: Any) -> bool:
+def same(left: Any, right: Any) -> bool:
+    """Tell whether two values are equal; those that cannot be compared are not."""
     try:
         return equal(left, right)
     except EvaluationError:
@@ -107,7 +108,7 @@ def _same(left: Any, right: Any) -> bool:
 
 
 def _differ(left: Any, right: Any) -> bool:
-    return not _same(left, right)  # values that cannot compare do differ
+    return not same(left, right)  # values that cannot compare do differ
 
 
 def _position(key: Any) -> int:

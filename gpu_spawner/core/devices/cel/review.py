@@ -8,7 +8,7 @@ Source: k8s.io/apiserver ``pkg/cel/environment/base.go``; cel-go ``checker/check
 
 import math
 
-from gpu_spawner.core.devices.cel.checking import CheckError, matches_pattern
+from gpu_spawner.core.devices.cel.checking import CheckError, OutcomeError, matches_pattern
 from gpu_spawner.core.devices.cel.evaluation import Unserved
 from gpu_spawner.core.devices.cel.tree import (
     Call,
@@ -72,7 +72,7 @@ def review(tree: Tree, outcome: str) -> None:
         Unserved: whether it would cannot be told.
     """
     if outcome not in _OUTCOMES:
-        raise CheckError(f"it gives {outcome}, a selector gives a bool")
+        raise OutcomeError(outcome)
     for node in nodes_of(tree.root):
         match node:
             case ListOf(elements=elements):

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from gpu_spawner.core.devices.cel.amounts import amount_of_capacity
-from gpu_spawner.core.devices.cel.checking import CheckError, check, parse_only
+from gpu_spawner.core.devices.cel.checking import CheckError, OutcomeError, check, parse_only
 from gpu_spawner.core.devices.cel.evaluation import Evaluate, Unserved, evaluator
 from gpu_spawner.core.devices.cel.reads import names_read
 from gpu_spawner.core.devices.cel.review import review, tests_device, unserved_name
@@ -39,7 +39,17 @@ _VARIABLES = frozenset(
 
 
 class SelectorError(GpuSpawnerError):
-    """The expression is no selector: the API server would refuse it."""
+    """The expression is no selector: the API server would refuse it.
+
+    Attributes:
+        outcome: the type of what it gives, where that is no bool and nothing else is wrong.
+        report: what the compiler says, each error with its place; may be empty.
+    """
+
+    def __init__(self, message: str, *, outcome: str = "", report: str = "") -> None:
+        super().__init__(message)
+        self.outcome = outcome
+        self.report = report
 
 
 class SelectorRuntimeError(GpuSpawnerError):
@@ -100,7 +110,10 @@ def compile_selector(expression: str) -> Selector:
             raise SelectorError("the expression is longer than 10 KiB")
         return _compiled(expression)
     except (CheckError, EvaluationError) as error:
-        raise SelectorError(f"the expression is not a selector: {error}") from None
+        outcome = error.outcome if isinstance(error, OutcomeError) else ""
+        message = f"the expression is not a selector: {error}"
+        report = error.report if isinstance(error, CheckError) else ""
+        raise SelectorError(message, outcome=outcome, report=report) from None
     except UnicodeEncodeError:
         raise SelectorError("the expression has half a character in it") from None
     except (Unserved, RecursionError, ValueError) as error:

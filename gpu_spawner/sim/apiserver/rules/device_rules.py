@@ -23,8 +23,8 @@ from gpu_spawner.sim.apiserver.names import (
     label_value_problems,
     qualified_name_problems,
 )
-from gpu_spawner.sim.apiserver.rules.cel_syntax import cel_problem
 from gpu_spawner.sim.apiserver.rules.device_names import driver_problems, duplicates
+from gpu_spawner.sim.apiserver.rules.selector_rules import selector_problem
 from gpu_spawner.sim.apiserver.wire.internal_types import internal_value
 
 __all__ = [
@@ -234,7 +234,7 @@ def _check_selectors(selectors: Sequence[Obj], path: str) -> Iterator[FieldError
         if len(expression.encode()) > _MAX_EXPRESSION_BYTES:
             yield too_long(f"{here}.expression", _MAX_EXPRESSION_BYTES)
             continue
-        problem = cel_problem(expression)
+        problem = selector_problem(expression)
         if problem:
             # Kubernetes shows the expression itself here, unescaped within the sentence.
             yield invalid_value(f"{here}.expression", expression, problem)
