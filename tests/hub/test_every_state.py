@@ -75,7 +75,7 @@ def look(screenshots: Path | None) -> Look:
 def pick(page: Page, offer: str, state: str = "tile") -> None:
     radio = page.locator(f'.gs-{state} input[value="{offer}"]')
     radio.wait_for(state="attached")
-    page.click(f'label[for="{radio.get_attribute("id")}"]')
+    page.click(f'label:has(input[value="{offer}"])')
 
 
 @pytest.fixture
