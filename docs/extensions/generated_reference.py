@@ -1,7 +1,8 @@
 """Directives that write the reference from the code, so that it cannot grow stale.
 
 - ``own-traits``: the settings of ``c.GPUSpawner``, from the traits' own help.
-- ``catalog-keys:: NAME.schema.json``: the keys of a kind of catalog file, from its JSON Schema.
+- ``catalog-keys:: NAME.schema.json``: the keys of a kind of catalog file, or of an answer of the
+  API, from its JSON Schema.
 - ``command-help``: every ``gpu-spawner`` command, as ``--help`` prints it.
 - ``mechanism-table``: what each way of obtaining a share means, in the words that users read.
 """
@@ -55,7 +56,7 @@ def _indented(text: str) -> str:
 
 
 class CatalogKeys(SphinxDirective):
-    """Write a table of the keys of one kind of catalog file."""
+    """Write a table of the keys of one kind of catalog file, or of an answer."""
 
     required_arguments = 1
 
@@ -78,14 +79,23 @@ def _table(model: dict[str, Any]) -> Iterator[str]:
     yield "| key | what it is | meaning |"
     yield "|---|---|---|"
     required = set(model.get("required", ()))
+    # Where every key is there, none stands out.
+    is_always_whole = required == set(model["properties"])
     for key, field in model["properties"].items():
-        name = f"**`{key}`**" if key in required else f"`{key}`"
+        name = f"**`{key}`**" if key in required and not is_always_whole else f"`{key}`"
         meaning = " ".join(str(field.get("description", "")).split())
         default = field.get("default")
         if default not in (None, "", []) and not isinstance(default, dict):
             meaning = f"{meaning} Default: `{json.dumps(default)}`.".strip()
-        yield f"| {name} | {_kind(field)} | {meaning} |".replace("\n", " ")
+        kind = (
+            f"{_kind(field)} or null" if is_always_whole and _may_be_null(field) else _kind(field)
+        )
+        yield f"| {name} | {kind} | {meaning} |".replace("\n", " ")
     yield ""
+
+
+def _may_be_null(field: dict[str, Any]) -> bool:
+    return any(one.get("type") == "null" for one in field.get("anyOf", ()))
 
 
 def _kind(field: dict[str, Any]) -> str:

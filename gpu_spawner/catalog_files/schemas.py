@@ -1,9 +1,13 @@
-"""The JSON Schemas of catalog files, for editors; ``python -m`` this module writes them anew."""
+"""The JSON Schemas of catalog files, for editors, and of the API's answers, for its readers.
+
+``python -m`` this module writes them anew.
+"""
 
 import json
 from pathlib import Path
 
 from gpu_spawner.core.catalog.schema import render_json_schemas
+from gpu_spawner.core.offers.api_schema import render_api_schemas
 
 __all__ = ["render_schema", "schema_directory", "write_schemas"]
 
@@ -17,7 +21,7 @@ def render_schema() -> dict[str, str]:
     """Return the text of each schema file by its name."""
     return {
         name: f"{json.dumps(schema, indent=2, sort_keys=True)}\n"
-        for name, schema in render_json_schemas().items()
+        for name, schema in (render_json_schemas() | render_api_schemas()).items()
     }
 
 

@@ -1,6 +1,5 @@
 """Render the spawn page's form from its model; what it shows is decided in ``page_layout``."""
 
-import json
 import re
 from collections.abc import Callable
 from functools import cache, lru_cache
@@ -17,6 +16,7 @@ __all__ = ["render_form"]
 
 _CARDS_KEPT: Final = 512
 _INDENTATION: Final = re.compile(r"\s*\n\s*")  # a quarter of the page, and nothing is preformatted
+_BETWEEN_TAGS: Final = re.compile(r"(?<=>)\n(?=<)")
 
 
 class _DenseLoader(PackageLoader):
@@ -27,7 +27,7 @@ class _DenseLoader(PackageLoader):
     ) -> tuple[str, str, Callable[[], bool] | None]:
         """Return the text of a template, where it is from, and whether it still is the same."""
         source, path, is_current = super().get_source(environment, template)
-        return _INDENTATION.sub("\n", source), path, is_current
+        return _BETWEEN_TAGS.sub("", _INDENTATION.sub("\n", source)), path, is_current
 
 
 # Our own environment: KubeSpawner's has no autoescape, and everything on this page that an admin,
@@ -39,6 +39,8 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+# Readers' words stand in attributes as they are; the script takes them in any order.
+_ENVIRONMENT.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
 
 
 def render_form(
@@ -68,9 +70,8 @@ def render_form(
 
 
 @cache
-def _script_words(language: Language) -> str:
-    words = {name: language.say(text) for name, text in SCRIPT_WORDS.items()}
-    return json.dumps(words, ensure_ascii=False)
+def _script_words(language: Language) -> dict[str, str]:
+    return {name: language.say(text) for name, text in SCRIPT_WORDS.items()}
 
 
 @lru_cache(maxsize=_CARDS_KEPT)

@@ -4,18 +4,24 @@ Both are made from one document, so that they cannot disagree.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any
+from functools import partial
+from typing import Any, Final
+
+import msgspec
 
 from gpu_spawner.core.errors import Problem
+from gpu_spawner.core.offers.gpu_list import Gpu
 from gpu_spawner.core.offers.inventory import Holder, Inventory, NodeInventory, WaitingPod
 from gpu_spawner.core.preload.readiness import Readiness
 from gpu_spawner.hub.preload_document import preload_document
 from gpu_spawner.kube.conditions import ReflectorStatus
 
-__all__ = ["LastActivity", "inventory_document"]
+__all__ = ["LastActivity", "as_json", "inventory_document"]
+
+as_json: Final = partial(msgspec.json.encode, enc_hook=str)
+"""Write plain values as JSON, tens of thousands at once; sentences are a kind of text."""
 
 LastActivity = Mapping[tuple[str, str], float]
 """Unix time of the last activity of each running server, by its user's name and its own."""
@@ -52,6 +58,8 @@ def inventory_document(  # noqa: PLR0913 - everything that is told comes in here
         "as_of": inventory.as_of,
         "unknown": dict(inventory.unknown),
         "nodes": None if nodes is None else [_node(node, last_activity) for node in nodes],
+        "shared_gpus": [_gpu(gpu) for gpu in inventory.shared_gpus],
+        "shared_gpus_left_out": inventory.shared_gpus_left_out,
         "waiting": None if waiting is None else [_waiting(pod) for pod in waiting],
         "preload": preload_document(preload),
         "problems": [str(problem) for problem in problems],
@@ -75,7 +83,38 @@ def _node(node: NodeInventory, last_activity: LastActivity) -> dict[str, Any]:
         "cordoned": node.is_cordoned,
         "devices": [{**asdict(stock), "free": stock.free} for stock in node.stocks],
         "holders": [_holder(holder, last_activity) for holder in node.holders],
+        "gpus": [_gpu(gpu) for gpu in node.gpus],
+        "gpus_left_out": node.gpus_left_out,
         "images": list(node.images),
+    }
+
+
+def _gpu(gpu: Gpu) -> dict[str, Any]:
+    return {
+        "resource": gpu.resource or None,
+        "driver": gpu.driver or None,
+        "pool": gpu.pool or None,
+        "device": gpu.device or None,
+        "uuid": gpu.uuid or None,
+        "product": gpu.product or None,
+        "profile": gpu.profile or None,
+        "memory_bytes": gpu.memory_bytes,
+        "part_of": gpu.part_of or None,
+        "replicas": gpu.replicas,
+        "state": gpu.state,
+        "holders": [
+            {
+                "namespace": holder.namespace,
+                "pod": holder.pod or None,
+                "user": holder.username,
+                "server": holder.servername,
+                "claim": holder.claim or None,
+                "since": holder.since,
+                "terminating": holder.is_terminating,
+                "part": dict(holder.part),
+            }
+            for holder in gpu.holders
+        ],
     }
 
 
@@ -106,5 +145,4 @@ def _waiting(pod: WaitingPod) -> dict[str, Any]:
 
 
 def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+    return hashlib.sha256(as_json(value, order="sorted")).hexdigest()[:20]

@@ -4,7 +4,6 @@ Both need JupyterHub's scope ``admin-ui``, as its own admin page does: they name
 pods, which nobody else is shown.
 """
 
-import json
 import time
 from datetime import UTC
 from importlib.resources import files
@@ -16,8 +15,8 @@ from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.scopes import needs_scope
 
 from gpu_spawner.core.offers.inventory import take_inventory
-from gpu_spawner.core.wording import say_duration
-from gpu_spawner.hub.inventory_document import inventory_document
+from gpu_spawner.core.wording import gigabytes, say_duration
+from gpu_spawner.hub.inventory_document import as_json, inventory_document
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.page_words import age_words
 from gpu_spawner.hub.static_files import static_url
@@ -27,9 +26,9 @@ __all__ = ["AdminPageHandler", "InventoryHandler"]
 _SCOPE: Final = "admin-ui"
 
 
-def _document(live: Live, db: Any) -> tuple[dict[str, Any], str]:
+def _document(live: Live, db: Any, node_name: str = "") -> tuple[dict[str, Any], str]:
     return inventory_document(
-        take_inventory(live.snapshot(), live.catalog),
+        take_inventory(live.snapshot(), live.catalog, node_name),
         last_activity=_last_activity(db),
         problems=live.catalog_problems,
         cluster_problems=live.cluster_problems,
@@ -55,7 +54,7 @@ def _last_activity(db: Any) -> dict[tuple[str, str], float]:
 
 
 class InventoryHandler(APIHandler):
-    """``GET /hub/api/gpu-spawner/inventory``."""
+    """``GET /hub/api/gpu-spawner/inventory[?node=NAME]``."""
 
     _etag = ""
 
@@ -69,11 +68,11 @@ class InventoryHandler(APIHandler):
 
     @needs_scope(_SCOPE)
     async def get(self) -> None:
-        """Answer with every node, holder and waiting pod."""
-        document, etag = _document(self.live, self.db)
+        """Answer with every node, GPU, holder and waiting pod."""
+        document, etag = _document(self.live, self.db, self.get_query_argument("node", ""))
         self._etag = f'W/"{etag}"'
         self.set_header("Cache-Control", "private, no-cache")
-        self.finish(json.dumps(document))
+        self.finish(as_json(document))
 
 
 class AdminPageHandler(BaseHandler):
@@ -98,10 +97,16 @@ class AdminPageHandler(BaseHandler):
             summary=_summary(document),
             age=age_words(document["age_seconds"]),
             ago=lambda at: say_duration(max(0.0, now - at)) if at else "",
+            part=_amount_words,
             ahead=lambda at: say_duration(max(0.0, at - now)),
             css_url=static_url(self.hub.base_url, "admin.css"),
         )
         self.finish(html)
+
+
+def _amount_words(name: str, amount: float) -> str:
+    """Write a part of a GPU that others have the rest of."""
+    return gigabytes(round(amount)) if name == "memory" else f"{amount:g}"
 
 
 def _summary(document: dict[str, Any]) -> list[dict[str, Any]]:

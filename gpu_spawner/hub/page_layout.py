@@ -96,7 +96,9 @@ def build_page(  # noqa: PLR0913 - everything that is shown comes in here
         return page
     alternative = tiles.get(picked.instead)
     return replace(
-        page, notice=Notice(what=picked.phrase, because=picked.because, alternative=alternative)
+        page,
+        cards=tuple(card.pointing_at(alternative) for card in cards),
+        notice=Notice(what=picked.phrase, because=picked.because, alternative=alternative),
     )
 
 

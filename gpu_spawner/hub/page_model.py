@@ -3,7 +3,9 @@
 ``page_layout`` makes them from the catalog and the offers; nothing here decides anything.
 """
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from gpu_spawner.core.messages import gettext
 
@@ -59,9 +61,21 @@ class Tile:
         return self.state in ("impossible", "denied")
 
     @property
+    def phrase_pattern(self) -> str:
+        """The phrase with ``{}`` for the count that it begins with, if it does."""
+        count = self.key.rpartition("/")[2]
+        return f"{{}}{self.phrase[len(count) :]}" if self.phrase.startswith(f"{count} ") else ""
+
+    @property
     def other_images(self) -> str:
-        """``images`` as one attribute: parts separated by ``|``, what is in them by ``=``."""
-        return "|".join("=".join(part) for part in self.images)
+        """``images`` as one attribute: parts separated by ``|``, what is in them by ``=``.
+
+        A label that is the same with that image is left out.
+        """
+        return "|".join(
+            f"{name}={state}={'' if label == self.label else label}={detail}={because}"
+            for name, state, label, detail, because in self.images
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +98,13 @@ class Row:
     isolation: str
     tiles: tuple[Tile | None, ...]
     notes: tuple[Note, ...]
+
+    @property
+    def phrase(self) -> str:
+        """The pattern that the phrases of several tiles have in common; empty where none have."""
+        patterns = Counter(tile.phrase_pattern for tile in self.tiles if tile is not None)
+        pattern, number = patterns.most_common(1)[0]
+        return pattern if number > 1 else ""
 
     def note_of(self, tile: Tile) -> int:
         """The position of the note that says why a tile of the row is closed."""
@@ -144,6 +165,7 @@ class Card:
         own_images: the patterns of images that may be brought; empty where none may.
         own_image: what was brought last, or typed just now.
         correction: what the user has to correct on it; None while nothing is.
+        pointed_at: the key of the choice on it that the page's notice leads to; empty for none.
         denied: why this user may not start it; then there is nothing else to pick in it.
         category, flavors, memory_gb: what it is found by among many; the memory is the most that
             one server of it can have on GPUs.
@@ -162,6 +184,7 @@ class Card:
     own_images: tuple[str, ...] = ()
     own_image: str = ""
     correction: Correction | None = None
+    pointed_at: str = ""
     denied: str = ""
     category: str = ""
     flavors: tuple[str, ...] = ()
@@ -176,6 +199,11 @@ class Card:
     def image_field(self) -> str:
         """The form field of the environment, named as KubeSpawner names a profile's option."""
         return f"profile-option-{self.slug}--image"
+
+    def pointing_at(self, tile: Tile | None) -> "Card":
+        """Return the card with what a notice leads to, where that is on it."""
+        is_here = tile is not None and tile in [one for row in self.rows for one in row.tiles]
+        return replace(self, pointed_at=tile.key) if tile is not None and is_here else self
 
     def field_id(self, option: str) -> str:
         """The id of the field of an option."""
@@ -227,7 +255,7 @@ class Page:
         notes: what else is to be said on top, such as names that have changed.
         filters: None where there are few cards.
         link_url: of this page, for links to pass on.
-        renamed: JSON of what has another name now, as the script wants it.
+        renamed: what has another name now, as ``visible_renames`` returns it.
     """
 
     cards: tuple[Card, ...]
@@ -242,7 +270,7 @@ class Page:
     notes: tuple[str, ...] = ()
     filters: Filters | None = None
     link_url: str = ""
-    renamed: str = "{}"
+    renamed: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
 
     @property
     def to_correct(self) -> Card | None:

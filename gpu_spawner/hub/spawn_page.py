@@ -1,6 +1,5 @@
 """Show the spawn page to a user: gather what is known, preselect, render."""
 
-import json
 import time
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -63,7 +62,7 @@ async def spawn_page(spawner: Any) -> str:
             # What this very request came to is told by JupyterHub, above the form.
             failure="" if request else language.say(live.failures.sentence(key)),
             link_url=url_path_join(base_url, "spawn", *_named(spawner)),
-            renamed=view.kept("renamed", None, lambda: json.dumps(visible_renames(view.catalog))),
+            renamed=view.kept("renamed", None, lambda: visible_renames(view.catalog)),
         ),
         css_url=static_url(base_url, "page.css"),
         js_url=static_url(base_url, "page.js"),

@@ -14,6 +14,7 @@ from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.cluster.state import ClusterState
 from gpu_spawner.core.offers.board import OfferBoard
+from gpu_spawner.core.offers.inventory import take_inventory
 
 pytestmark = pytest.mark.benchmark(timer=time.thread_time)
 
@@ -81,6 +82,13 @@ def test_offers_from_scratch(benchmark: BenchmarkFixture, state: ClusterState) -
 
     benchmark.pedantic(OfferBoard.update, setup=setup, rounds=10)
     benchmark.extra_info["target"] = "20 ms"
+
+
+@pytest.mark.benchmark(group="inventory")
+def test_inventory(benchmark: BenchmarkFixture, state: ClusterState) -> None:
+    """Every GPU of the cluster, one by one, with who holds it."""
+    inventory = benchmark.pedantic(take_inventory, (state.snapshot(1.0), CATALOG), rounds=5)
+    assert sum(len(node.gpus) for node in inventory.nodes or ()) == 8000
 
 
 @pytest.mark.benchmark(group="offers")

@@ -11,8 +11,7 @@ EIGHT_H100 = "pytorch-gpus/h100-80gb/whole/8"
 
 def tile(page: Page, offer: str) -> Locator:
     """Find the tile of one choice: what is clicked, and what says how many are free."""
-    identifier = radio(page, offer).get_attribute("id")
-    return page.locator(f'label[for="{identifier}"]')
+    return page.locator("label.gs-tile").filter(has=radio(page, offer))
 
 
 def radio(page: Page, offer: str) -> Locator:

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from babel.messages.pofile import read_po
 from playwright.sync_api import Page
-from spawn_page import EIGHT_H100, ONE_H100, TWO_H100, radio, seats_free, start, tile
+from spawn_page import EIGHT_H100, ONE_H100, TWO_H100, seats_free, start, tile
 
 from gpu_spawner.hub.languages import LOCALE_DIRECTORY
 
@@ -67,8 +67,7 @@ def test_nothing_of_ours_is_in_english(sign_in, screenshot):
     assert [violation["id"] for violation in found.response["violations"]] == []
 
     # The numbers that come later are in the same language.
-    free = page.locator(f"#{radio(page, ONE_H100).get_attribute('id')}").locator("xpath=..")
-    before = free.inner_text()
+    before = tile(page, ONE_H100).inner_text()
     other = sign_in("oliver")
     assert other.locator("#gpu-spawner").get_attribute("lang") == "en"
     assert other.locator(BUTTON).inner_text().startswith("Start: ")
@@ -76,8 +75,9 @@ def test_nothing_of_ours_is_in_english(sign_in, screenshot):
     assert seats_free(other, TWO_H100) > 0
     start(other, TWO_H100)
     page.wait_for_function(
-        "([id, before]) => document.getElementById(id).closest('.gs-tile').innerText !== before",
-        arg=[radio(page, ONE_H100).get_attribute("id"), before],
+        "([offer, before]) => document.querySelector(`input[value='${offer}']`)"
+        ".closest('.gs-tile').innerText !== before",
+        arg=[ONE_H100, before],
         timeout=60_000,
     )
     assert english_on(page) == []

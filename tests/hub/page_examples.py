@@ -93,10 +93,15 @@ State = tuple[Availability | None, int | None, int | None, str]
 UNKNOWN: State = (None, None, None, "Unknown: the hub may not list nodes")
 
 
-def offers(states: Mapping[str, State], *, cold_images: tuple[str, ...] = ()) -> list[ProfileOffer]:
-    """Return the offers of the catalog; choices not in ``states`` have three of four free."""
+def offers(
+    states: Mapping[str, State],
+    *,
+    cold_images: tuple[str, ...] = (),
+    catalog: Catalog = CATALOG,
+) -> list[ProfileOffer]:
+    """Return the offers of a catalog; choices not in ``states`` have three of four free."""
     made = []
-    for profile in CATALOG.profiles:
+    for profile in catalog.profiles:
         choices = []
         for choice in profile.choices:
             state, free, total, because = states.get(choice.key, (READY, 3, 4, "3 of 4 free"))

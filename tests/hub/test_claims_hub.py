@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from api_schemas import misfits
 from claim_cluster import CONFIG, EITHER, PART, WHOLE, ClaimCluster, kept
 from cluster_thread import NAMESPACE
 from other_process import wait_until
@@ -48,6 +49,30 @@ def metrics(hub: RunningHub) -> str:
     return hub.rest("GET", "../metrics").text
 
 
+def gpus(hub: RunningHub) -> list[tuple[str, Any]]:
+    answer = hub.rest("GET", "gpu-spawner/inventory").json()
+    assert misfits(answer, "inventory") == []
+    return [(node["name"], gpu) for node in answer["nodes"] for gpu in node["gpus"]]
+
+
+def holders_of(hub: RunningHub, node_name: str) -> dict[str, list[str]]:
+    """Return who holds each device of a node, by the device's name."""
+    return {
+        gpu["device"]: [holder["user"] for holder in gpu["holders"]]
+        for name, gpu in gpus(hub)
+        if name == node_name and gpu["holders"]
+    }
+
+
+def parts_of(hub: RunningHub, users: set[str]) -> dict[str, int]:
+    """Return how much memory of one shared GPU users hold; nothing until all of them do."""
+    for _, gpu in gpus(hub):
+        parts = {one["user"]: one["part"].get("memory", 0) for one in gpu["holders"]}
+        if users <= parts.keys() and all(parts.values()):
+            return parts
+    return {}
+
+
 class TestLife:
     def test_a_server_has_its_gpu_and_gives_it_back(
         self, hub: RunningHub, claims: ClaimCluster, user: str
@@ -63,6 +88,7 @@ class TestLife:
         (result,) = claim["status"]["allocation"]["devices"]["results"]
         assert result["pool"] == "h200-1"
         assert asked == ["create resourceclaimtemplates", "create pods"]
+        assert holders_of(hub, "h200-1")[result["device"]] == [user]
         wait_until(lambda: "gpu_spawner_claim_templates 1.0" in metrics(hub), "it is counted")
         assert "gpu_spawner_claim_templates_made_total 1.0" in metrics(hub)
 
@@ -76,6 +102,10 @@ class TestLife:
         other = hub.add_user(f"{user}-too")
         for name in (user, other):
             started(hub, name, PART)
+        parts = wait_until(
+            lambda: parts_of(hub, {user, other}), "the inventory has what each of them holds"
+        )
+        assert parts[user] == parts[other]
         shares = [
             result
             for claim in claims.claims()

@@ -1,4 +1,7 @@
-"""Every state of our pages, as everybody can use it: axe finds nothing, and a picture is kept."""
+"""Every state of our pages, as everybody can use it: axe finds nothing, and a picture is kept.
+
+In each of them the API answers as its schemas say.
+"""
 
 import html
 import itertools
@@ -7,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from api_schemas import misfits
 from axe_playwright_python.sync_playwright import Axe
 from browsing import Open, pages_of
 from cluster_thread import ClusterThread
@@ -41,6 +45,15 @@ c.GPUSpawner.profiles |= {
 }
 c.GPUSpawner.profiles["20-gpus"]["max_wait"] = "30m"
 """
+# What the page itself is made from; nothing where it is not the spawn page.
+OFFERS = """async () => {
+    const root = document.getElementById("gpu-spawner");
+    if (!root) return null;
+    const url = new URL(root.dataset.stream.replace("/stream", ""), location.href);
+    const form = new URL(root.closest("form").action);
+    url.searchParams.set("_xsrf", form.searchParams.get("_xsrf"));
+    return (await fetch(url)).json();
+}"""
 ONE, TWO, FOUR = (f"gpus/h100/whole/{count}" for count in (1, 2, 4))
 Look = Callable[..., None]
 _numbers = itertools.count()
@@ -64,6 +77,8 @@ def look(screenshots: Path | None) -> Look:
     """Keep a picture, and let axe look at what is ours."""
 
     def look_at(page: Page, name: str, context: Any = "#spawn_form") -> None:
+        offers = page.evaluate(OFFERS)
+        assert offers is None or misfits(offers, "offers") == []
         if screenshots:
             page.screenshot(path=str(screenshots / f"state-{name}.png"), full_page=True)
         found = Axe().run(page, context=context).response["violations"]
@@ -75,7 +90,7 @@ def look(screenshots: Path | None) -> Look:
 def pick(page: Page, offer: str, state: str = "tile") -> None:
     radio = page.locator(f'.gs-{state} input[value="{offer}"]')
     radio.wait_for(state="attached")
-    page.click(f'label[for="{radio.get_attribute("id")}"]')
+    page.click(f'label:has(input[value="{offer}"])')
 
 
 @pytest.fixture
@@ -171,12 +186,15 @@ def test_unknown(chrome: Browser, cluster: ClusterThread, tmp_path: Path, look: 
     ):
         page = open_as("ada", is_live=False)
         page.locator(".gs-dark").wait_for()
+        assert misfits(blind.rest("GET", "gpu-spawner/inventory").json(), "inventory") == []
         look(page, "unknown")
 
 
 @pytest.mark.usefixtures("full")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_admin(open_page: Open, look: Look, scheme: str) -> None:
+def test_admin(open_page: Open, hub: RunningHub, look: Look, scheme: str) -> None:
+    assert misfits(hub.rest("GET", "gpu-spawner/inventory").json(), "inventory") == []
     page = open_page("admin", "gpu-spawner/admin", is_live=False, color_scheme=scheme)
     page.locator("#gpu-spawner-admin table").first.wait_for()
+    page.locator("#gpu-spawner-admin details summary").first.click()
     look(page, f"admin-{scheme}", "#gpu-spawner-admin")

@@ -8,7 +8,9 @@ import pytest
 from form_elements import Elements
 from page_examples import BUSY, CATALOG, IMPOSSIBLE, offers, page, pick, view_of
 
-from gpu_spawner.catalog_files import read_mapping
+from gpu_spawner.catalog_files import read_directory, read_mapping
+from gpu_spawner.core.catalog.access import without_access_rules
+from gpu_spawner.core.offers.availability import Availability
 from gpu_spawner.core.offers.board import OfferBoard
 from gpu_spawner.hub.form import render_form
 from gpu_spawner.hub.offers_document import offers_document
@@ -17,6 +19,7 @@ from gpu_spawner.hub.static_files import STATIC_DIRECTORY, served, static_url
 
 pytestmark = pytest.mark.hosts
 
+SHIPPED = without_access_rules(read_directory(Path(__file__).parents[2] / "profiles"))
 EVIL = """<script>alert(1)</script><img src=x onerror=alert(1)>"'&{{ 7*7 }}</form>"""
 
 
@@ -44,10 +47,13 @@ class TestForm:
     def test_every_field_has_a_label_and_every_reference_a_target(self):
         elements = Elements(render(page(STATES, selected=pick("whole/h100/whole/2"))))
         ids = [attributes["id"] for _, attributes in elements.found if "id" in attributes]
-        labelled = {label["for"] for label in elements.of("label")}
+        labelled = {label["for"] for label in elements.of("label") if "for" in label}
+        radios = elements.of("input", type="radio")
         fields = [*elements.of("input"), *elements.of("select")]
         assert len(ids) == len(set(ids))
-        assert {field["id"] for field in fields} <= labelled <= set(ids)
+        assert {radio["value"] for radio in radios} == elements.labelled
+        others = {field["id"] for field in fields if field not in radios}
+        assert others <= labelled <= set(ids)
         for _, attributes in elements.found:
             for name in ("aria-describedby", "aria-labelledby"):
                 if name in attributes:
@@ -144,6 +150,29 @@ class TestForm:
         html = render(nothing)
         assert "Ask the administrators" in html
         assert not Elements(html).of("input")
+
+
+class TestWeight:
+    """What is ours of a page: its HTML, style sheet and script, before any compression."""
+
+    @pytest.mark.parametrize(
+        ("state", "cold"),
+        [
+            (("ready", 13, 28, ""), ()),
+            (("ready", 13, 28, ""), ("pytorch-cuda12", "scipy")),
+            ((None, None, None, "Unknown: the hub may not list nodes"), ()),
+            (("busy", 0, 28, "13 GPUs are free, but no more than 5 on one node"), ()),
+        ],
+    )
+    def test_it_is_under_sixty_kilobytes_with_the_profiles_that_are_shipped(self, state, cold):
+        word, *rest = state
+        one = (Availability[word.upper()] if word else None, *rest)
+        states = {choice.key: one for profile in SHIPPED.profiles for choice in profile.choices}
+        view = view_of(SHIPPED, offers(states, cold_images=cold, catalog=SHIPPED))
+        html = render(build_page(view, selected=None, age_seconds=1))
+        assert html.count('type="radio"') > 40
+        files = sum(len(served(name)) for name in ("page.css", "page.js"))
+        assert len(html.encode()) + files < 60_000
 
 
 class TestFiles:

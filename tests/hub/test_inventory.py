@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from api_schemas import misfits
 from cluster_thread import ClusterThread
 from form_elements import Elements
 from other_process import wait_until
@@ -65,6 +66,35 @@ class TestJson:
         )
         assert other["last_activity"] is None
         assert nodes["h100-2"]["flavors"] == ["h100"]
+
+    @pytest.mark.usefixtures("busy")
+    def test_every_gpu_and_who_holds_it(self, hub: RunningHub, server: str) -> None:
+        nodes = inventory(hub)
+        held = {
+            name: [[one["pod"] for one in gpu["holders"]] for gpu in node["gpus"]]
+            for name, node in nodes.items()
+        }
+        (pod,) = {gpu["holders"][0]["pod"] for gpu in nodes["h100-1"]["gpus"]}
+        assert held == {"h100-1": [[pod], [pod]], "h100-2": [["inventory-busy"], []]}
+        gpu = nodes["h100-1"]["gpus"][0]
+        # Kubernetes does not say which.
+        assert (gpu["device"], gpu["resource"], gpu["state"]) == (None, "nvidia.com/gpu", "held")
+        (holder,) = gpu["holders"]
+        assert (holder["user"], holder["server"]) == (server, "")
+        (told,) = nodes["h100-1"]["holders"]
+        assert holder["since"] == told["since"]
+        assert [one["state"] for one in nodes["h100-2"]["gpus"]] == ["held", "free"]
+
+    @pytest.mark.usefixtures("busy", "server")
+    def test_the_answer_is_as_its_schema_says(self, hub: RunningHub) -> None:
+        inventory(hub)
+        assert misfits(hub.rest("GET", PATH).json(), "inventory") == []
+
+    def test_one_node_alone(self, hub: RunningHub) -> None:
+        inventory(hub)
+        answer = hub.rest("GET", f"{PATH}?node=h100-2").json()
+        assert [node["name"] for node in answer["nodes"]] == ["h100-2"]
+        assert hub.rest("GET", f"{PATH}?node=%3Cb%3E").json()["nodes"] == []
 
     @pytest.mark.usefixtures("server")
     def test_images_that_were_pulled(self, hub: RunningHub) -> None:
@@ -134,6 +164,8 @@ class TestPage:
         assert page.status_code == 200
         assert server in page.text
         assert "default/inventory-busy" in page.text
+        assert "2 GPUs and shares of h100-1, one by one" in page.text
+        assert "Free: 1 &times; nvidia.com/gpu" in page.text
         assert Elements(page.text).of("main", id="gpu-spawner-admin")
 
     def test_what_others_wrote_is_text(self, hub: RunningHub, cluster: ClusterThread) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import requests
+from api_schemas import misfits
 from cluster_thread import ClusterThread
 from form_elements import Elements
 from hub_profiles import PROFILES, MakeHub
@@ -41,6 +42,7 @@ class TestJson:
             return found if found["as_of"] is not None else None
 
         document = wait_until(counted, "the hub has read the cluster")
+        assert misfits(document, "offers") == []
         by_slug = {profile["profile"]: profile for profile in document["profiles"]}
         assert list(by_slug) == ["cpu", "gpus"]
         assert by_slug["cpu"]["default"]

@@ -45,7 +45,7 @@ def test_the_numbers_are_live_and_nothing_of_ours_is_blocked(
         page.on("console", lambda said: blocked.append(f"{said.text} {said.location}"))
         page.goto(hub.url("spawn"))
         page.wait_for_selector("#gpu-spawner.gs-live", state="attached")
-        label = page.locator('input[value="gpus/h100/whole/1"] + label')
+        label = page.locator('label:has(input[value="gpus/h100/whole/1"])')
         assert "4 of 4 free" in label.inner_text()
         cluster.occupy("h100-1", 1, "busy-strict")
         wait_until(lambda: "3 of 4 free" in label.inner_text(), "the number follows the cluster")

@@ -1,11 +1,11 @@
-"""Every node with GPUs: what it has, who holds it since when, which images are there.
+"""Every node with GPUs: what it has, who holds which since when, which images are there.
 
 For admins. Offers answer "can I start"; this answers "where are they all". It is a plain reading of
 a snapshot: nothing is estimated, and what is unknown stays unknown.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,9 +15,14 @@ from gpu_spawner.core.catalog.products import PRODUCT_LABEL, parse_product
 from gpu_spawner.core.cluster.device_objects import Device
 from gpu_spawner.core.cluster.objects import Node, Pod
 from gpu_spawner.core.cluster.snapshot import NodeState, Snapshot
+from gpu_spawner.core.offers.gpu_list import Gpu, Holdings, gpus_of, holdings_of, wide_gpus
 from gpu_spawner.core.offers.image_places import ImagePlaces
 
 __all__ = ["Holder", "Inventory", "NodeInventory", "Stock", "WaitingPod", "take_inventory"]
+
+_MOST_OF_NODE: Final = 256
+_MOST_GPUS: Final = 50_000
+"""Kubernetes' 5,000 nodes with eight each are 40,000; more are told by their number."""
 
 _DEVICE_DOMAINS: Final = frozenset(
     {
@@ -98,6 +103,8 @@ class NodeInventory:
 
     Attributes:
         flavors: the names of the catalog's flavors that it has the labels of.
+        gpus: one by one.
+        gpus_left_out: how many more there are, where they are too many to be listed.
         images: the names of the catalog's images that its kubelet lists.
     """
 
@@ -107,6 +114,8 @@ class NodeInventory:
     is_cordoned: bool
     stocks: tuple[Stock, ...]
     holders: tuple[Holder, ...]
+    gpus: tuple[Gpu, ...]
+    gpus_left_out: int
     images: tuple[str, ...]
 
 
@@ -116,34 +125,46 @@ class Inventory:
 
     Attributes:
         nodes: those with devices, by name; None while nodes are unknown.
+        shared_gpus: those that no node alone can use, as on a network between nodes.
+        shared_gpus_left_out: how many more there are of them.
         waiting: the oldest first; None while pods are unknown.
         unknown: why a kind of object is not known, by its plural.
     """
 
     nodes: tuple[NodeInventory, ...] | None
+    shared_gpus: tuple[Gpu, ...]
+    shared_gpus_left_out: int
     waiting: tuple[WaitingPod, ...] | None
     unknown: Mapping[str, str]
     as_of: float | None
 
 
-def take_inventory(snapshot: Snapshot, catalog: Catalog) -> Inventory:
+def take_inventory(snapshot: Snapshot, catalog: Catalog, node_name: str = "") -> Inventory:
     """Read who holds what from a snapshot.
 
     Args:
         snapshot: the cluster.
         catalog: names the flavors and the images.
+        node_name: of the one node to look at; empty for all.
     """
     domains = _DEVICE_DOMAINS | {
         flavor.resource.partition("/")[0] for flavor in catalog.flavors.values()
     }
     places = ImagePlaces({name: image.reference for name, image in catalog.images.items()})
-    reading = _Reading(snapshot, catalog, places, domains, _claimed_by_pod(snapshot))
-    nodes = None
-    if snapshot.nodes is not None:
-        found = [_node(state, reading) for _, state in sorted(snapshot.nodes.items())]
-        nodes = tuple(node for node in found if node.stocks or node.flavors)
+    holdings = holdings_of(snapshot)
+    reading = _Reading(snapshot, catalog, places, domains, _claimed_by_pod(snapshot), holdings)
+    nodes: list[NodeInventory] = []
+    left = _MOST_GPUS
+    for name, state in sorted((snapshot.nodes or {}).items()):
+        found = _node(state, reading, left) if node_name in ("", name) else None
+        if found is not None and (found.stocks or found.flavors):
+            nodes.append(found)
+            left -= len(found.gpus)
+    shared = wide_gpus(snapshot, holdings) if not node_name else ()
     return Inventory(
-        nodes=nodes,
+        nodes=tuple(nodes) if snapshot.nodes is not None else None,
+        shared_gpus=shared[:left],
+        shared_gpus_left_out=len(shared) - len(shared[:left]),
         waiting=_waiting(snapshot.pods.values(), domains) if snapshot.pods is not None else None,
         unknown=dict(snapshot.unknown),
         as_of=snapshot.as_of,
@@ -159,9 +180,10 @@ class _Reading:
     places: ImagePlaces
     domains: frozenset[str]
     claimed: Mapping[str, Mapping[str, int]]
+    holdings: Holdings
 
 
-def _node(state: NodeState, reading: _Reading) -> NodeInventory:
+def _node(state: NodeState, reading: _Reading, most_gpus: int) -> NodeInventory:
     node = state.node
     is_counted = reading.snapshot.pods is not None
     stocks = [
@@ -173,22 +195,10 @@ def _node(state: NodeState, reading: _Reading) -> NodeInventory:
         for name in sorted({*node.allocatable, *state.used})
         if _is_device(name, reading.domains)
     ]
-    # What a pod asked for under the name of a resource that claims stand behind is told by them.
-    holders = [
-        Holder(
-            namespace=pod.namespace,
-            pod=pod.name,
-            username=pod.username,
-            servername=pod.servername,
-            profile=pod.labels.get(_PROFILE_LABEL, ""),
-            devices=tuple(
-                sorted({**_plugged(pod, node, reading), **reading.claimed.get(pod.uid, {})}.items())
-            ),
-            since=pod.created,
-            is_terminating=pod.is_terminating,
-        )
-        for pod in state.holders
-    ]
+    offered = [one for one in stocks if node.allocatable.amount(one.resource)]
+    names = [one.resource for one in offered]
+    gpus, number = gpus_of(state, reading.snapshot, names, reading.holdings)
+    listed = gpus[: min(most_gpus, _MOST_OF_NODE)]
     return NodeInventory(
         name=node.name,
         flavors=tuple(
@@ -196,19 +206,36 @@ def _node(state: NodeState, reading: _Reading) -> NodeInventory:
         ),
         is_ready=node.is_ready,
         is_cordoned=node.is_cordoned,
-        stocks=(
-            *(one for one in stocks if node.allocatable.amount(one.resource)),
-            *_claimable(node.name, reading.snapshot),
-        ),
-        holders=tuple(holder for holder in holders if holder.devices),
+        stocks=(*offered, *_claimable(node.name, reading.snapshot)),
+        holders=tuple(_holders(state, names, reading)),
+        gpus=listed,
+        gpus_left_out=number - len(listed),
         images=tuple(sorted(reading.places.held(node).images)),
     )
 
 
-def _plugged(pod: Pod, node: Node, reading: _Reading) -> dict[str, int]:
-    """Return what a pod has of a device plugin's resources."""
-    asked = dict(_devices(pod, reading.domains))
-    return {name: n for name, n in asked.items() if node.allocatable.amount(name)}
+def _holders(state: NodeState, resources: Sequence[str], reading: _Reading) -> Iterator[Holder]:
+    """Yield the pods of a node that have devices, of its device plugins or by claims.
+
+    What a pod asked for under the name of a resource that claims stand behind is told by them.
+    """
+    if not resources and not reading.claimed:
+        return
+    for pod in state.holders:
+        plugged = {name: pod.requests.amount(name) for name in resources}
+        devices = {name: amount for name, amount in plugged.items() if amount}
+        devices |= reading.claimed.get(pod.uid, {})
+        if devices:
+            yield Holder(
+                namespace=pod.namespace,
+                pod=pod.name,
+                username=pod.username,
+                servername=pod.servername,
+                profile=pod.labels.get(_PROFILE_LABEL, ""),
+                devices=tuple(sorted(devices.items())),
+                since=pod.created,
+                is_terminating=pod.is_terminating,
+            )
 
 
 def _claimable(node_name: str, snapshot: Snapshot) -> Iterator[Stock]:
