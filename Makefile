@@ -20,8 +20,8 @@ demo-torch: $(VENV)/.demo $(VENV)/.torch
 
 test: lint types docs
 	$(BIN)/python -m pytest $(SPREAD) $(PYTEST_ARGS)
-	$(MAKE) --no-print-directory test-oldest
 
+# What touches JupyterHub and KubeSpawner once more, with the oldest that are supported; for CI.
 test-oldest: $(OLDEST)/.test
 	$(OLDEST)/bin/python -m pytest -m hosts $(SPREAD) $(PYTEST_ARGS)
 

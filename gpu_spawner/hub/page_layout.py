@@ -158,13 +158,16 @@ class _Line:
 
 def _shared(card: _Card, language: Language) -> Card:
     """Lay out a card, unless it was laid out before from the same offer for users with as much."""
-    if card.selection is not None:
-        return language.localized(_card(card))
+    picked = card.selection
+    name = f"card of {card.profile.slug} in {language.tag}"
+    if picked is not None:  # an image of one's own could be anything, and is no name
+        name = f"{name} with {picked.choice.key} and {picked.image}"
     # When a place is expected to come free is said in minutes from now.
     is_timed = any(choice.expected is not None for choice in card.offer.choices)
+    as_of = card.view.as_of if is_timed else None
     return card.view.kept(
-        f"card of {card.profile.slug} in {language.tag}",
-        (card.offer, card.view.states, card.beyond, card.view.as_of if is_timed else None),
+        name,
+        (card.offer, picked, card.view.states, card.beyond, as_of),
         lambda: language.localized(_card(card)),
     )
 
