@@ -1,45 +1,69 @@
-"""JupyterHub's own pages with what we add: when servers stop, and a way to cancel a start."""
+"""JupyterHub's own pages with what we add.
+
+That is when servers stop, a way to cancel a start, and for admins the way to their page of GPUs.
+"""
 
 import time
-from abc import abstractmethod
 from importlib.resources import files
 from typing import Any
 from urllib.parse import quote
 
 from jupyterhub.handlers.base import BaseHandler
-from jupyterhub.handlers.pages import HomeHandler, SpawnPendingHandler
+from jupyterhub.handlers.pages import AdminHandler, HomeHandler, SpawnPendingHandler
 from jupyterhub.utils import url_path_join
 
 from gpu_spawner.hub.live import Live
+from gpu_spawner.hub.readable_requests import ReadableSpawnHandler
 from gpu_spawner.hub.reader import reader
 from gpu_spawner.hub.script_words import PENDING_WORDS
 from gpu_spawner.hub.static_files import static_url
 
-__all__ = ["HomePageHandler", "PendingPageHandler"]
+__all__ = [
+    "HomePageHandler",
+    "PendingPageHandler",
+    "SpawnPageHandler",
+    "UsersPageHandler",
+    "with_admin_link",
+]
+
+
+def with_admin_link(name: str) -> str:
+    """Return the text of a template that extends one of JupyterHub's, with the link for admins.
+
+    Args:
+        name: of our template; empty to add nothing else.
+    """
+    templates = files("gpu_spawner.hub").joinpath("templates")
+    return "".join(
+        templates.joinpath(each).read_text("utf-8") for each in (name, "admin_link.html") if each
+    )
 
 
 class _ExtendedPage(BaseHandler):
     """Renders ``ours``, which extends ``theirs``, wherever the site has that from."""
 
     theirs: str
-    ours: str
+    ours: str = ""
 
     def get_template(self, name: str, sync: bool = False) -> Any:  # noqa: FBT001, FBT002 - JupyterHub's signature
         """Extend that one page; leave every other alone."""
         if name != self.theirs:
             return super().get_template(name, sync)
-        text = files("gpu_spawner.hub").joinpath("templates", self.ours).read_text("utf-8")
+        text = with_admin_link(self.ours)
+        if not self.ours:
+            text = f'{{% extends "{self.theirs}" %}}\n{text}'
         return self.settings["jinja2_env_sync" if sync else "jinja2_env"].from_string(text)
 
     def render_template(self, name: str, sync: bool = False, **names: Any) -> Any:  # noqa: FBT001, FBT002 - as above
         """Give that page what it shows."""
         if name == self.theirs:
-            names |= self.names_for(names["user"], names.get("spawner"))
+            names |= self.names_for(names.get("user"), names.get("spawner"))
         return super().render_template(name, sync, **names)
 
-    @abstractmethod
     def names_for(self, user: Any, spawner: Any) -> dict[str, Any]:
-        """Return what the template needs besides what JupyterHub gives it."""
+        """Return what the template needs besides what JupyterHub gives it: here, nothing."""
+        del user, spawner
+        return {}
 
 
 class PendingPageHandler(_ExtendedPage, SpawnPendingHandler):
@@ -60,6 +84,18 @@ class PendingPageHandler(_ExtendedPage, SpawnPendingHandler):
             "lang": language.tag,
             "words": {name: language.say(text) for name, text in PENDING_WORDS.items()},
         }
+
+
+class SpawnPageHandler(_ExtendedPage, ReadableSpawnHandler):
+    """``/hub/spawn``; what is in the form is made by the spawner."""
+
+    theirs = "spawn.html"
+
+
+class UsersPageHandler(_ExtendedPage, AdminHandler):
+    """``GET /hub/admin``: JupyterHub's page of users and servers."""
+
+    theirs = "admin.html"
 
 
 class HomePageHandler(_ExtendedPage, HomeHandler):

@@ -134,9 +134,13 @@ class OffersStreamHandler(_OffersHandler):
             if shown_shape and page_shape(view) != shown_shape:
                 await self._send("catalog", None)
                 return
-            age_seconds = age_of(self.live.as_of, time.time())
+            now, language = time.time(), reader()
+            age_seconds = age_of(self.live.as_of, now)
             allowance = Allowance(self.live, spawner)
-            news, last = page_news(view, allowance, last, age_seconds, reader())
+            running = [language.say(one.words(now)) for one in self.live.running_of(spawner.user)]
+            news, last = page_news(
+                view, allowance, last, age_seconds, language=language, running=running
+            )
             if news is None:
                 await self._send("age", age_seconds)
             else:

@@ -6,7 +6,6 @@ pods, which nobody else is shown.
 
 import time
 from datetime import UTC
-from importlib.resources import files
 from typing import Any, Final
 
 from jupyterhub import orm
@@ -16,6 +15,7 @@ from jupyterhub.scopes import needs_scope
 
 from gpu_spawner.core.offers.inventory import take_inventory
 from gpu_spawner.core.wording import gigabytes, say_duration
+from gpu_spawner.hub.extended_pages import with_admin_link
 from gpu_spawner.hub.inventory_document import as_json, inventory_document
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.page_words import age_words
@@ -87,9 +87,8 @@ class AdminPageHandler(BaseHandler):
         """Show the page."""
         document, _ = _document(self.live, self.db)
         now = time.time()
-        text = files("gpu_spawner.hub").joinpath("templates", "admin.html").read_text("utf-8")
         # JupyterHub's own environment: the page stands in the frame of every other page of the hub.
-        template = self.settings["jinja2_env"].from_string(text)
+        template = self.settings["jinja2_env"].from_string(with_admin_link("admin.html"))
         html = await template.render_async(
             **self.template_namespace,
             xsrf_token=self.xsrf_token.decode("ascii"),

@@ -5,7 +5,7 @@ Both are built from one user's view, so that they say what that user's form says
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -219,16 +219,19 @@ def _shape(view: View) -> str:
     return _digest(shape)
 
 
-def page_news(
+def page_news(  # noqa: PLR0913 - everything that is told comes in here
     view: View,
     allowance: Allowance,
     last: Mapping[str, Any],
     age_seconds: int | None,
+    *,
     language: Language = ENGLISH,
+    running: Sequence[str] = (),
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Return what changed on the page since ``last``, and what to pass as ``last`` next time.
 
-    The news hold the tiles by their key and the rows by their id; None when nothing changed.
+    The news hold the tiles by their key and the rows by their id, and ``running``, what is said of
+    the user's running servers; None when nothing changed.
     """
     if allowance.is_limited:
         tiles, rows = _page_parts(view, allowance, language)
@@ -240,15 +243,12 @@ def page_news(
     last_tiles, last_rows = last.get("tiles", {}), last.get("rows", {})
     changed_tiles = {key: tile for key, tile in tiles.items() if last_tiles.get(key) != tile}
     changed_rows = {key: row for key, row in rows.items() if last_rows.get(key) != row}
-    current = {"tiles": tiles, "rows": rows, "holding": holding}
-    if last and not changed_tiles and not changed_rows and last.get("holding") == holding:
+    rest = {"holding": holding, "running": list(running)}
+    current = {"tiles": tiles, "rows": rows, **rest}
+    is_same = all(last.get(name) == value for name, value in rest.items())
+    if last and not changed_tiles and not changed_rows and is_same:
         return None, current
-    news = {
-        "tiles": changed_tiles,
-        "rows": changed_rows,
-        "holding": holding,
-        "age_seconds": age_seconds,
-    }
+    news = {"tiles": changed_tiles, "rows": changed_rows, **rest, "age_seconds": age_seconds}
     return news, current
 
 

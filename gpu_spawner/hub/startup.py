@@ -19,13 +19,18 @@ from tornado.routing import Rule
 from tornado.web import Application
 
 from gpu_spawner.core.errors import ConfigError
-from gpu_spawner.hub.extended_pages import HomePageHandler, PendingPageHandler
+from gpu_spawner.hub.extended_pages import (
+    HomePageHandler,
+    PendingPageHandler,
+    SpawnPageHandler,
+    UsersPageHandler,
+)
 from gpu_spawner.hub.handlers import OffersHandler, OffersStreamHandler
 from gpu_spawner.hub.inventory_handlers import AdminPageHandler, InventoryHandler
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.metrics import LiveCollector
 from gpu_spawner.hub.quiet_log import RefusalsInOneLine
-from gpu_spawner.hub.readable_requests import SPAWN_PATHS, ReadableSpawnHandler
+from gpu_spawner.hub.readable_requests import SPAWN_PATHS
 from gpu_spawner.hub.reader import NoteReader
 from gpu_spawner.hub.registry import ensure_live, is_live
 from gpu_spawner.hub.settings import read_settings
@@ -102,9 +107,10 @@ def add_routes(application: Application, hub_prefix: str, live: Live) -> None:
             (url_path_join(base, "admin"), AdminPageHandler, {"live": live}),
             # Asked before JupyterHub's own handlers of the same addresses.
             (url_path_join(prefix, "home"), HomePageHandler, {"live": live}),
+            (url_path_join(prefix, "admin"), UsersPageHandler),
             (url_path_join(prefix, "spawn-pending", "([^/]+)"), PendingPageHandler),
             (url_path_join(prefix, "spawn-pending", "([^/]+)", "([^/]+)"), PendingPageHandler),
             (url_path_join(base, "static", f"({names})"), StaticFiles),
-            *((url_path_join(prefix, path), ReadableSpawnHandler) for path in SPAWN_PATHS),
+            *((url_path_join(prefix, path), SpawnPageHandler) for path in SPAWN_PATHS),
         ],
     )

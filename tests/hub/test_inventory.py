@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from api_schemas import misfits
 from cluster_thread import ClusterThread
 from form_elements import Elements
+from hub_profiles import PROFILES, MakeHub
 from other_process import wait_until
 from running_hub import Browser, RunningHub
 
@@ -167,6 +169,30 @@ class TestPage:
         assert "2 GPUs and shares of h100-1, one by one" in page.text
         assert "Free: 1 &times; nvidia.com/gpu" in page.text
         assert Elements(page.text).of("main", id="gpu-spawner-admin")
+
+    def test_the_way_there_is_beside_jupyterhubs_own_links(
+        self, hub: RunningHub, user: str
+    ) -> None:
+        for path in ("home", "admin", "spawn", "gpu-spawner/admin"):
+            links = Elements(Browser(hub, "admin").get(path).text).of("a", **{"class": "nav-link"})
+            hrefs = [link["href"] for link in links]
+            assert [href for href in hrefs if href == "/hub/gpu-spawner/admin"] == [hrefs[-1]]
+            assert len(hrefs) > 2
+        for path in ("home", "spawn"):
+            assert "gpu-spawner/admin" not in Browser(hub, user).get(path).text
+
+    def test_a_page_of_the_sites_own_without_that_place_is_kept(
+        self, make_hub: MakeHub, tmp_path: Path
+    ) -> None:
+        (tmp_path / "page.html").write_text(
+            '{% extends "templates/page.html" %}'
+            "{% block nav_bar %}<nav>Of the site</nav>{% endblock %}"
+        )
+        other = make_hub(f"{PROFILES}\nc.JupyterHub.template_paths = [{str(tmp_path)!r}]\n")
+        for path in ("home", "admin", "spawn", "gpu-spawner/admin"):
+            page = Browser(other, "admin").get(path)
+            assert page.status_code == 200
+            assert "<nav>Of the site</nav>" in page.text
 
     def test_what_others_wrote_is_text(self, hub: RunningHub, cluster: ClusterThread) -> None:
         """A label of a node and a reason of a pod are anybody's; here the name of a user."""

@@ -5,9 +5,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from browsing import pages_of
 from cluster_thread import ClusterThread
+from form_elements import Elements
 from hub_profiles import PROFILES
 from other_process import wait_until
+from playwright.sync_api import Browser as Chrome
 from running_hub import Browser, RunningHub, running_hub
 
 from gpu_spawner.hub.lifetimes import RunningServer
@@ -50,6 +53,31 @@ def test_the_rule_is_told_while_the_server_runs(hub: RunningHub, user: str) -> N
     hub.stop(user)
     assert rule not in browser.get("home").text
     assert hub.rest("GET", f"gpu-spawner/offers?user={user}").json()["running"] == []
+
+
+def test_the_home_page_is_in_the_reader_s_language(hub: RunningHub, user: str) -> None:
+    hub.start(user, {"profile": "cpu"})
+    wait_until(lambda: hub.user(user)["servers"][""]["ready"], "it runs", 60)
+    answer = Browser(hub, user).get("home", headers={"Accept-Language": "de-DE"})
+    text = answer.content.decode()
+    (told,) = Elements(text).of("ul", id="gpu-spawner-running")
+    assert told["lang"] == "de"
+    assert told["aria-label"] == "Wann Server enden"
+    assert re.search(r"Der Standardserver läuft und endet in .+, wenn er nicht benutzt wird", text)
+    assert "It may be unused" not in text
+    hub.stop(user)
+
+
+@pytest.mark.browser
+def test_an_open_page_follows_what_runs(hub: RunningHub, chrome: Chrome, user: str) -> None:
+    with pages_of(chrome, hub) as open_as:
+        page = open_as(user, f"spawn/{user}/second")
+        told = page.locator("[data-gs=running]")
+        assert told.is_hidden()
+        hub.start(user, {"profile": "cpu"})
+        told.get_by_text("The default server runs, and stops in").wait_for(timeout=60_000)
+        hub.stop(user)
+        told.wait_for(state="hidden", timeout=60_000)
 
 
 def test_a_server_without_a_rule_is_not_spoken_of(hub: RunningHub, user: str) -> None:

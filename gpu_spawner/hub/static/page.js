@@ -235,6 +235,8 @@
       });
       tell("holding", news.holding);
       find("holding").hidden = !news.holding;
+      find("running").replaceChildren(...news.running.map((text) => make("li", text)));
+      find("running").hidden = !news.running.length;
       setAge(news.age_seconds);
       describe();
     });
