@@ -29,7 +29,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "quick")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes minutes, so that no core waits for it at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(
+        key=lambda item: item.get_closest_marker("slow") is None and "e2e" not in item.path.parts
+    )
 
 
 @pytest.fixture(scope="session")
