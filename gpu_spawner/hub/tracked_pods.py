@@ -8,9 +8,8 @@ start that was given up tells its user nothing but "500".
 from collections.abc import Awaitable, Mapping
 from typing import Any
 
-from kubespawner import KubeSpawner
-
 from gpu_spawner.core.errors import ClusterError
+from gpu_spawner.hub.first_lists import FirstLists
 from gpu_spawner.hub.leftovers import PodKey
 from gpu_spawner.hub.server_refusal import refused_by_cluster
 from gpu_spawner.kube.failures import cluster_error, may_pass, translated_failures
@@ -18,7 +17,7 @@ from gpu_spawner.kube.failures import cluster_error, may_pass, translated_failur
 __all__ = ["TrackedPods"]
 
 
-class TrackedPods(KubeSpawner):
+class TrackedPods(FirstLists):
     """KubeSpawner that knows whether a pod of its may be left when its server is over.
 
     Without profiles it is KubeSpawner's own in everything.
@@ -30,11 +29,6 @@ class TrackedPods(KubeSpawner):
         super().__init__(*args, **kwargs)
         self._tracked: PodKey | None = None
         self._trouble: tuple[ClusterError, str] | None = None
-
-    @property
-    def has_profiles(self) -> bool:
-        """Whether there are profiles of ours."""
-        return False
 
     async def _start(self) -> Any:
         self._trouble = None

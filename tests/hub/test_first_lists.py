@@ -1,0 +1,72 @@
+"""A hub that starts while the API server is not well ends no server that runs."""
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from faulty_cluster import FaultyCluster, hub_of, own_tracebacks
+from foreign_server import embedded_only
+from other_process import wait_until
+from running_hub import RunningHub
+
+from gpu_spawner.sim.apiserver.api_errors import ApiError
+from gpu_spawner.sim.apiserver.faults import Fault, RequestFacts
+
+pytestmark = [
+    pytest.mark.hosts,
+    pytest.mark.timeout(240),
+    embedded_only("it is the embedded server that is not well"),
+]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[FaultyCluster]:
+    running = FaultyCluster(tmp_path / "cluster")
+    yield running
+    running.suffer(None)
+    running.stop()
+
+
+def is_ready(hub: RunningHub, name: str) -> bool:
+    server = hub.user(name).get("servers", {}).get("")
+    return server is not None and bool(server["ready"])
+
+
+def test_servers_run_on(cluster: FaultyCluster, tmp_path: Path) -> None:
+    users = ["ada", "grace"]
+    with hub_of(cluster, tmp_path / "hub") as hub:
+        cluster.expect_sets()
+        for name in users:
+            hub.add_user(name)
+            assert hub.start(name, {"profile": "cpu"}).status_code in (201, 202)
+        for name in users:
+            wait_until(partial(is_ready, hub, name), f"{name} runs", 60)
+        hub.process.kill()
+        hub.process.wait()
+    refused: Counter[str] = Counter()
+
+    def spoil(facts: RequestFacts) -> Fault | None:
+        kind = facts.resource
+        is_spoilt = facts.verb == "list" and kind in ("pods", "events") and refused[kind] < 4
+        if not is_spoilt or facts.user != cluster.account.username:
+            return None
+        refused[kind] += 1
+        if refused[kind] % 2:
+            return Fault(error=ApiError(503, "ServiceUnavailable", "not yet"))
+        return Fault(drops_connection=True)
+
+    cluster.suffer(spoil)
+    with hub_of(cluster, tmp_path / "hub") as hub:
+        for name in users:
+            wait_until(partial(is_ready, hub, name), f"{name} still runs", 60)
+        assert refused["pods"] == 4
+        wait_until(lambda: "ada still running" in hub.log(), "the hub has asked for ada", 60)
+        wait_until(lambda: "grace still running" in hub.log(), "the hub has asked for grace", 60)
+        assert "appears to have stopped" not in hub.log()
+        assert own_tracebacks(hub.log()) == []
+        assert hub.start("ada", {"profile": "cpu"}).status_code == 400
+        for name in users:
+            hub.stop(name)
+        cluster.settle(hub, users)
