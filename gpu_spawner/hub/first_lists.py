@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from kubespawner import KubeSpawner
 
-from gpu_spawner.kube.failures import may_pass
+from gpu_spawner.kube.failures import cluster_error, may_pass
 from gpu_spawner.kube.pacing import Backoff
 
 __all__ = ["FirstLists"]
@@ -54,10 +54,13 @@ class FirstLists(KubeSpawner):
                 return await start(kind, **how)
             except Exception as error:
                 self._forget_unread(key, before)
-                is_asked_at_start = self._check_pending
-                if not may_pass(error) or not (is_asked_at_start or time.monotonic() < ends):
+                known = cluster_error(error, f"listing {kind}")
+                # JupyterHub starts, and asks whether servers still run: any other answer than the
+                # true one would end them.
+                is_awaited = self._check_pending or (may_pass(error) and time.monotonic() < ends)
+                if known is None or not is_awaited:
                     raise
-                self.log.warning("Cannot list %s yet; trying again", kind)
+                self.log.warning("%s; trying again", known)
                 await asyncio.sleep(pauses.next_seconds())
 
     def _forget_unread(self, key: Any, before: Any) -> None:

@@ -20,6 +20,13 @@ pytestmark = [
     embedded_only("it is the embedded server that is not well"),
 ]
 
+FAULTS = [
+    Fault(error=ApiError(503, "ServiceUnavailable", "not yet")),
+    Fault(drops_connection=True),
+    Fault(error=ApiError(410, "Expired", "too old resource version")),
+    Fault(error=ApiError(403, "Forbidden", "the hub's rights are yet to arrive")),
+]
+
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[FaultyCluster]:
@@ -49,19 +56,19 @@ def test_servers_run_on(cluster: FaultyCluster, tmp_path: Path) -> None:
 
     def spoil(facts: RequestFacts) -> Fault | None:
         kind = facts.resource
-        is_spoilt = facts.verb == "list" and kind in ("pods", "events") and refused[kind] < 4
+        is_spoilt = (
+            facts.verb == "list" and kind in ("pods", "events") and refused[kind] < len(FAULTS)
+        )
         if not is_spoilt or facts.user != cluster.account.username:
             return None
         refused[kind] += 1
-        if refused[kind] % 2:
-            return Fault(error=ApiError(503, "ServiceUnavailable", "not yet"))
-        return Fault(drops_connection=True)
+        return FAULTS[refused[kind] - 1]
 
     cluster.suffer(spoil)
     with hub_of(cluster, tmp_path / "hub") as hub:
         for name in users:
             wait_until(partial(is_ready, hub, name), f"{name} still runs", 60)
-        assert refused["pods"] == 4
+        assert refused["pods"] == len(FAULTS)
         wait_until(lambda: "ada still running" in hub.log(), "the hub has asked for ada", 60)
         wait_until(lambda: "grace still running" in hub.log(), "the hub has asked for grace", 60)
         assert "appears to have stopped" not in hub.log()
