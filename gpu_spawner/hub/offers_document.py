@@ -117,6 +117,7 @@ def _profile(
             {
                 "choice": one.choice.key if one.choice else None,
                 "image": one.image or None,
+                "option": one.option or None,
                 "because": one.message,
             }
             for one in profile.denied
@@ -208,7 +209,10 @@ def _shape(view: View) -> str:
             profile.description_html,
             list(profile.images),
             [choice.key for choice in profile.choices],
-            [[one.choice and one.choice.key, one.image, one.message] for one in profile.denied],
+            [
+                [one.choice and one.choice.key, one.image, one.option, one.message]
+                for one in profile.denied
+            ],
             profile.category,
             profile.lifetime.words,
             profile.own_image.allowed if profile.own_image else [],

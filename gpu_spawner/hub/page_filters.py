@@ -49,6 +49,7 @@ def amount_views(profile: Profile, selection: Selection | None) -> tuple[AmountV
 
 def _amount_views(profile: Profile, selection: Selection | None) -> Iterator[AmountView]:
     cpu, memory = profile.resources.cpu_choices, profile.resources.memory_choices
+    denied = {one.option: one.message for one in profile.denied}
     if cpu:
         chosen = selection.cpu_milli if selection is not None else None
         yield AmountView(
@@ -56,6 +57,7 @@ def _amount_views(profile: Profile, selection: Selection | None) -> Iterator[Amo
             title=gettext("CPU"),
             values=tuple((f"{one / 1000:g}", cores_words(one)) for one in cpu),
             selected=f"{(cpu[0] if chosen is None else chosen) / 1000:g}",
+            denied=denied.get("cpu", ""),
         )
     if memory:
         chosen = selection.memory_bytes if selection is not None else None
@@ -64,4 +66,5 @@ def _amount_views(profile: Profile, selection: Selection | None) -> Iterator[Amo
             title=gettext("Memory"),
             values=tuple((format_bytes(one), gigabytes(one)) for one in memory),
             selected=format_bytes(memory[0] if chosen is None else chosen),
+            denied=denied.get("memory", ""),
         )

@@ -210,6 +210,9 @@ def _card(card: _Card) -> Card:
         amounts=amount_views(card.profile, selection),
         own_images=own.allowed if own is not None else (),
         own_image=selection.own_image if selection is not None else "",
+        own_image_denied=next(
+            (one.message for one in card.profile.denied if one.option == "own_image"), ""
+        ),
         category=card.profile.category,
         flavors=tuple(
             dict.fromkeys(name for choice in card.profile.choices for name in choice.flavors)

@@ -127,12 +127,16 @@ class ImageView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmountView:
-    """CPU or memory to choose: the option's name, a title, and each value with its words."""
+    """CPU or memory to choose: the option's name, a title, and each value with its words.
+
+    ``denied`` says why this user may not choose; empty where the user may.
+    """
 
     name: str
     title: str
     values: tuple[tuple[str, str], ...]
     selected: str
+    denied: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +168,7 @@ class Card:
         amounts: what may be chosen of CPU and memory.
         own_images: the patterns of images that may be brought; empty where none may.
         own_image: what was brought last, or typed just now.
+        own_image_denied: why this user may bring none; empty where the user may, or nobody may.
         correction: what the user has to correct on it; None while nothing is.
         pointed_at: the key of the choice on it that the page's notice leads to; empty for none.
         denied: why this user may not start it; then there is nothing else to pick in it.
@@ -183,6 +188,7 @@ class Card:
     amounts: tuple[AmountView, ...] = ()
     own_images: tuple[str, ...] = ()
     own_image: str = ""
+    own_image_denied: str = ""
     correction: Correction | None = None
     pointed_at: str = ""
     denied: str = ""

@@ -163,7 +163,7 @@ class TestStanding:
         ({"restrict": [{"allowed_groups": ["lab"]}]}, "restrict[0]: is about nothing"),
         (
             {"restrict": [{"images": ["torch"], "count": 2, "allowed_users": ["ada"]}]},
-            "restrict[0]: is about images and about choices",
+            "restrict[0]: is about several of choices, images and options",
         ),
         ({"restrict": [{"count": 3, "allowed_users": []}]}, "got '3'; the profile has 1, 2 and 4"),
         (
@@ -176,3 +176,50 @@ def test_mistakes_in_rules_are_told(changes: dict[str, Any], words: str) -> None
     with pytest.raises(ConfigError) as caught:
         restricted(**changes)
     assert words in str(caught.value)
+
+
+class TestOptions:
+    """An image of one's own, and amounts of CPU and memory."""
+
+    RESOURCES: Final = {"cpu": {"choices": [2, 4, 8]}, "memory": {"choices": ["1Gi", "2Gi"]}}
+    OWN: Final = {"profile": "gpus", "own_image": "quay.io/me/mine:1"}
+
+    def catalog(self, *rules: dict[str, Any]) -> Catalog:
+        own = {"allowed": ["quay.io/me/*"]}
+        return restricted(resources=self.RESOURCES, own_image=own, restrict=list(rules))
+
+    def test_who_may_not_gets_the_first_amount_and_no_image(self) -> None:
+        rule = {"options": ["own_image", "cpu", "memory"], "allowed_groups": ["staff"]}
+        catalog = self.catalog(rule | {"when_denied": ASK})
+        plain = parse_options(catalog, {"profile": "gpus"}, groups=())
+        assert (plain.cpu_milli, plain.memory_bytes) == (2000, 1 << 30)
+        first = {"profile": "gpus", "cpu": 2, "memory": "1Gi"}
+        assert parse_options(catalog, first, groups=()) == plain
+        for wish in (self.OWN, {"profile": "gpus", "cpu": 8}, {"profile": "gpus", "memory": "2Gi"}):
+            refused = refuse(catalog, wish)
+            assert (refused.message, refused.is_denied) == (ASK["message"], True)
+            assert refused.field in wish
+            parse_options(catalog, wish, groups=["staff"])
+
+    def test_what_is_hidden_is_like_nothing(self) -> None:
+        rules = [{"options": [name], "allowed_users": ["ada"]} for name in ("own_image", "cpu")]
+        catalog = self.catalog(*rules)
+        assert refuse(catalog, self.OWN).message == "gpus takes no image of your own."
+        refused = refuse(catalog, {"profile": "gpus", "cpu": 8})
+        assert (refused.message, refused.is_denied) == ("gpus has no cpu 8; there is 2.", False)
+        parse_options(catalog, {"profile": "gpus", "memory": "2Gi"}, groups=())
+        for wish in (self.OWN, {"profile": "gpus", "cpu": 8}):
+            parse_options(catalog, wish, groups=(), username="ada")
+
+    @pytest.mark.parametrize(
+        ("rule", "problem"),
+        [
+            ({"options": ["wait"]}, "got 'wait'; allowed: own_image, cpu, memory"),
+            ({"options": ["cpu"], "count": [2]}, "is about several of choices, images and options"),
+            ({"options": ["own_image"]}, "got 'own_image'; the profile has none. Remove it."),
+        ],
+    )
+    def test_mistakes(self, rule: dict[str, Any], problem: str) -> None:
+        with pytest.raises(ConfigError) as caught:
+            restricted(restrict=[rule | {"allowed_groups": ["lab"]}])
+        assert problem in str(caught.value)

@@ -26,3 +26,17 @@ c.GPUSpawner.profiles["40-closed"] = {
 }
 c.GPUSpawner.images["scipy"]["renamed_from"] = ["scientific"]
 """
+
+BOUNDED = """
+c.GPUSpawner.profiles["16-bounded"] = {
+    "display_name": "Bounded",
+    "images": ["scipy"],
+    "resources": {"cpu": {"choices": [1, 2]}, "memory": {"choices": ["1Gi", "2Gi"]}},
+    "own_image": {"allowed": ["quay.io/jupyter/*"]},
+    "restrict": [
+        {"options": ["own_image", "memory"], "allowed_groups": ["research"],
+         "when_denied": {"message": "More is for <research>."}},
+        {"options": ["cpu"], "allowed_groups": ["research"]},
+    ],
+}
+"""

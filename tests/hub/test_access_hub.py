@@ -1,5 +1,6 @@
 """Access, earlier names, amounts and images of one's own: the same by form, link and REST."""
 
+import html
 import re
 from collections.abc import Iterator
 from urllib.parse import urlencode
@@ -8,7 +9,7 @@ import pytest
 from cluster_thread import ClusterThread
 from hub_profiles import PROFILES
 from other_process import wait_until
-from rule_profiles import RULES
+from rule_profiles import BOUNDED, RULES
 from running_hub import Browser, RunningHub, message_on, named_events_of, running_hub
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(240)]
@@ -22,7 +23,7 @@ def rules_hub(
     tmp_path_factory: pytest.TempPathFactory, cluster: ClusterThread
 ) -> Iterator[RunningHub]:
     folder = tmp_path_factory.mktemp("rules")
-    with running_hub(folder, PROFILES + RULES, kubeconfig=cluster.kubeconfig) as running:
+    with running_hub(folder, PROFILES + RULES + BOUNDED, kubeconfig=cluster.kubeconfig) as running:
         wait_until(lambda: _offers(running, "ada")["as_of"], "the hub has counted")
         yield running
 
@@ -60,6 +61,39 @@ class TestAccess:
         member = Browser(rules_hub, "rosalind").get("spawn").text
         assert "torch-old" in member
         assert "Not open to you" not in member
+
+    def test_options_are_refused_alike(self, rules_hub: RunningHub) -> None:
+        words, shown = "More is for <research>.", "More is for &lt;research&gt;."
+        browser = Browser(rules_hub, "grace")
+        page = browser.get("spawn").text
+        assert page.count(shown) == 2
+        assert "profile-option-bounded--own_image" not in page
+        assert page.count('name="profile-option-bounded--cpu"') == 1
+        for option, value, refusal in (
+            ("own_image", "quay.io/jupyter/base-notebook:1", words),
+            ("memory", "2Gi", words),
+            ("cpu", "2", "bounded has no cpu '2'; there is 1."),
+        ):
+            wish = {"profile": "bounded", option: value}
+            answer = rules_hub.start("grace", wish)
+            assert answer.json()["message"] == refusal
+            assert answer.status_code == (403 if refusal == words else 400)
+            link = {f"opt-{key}": text for key, text in wish.items()}
+            by_link = browser.get(f"spawn?{urlencode(link)}").text
+            assert refusal in html.unescape(message_on(by_link))
+            form = {"offer": "bounded/cpu", f"profile-option-bounded--{option}": value}
+            assert refusal in html.unescape(message_on(browser.post_form(form).text))
+        offers = _offers(rules_hub, "grace")["profiles"]
+        assert isinstance(offers, list)
+        bounded = next(one for one in offers if one["profile"] == "bounded")
+        assert bounded["denied"] == [
+            {"choice": None, "image": None, "option": name, "because": words}
+            for name in ("own_image", "memory")
+        ]
+        assert (bounded["cpu_choices"], bounded["own_image"]) == ([1.0], None)
+        member = Browser(rules_hub, "rosalind").get("spawn").text
+        assert shown not in member
+        assert "profile-option-bounded--own_image" in member
 
     def test_one_user_by_name(self, rules_hub: RunningHub) -> None:
         assert "ask Ada" not in Browser(rules_hub, "ada").get("spawn").text

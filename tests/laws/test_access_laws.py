@@ -14,6 +14,8 @@ from gpu_spawner.core.errors import OptionError
 
 GROUPS = ("lab", "staff", "course")
 USERS = ("ada", "grace")
+OPTIONS = ("own_image", "cpu", "memory")
+BYTES = {"1Gi": 1 << 30, "2Gi": 2 << 30}
 groups = st.frozensets(st.sampled_from(GROUPS))
 usernames = st.sampled_from([*USERS, "", "nobody"])
 access = st.fixed_dictionaries(
@@ -28,6 +30,7 @@ about = st.one_of(
     st.fixed_dictionaries({"count": st.sampled_from([1, 2, [1, 2]])}),
     st.fixed_dictionaries({"flavors": st.just(["a"]), "count": st.just(2)}),
     st.fixed_dictionaries({"images": st.lists(st.sampled_from(["x", "y"]), min_size=1)}),
+    st.fixed_dictionaries({"options": st.lists(st.sampled_from(OPTIONS), min_size=1)}),
 )
 rules = st.lists(st.builds(lambda what, who: what | who, about, access), max_size=3)
 
@@ -38,6 +41,8 @@ def catalogs(draw: st.DrawFn) -> Catalog:
         "display_name": "GPUs",
         "images": ["x", "y"],
         "gpu": {"flavors": ["a", "b"], "share": "whole", "count": [1, 2]},
+        "resources": {"cpu": {"choices": [1, 2]}, "memory": {"choices": ["1Gi", "2Gi"]}},
+        "own_image": {"allowed": ["quay.io/me/*"]},
         "restrict": draw(rules),
     }
     profile |= draw(st.one_of(st.just({}), access))
@@ -58,6 +63,9 @@ def seen(view: Catalog) -> set[str]:
     found = set()
     for profile in view.profiles:
         found |= {f"image {name}" for name in profile.images}
+        found |= {f"cpu {amount}" for amount in profile.resources.cpu_choices}
+        found |= {f"memory {amount}" for amount in profile.resources.memory_choices}
+        found |= {"own image"} if profile.own_image else set()
         for choice in profile.choices:
             found |= {f"{flavor} {choice.count}" for flavor in choice.flavors}
     return found
@@ -82,7 +90,8 @@ def test_more_groups_close_nothing(
             "flavor": st.sampled_from(["a", "b", "any"]),
             "count": st.sampled_from([1, 2]),
             "image": st.sampled_from(["x", "y"]),
-        }
+        },
+        optional={"cpu": st.sampled_from([1, 2]), "memory": st.sampled_from(["1Gi", "2Gi"])},
     ),
 )
 def test_only_what_is_open_is_selected(
@@ -95,6 +104,8 @@ def test_only_what_is_open_is_selected(
         profile is not None
         and wish["image"] in profile.images
         and key in [choice.key for choice in profile.choices]
+        and wish.get("cpu", 1) * 1000 in profile.resources.cpu_choices
+        and BYTES[wish.get("memory", "1Gi")] in profile.resources.memory_choices
     )
     selected, message = None, ""
     try:
@@ -107,6 +118,7 @@ def test_only_what_is_open_is_selected(
     assert message in ("", "Ask for access.")
     if selected is not None:
         assert f"image {selected.image}" in seen(view)
+        assert {f"cpu {selected.cpu_milli}", f"memory {selected.memory_bytes}"} <= seen(view)
         assert {f"{one} {wish['count']}" for one in selected.flavors} <= seen(view)
 
 
@@ -121,6 +133,8 @@ def test_what_is_denied_is_not_open_and_hidden_things_leave_no_trace(
             assert denied.message
             assert denied.choice is None or denied.choice.key not in keys
             assert denied.image not in profile.images
+            assert denied.option != "own_image" or profile.own_image is None
+            assert denied.option != "cpu" or len(profile.resources.cpu_choices) == 1
     assert not {profile.slug for profile, _ in view.denied} & {
         profile.slug for profile in view.profiles
     }

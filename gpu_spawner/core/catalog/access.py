@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from gpu_spawner.core.catalog.access_rules import EVERYONE, Access, Person
+from gpu_spawner.core.catalog.amounts import Resources
 from gpu_spawner.core.catalog.model import Catalog, Choice, Denied, Profile, Share
 
 __all__ = ["standing_in", "visible_to", "without_access_rules"]
@@ -15,8 +16,9 @@ def visible_to(catalog: Catalog, groups: Collection[str], username: str = "") ->
     """Return the part of the catalog that a user may start, with what else the user may see.
 
     What is denied with a message is in ``denied`` of the catalog (profiles) and of each profile
-    (choices and images), and nowhere else; what is hidden is nowhere. A profile of which no choice
-    or no image is left is denied or hidden as a whole. "Whichever is free first" shrinks to the
+    (choices, images and options), and nowhere else; what is hidden is nowhere. Of amounts that may
+    not be chosen the first is left. A profile of which no choice or no image is left is denied or
+    hidden as a whole. "Whichever is free first" shrinks to the
     flavors the user may have. A catalog without access rules comes back as it is.
 
     Fails closed: whatever is not a collection of group names counts as no groups at all.
@@ -44,7 +46,8 @@ def _seen(profile: Profile, person: Person) -> Profile | str:
         return refusal
     images = dict(_withheld_images(profile, person))
     choices = dict(_withheld_choices(profile, person))
-    if not images and not choices:
+    options = dict(_withheld_options(profile, person))
+    if not (images or choices or options):
         return profile
     combinations = sum(
         len(block.flavors) * len(block.shares) * len(block.counts) for block in profile.gpu
@@ -56,8 +59,30 @@ def _seen(profile: Profile, person: Person) -> Profile | str:
         profile,
         images=tuple(name for name in profile.images if name not in images),
         withheld=frozenset(choices),
-        denied=tuple(_denied(profile, images, choices)),
+        own_image=None if "own_image" in options else profile.own_image,
+        resources=_without_choice(profile.resources, options),
+        denied=(
+            *_denied(profile, images, choices),
+            *(Denied(message=why, option=name) for name, why in options.items() if why),
+        ),
     )
+
+
+def _without_choice(resources: Resources, options: Mapping[str, str]) -> Resources:
+    return replace(
+        resources,
+        cpu_choices=resources.cpu_choices[: 1 if "cpu" in options else None],
+        memory_choices=resources.memory_choices[: 1 if "memory" in options else None],
+    )
+
+
+def _withheld_options(profile: Profile, person: Person) -> Iterator[tuple[str, str]]:
+    """Yield each option that is not for a person, once, with what to say of it."""
+    for name in ("own_image", "cpu", "memory"):
+        for rule in profile.restrictions:
+            if name in rule.options and (refusal := rule.access.refusal(person)) is not None:
+                yield name, refusal
+                break
 
 
 def _withheld_images(profile: Profile, person: Person) -> Iterator[tuple[str, str]]:

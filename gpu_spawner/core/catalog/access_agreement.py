@@ -51,13 +51,17 @@ def _about(
         ),
         "count": (rule.count, {count for block in model.gpu for count in block.count}),
         "images": (rule.images, set(model.images)),
+        "options": (rule.options, set(_options(model))),
     }
+    kinds = [rule.flavors or rule.share or rule.count, rule.images, rule.options]
     if not any(values for values, _ in named.values()):
         yield document.problem(
-            path, "is about nothing", "Name flavors, share, count, or images instead."
+            path, "is about nothing", "Name flavors, share, count, or images or options instead."
         )
-    elif rule.images and any(named[key][0] for key in ("flavors", "share", "count")):
-        yield document.problem(path, "is about images and about choices", "Make two rules of it.")
+    elif sum(map(bool, kinds)) > 1:
+        yield document.problem(
+            path, "is about several of choices, images and options", "Make a rule of each."
+        )
     for key, (values, offered) in named.items():
         for value in values:
             if value not in offered:
@@ -67,6 +71,15 @@ def _about(
                     f"got '{value}'; the profile has {have or 'none'}",
                     did_you_mean(value, [str(one) for one in offered]) or "Remove it.",
                 )
+
+
+def _options(model: ProfileModel) -> Iterator[str]:
+    """Yield the options that the profile has, of those that rules can be about."""
+    if model.own_image is not None:
+        yield "own_image"
+    for name in ("cpu", "memory"):
+        if getattr(model.resources, name).choices:
+            yield name
 
 
 def amount_mistakes(document: Document, model: ProfileModel) -> Iterator[Problem]:

@@ -62,12 +62,13 @@ EVERYONE = Access()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restriction:
-    """A rule about some of a profile's choices, or about some of its images.
+    """A rule about some of a profile's choices, of its images, or of its options.
 
     Attributes:
         flavors, shares, counts: the choices that agree with each of these that is not empty;
             ``shares`` are labels, ``mig-3g.40gb``.
         images: names; a rule about images is about no choices.
+        options: ``own_image``, ``cpu``, ``memory``; a rule about options is about nothing else.
     """
 
     access: Access
@@ -75,10 +76,11 @@ class Restriction:
     shares: frozenset[str] = frozenset()
     counts: frozenset[int] = frozenset()
     images: frozenset[str] = frozenset()
+    options: frozenset[str] = frozenset()
 
     def covers_choice(self, flavor: str, share: str, count: int) -> bool:
         """Tell whether it is about this choice."""
-        return not self.images and all(
+        return not (self.images or self.options) and all(
             not named or value in named
             for named, value in (
                 (self.flavors, flavor),

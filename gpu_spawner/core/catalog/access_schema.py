@@ -1,7 +1,7 @@
 """The shape of rules of access, as an operator writes them."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
@@ -65,7 +65,7 @@ class AccessModel(StrictModel):
 
 
 class RestrictionModel(AccessModel):
-    """Who may pick some of the choices, or some of the images, of a profile.
+    """Who may pick some of the choices, of the images, or of the options of a profile.
 
     A choice is meant when it agrees with all that is named.
     """
@@ -75,4 +75,9 @@ class RestrictionModel(AccessModel):
     count: Annotated[list[Count], OneOrMany()] = Field(default_factory=list)
     images: list[Name] = Field(
         default_factory=list, description="Instead of flavors, share and count."
+    )
+    options: list[Literal["own_image", "cpu", "memory"]] = Field(
+        default_factory=list,
+        description="Instead of all of these: who may bring an image, or choose an amount; "
+        "everybody else gets the first amount.",
     )

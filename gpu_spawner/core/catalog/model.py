@@ -1,7 +1,6 @@
 """What a site offers: flavors, images and profiles, and the choices a user can make among them.
 
-These are plain, immutable values. ``schema`` makes them from configuration, ``options``
-picks one choice, ``compile`` turns it into a pod. Nothing here reads files or knows a node.
+Plain, immutable values: ``schema`` makes them, ``options`` picks, ``compile`` makes a pod of them.
 
 The words: a **flavor** is a kind of GPU as the cluster shows it, an **image** is an environment
 with its facts, a **profile** is what a user picks, a **share** is how much of a GPU, and a
@@ -197,11 +196,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denied:
-    """A choice or an image that a user may see but not pick, and what the admin says of it."""
+    """A choice, an image or an option that a user may see but not have, and why not."""
 
     message: str
     choice: Choice | None = None
     image: str = ""
+    option: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

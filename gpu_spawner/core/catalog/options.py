@@ -262,6 +262,7 @@ def _own_image(profile: Profile, given: Mapping[str, Any]) -> str:
     if "own_image" not in given:
         return ""
     if profile.own_image is None:
+        _refuse_option(profile, "own_image")
         raise OptionError(
             "own_image",
             gettext("{profile} takes no image of your own.", profile=profile.slug),
@@ -273,6 +274,13 @@ def _own_image(profile: Profile, given: Mapping[str, Any]) -> str:
     if refusal:
         raise OptionError("own_image", refusal)
     return str(reference)
+
+
+def _refuse_option(profile: Profile, field: str) -> None:
+    """Refuse with the admin's message an option that is there, and is denied to this user."""
+    for denied in profile.denied:
+        if denied.option == field:
+            raise OptionError(field, denied.message, is_denied=True)
 
 
 def _amount(profile: Profile, given: Mapping[str, Any], field: str) -> int | None:
@@ -289,6 +297,7 @@ def _amount(profile: Profile, given: Mapping[str, Any], field: str) -> int | Non
     wanted = _read_amount(given[field], field)
     if wanted in choices:
         return wanted
+    _refuse_option(profile, field)
     allowed = [f"{one / 1000:g}" if field == "cpu" else format_bytes(one) for one in choices]
     raise OptionError(field, _not_there(profile.slug, field, given[field], allowed))
 

@@ -84,6 +84,7 @@ def profile_from(slug: str, order: int, model: ProfileModel, document: Document)
                 shares=frozenset(share.label for share in rule.share),
                 counts=frozenset(rule.count),
                 images=frozenset(rule.images),
+                options=frozenset(rule.options),
             )
             for rule in model.restrict
         ),

@@ -90,10 +90,11 @@ class Choice(StrictModel):
 
 
 class DeniedPart(StrictModel):
-    """What of a profile is not for this user: one choice or one image."""
+    """What of a profile is not for this user: one choice, one image or one option."""
 
     choice: str | None
     image: str | None
+    option: str | None = Field(description="`own_image`, `cpu` or `memory`.")
     because: str = Field(description="The admin's words.")
 
 
