@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from raw_objects import container, node, pod
 
 from gpu_spawner.core.cluster import state as cluster_state
@@ -192,3 +193,25 @@ def test_an_empty_node_may_go(state: ClusterState) -> None:
     state.apply("nodes", "DELETED", a_node("a"))
 
     assert state.snapshot(1.0) == Snapshot.of([a_node("b")], [], as_of=1.0)
+
+
+def test_servers_are_told_apart(state: ClusterState) -> None:
+    """Those who ask who uses what look at servers, and not at every pod of the cluster."""
+    labels = {"gpu-spawner.jupyter.org/profile": "torch"}
+    plain, server = pod_from_api(pod("p")), pod_from_api(pod("s"))
+    server = replace(server, labels=labels)
+    state.replace_all("pods", [plain, server])
+    assert dict(state.snapshot(1.0).servers) == {server.key: server}
+    state.apply("pods", "ADDED", other := replace(plain, name="t", labels=labels))
+    before = state.snapshot(1.0)
+    assert set(before.servers) == {server.key, other.key}
+    state.apply("pods", "MODIFIED", replace(other, labels={}))
+    state.apply("pods", "DELETED", server)
+    assert not state.snapshot(1.0).servers
+    assert set(before.servers) == {server.key, other.key}
+    assert set(before.without_pod(other.key).servers) == {server.key}
+    assert before.with_pod(replace(plain, name="u", labels=labels)).servers.keys() == {
+        server.key,
+        other.key,
+        ("default", "u"),
+    }

@@ -1,7 +1,6 @@
 """The map of which changed copies are cheap: a mapping, and never changed by its builder."""
 
 import gc
-from collections.abc import Iterable
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,28 +83,6 @@ def test_any_names_are_keys(content: dict[object, int], removed: list[object]) -
     assert set(built.items()) == set(content.items())
     for key in removed:
         assert (key in built, built.get(key)) == (False, None)
-
-
-def test_a_search_looks_at_what_has_changed() -> None:
-    looked_at: list[int] = []
-
-    def find_negative(numbers: Iterable[int]) -> set[int]:
-        seen = list(numbers)
-        looked_at.extend(seen)
-        return {number for number in seen if number < 0}
-
-    first = ShardedMap.of(PAIRS.items())
-    assert set().union(*first.search(find_negative)) == set()
-    assert sorted(looked_at) == sorted(PAIRS.values())
-    builder = first.builder()
-    builder["key-1"] = -1
-    looked_at.clear()
-    second = builder.build()
-    assert set().union(*second.search(find_negative)) == {-1}
-    assert -1 in looked_at
-    assert len(looked_at) < 50
-    assert set().union(*first.search(find_negative)) == set()
-    assert set().union(*second.search(find_negative)) == {-1}
 
 
 def test_pods_are_nothing_to_the_garbage_collector() -> None:

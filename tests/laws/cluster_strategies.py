@@ -114,6 +114,8 @@ def pods(draw: st.DrawFn, names: st.SearchStrategy[str] | None = None) -> Raw:
     if draw(st.integers(0, 4)) == 0:
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     metadata["labels"] = {"component": draw(st.sampled_from(["hub", "server", "db"]))}
+    if draw(st.booleans()):
+        metadata["labels"]["gpu-spawner.jupyter.org/profile"] = "torch"
     spec, status = draw(_spec()), {"phase": "Pending"}
     if draw(st.integers(0, 5)) == 0:
         topology_key = draw(st.sampled_from(["zone", _HOST]))

@@ -45,6 +45,8 @@ def assert_conserved(snapshot: Snapshot) -> None:
         assert state.used == used
         assert state.free.plus(state.used) == state.node.allocatable
         assert sorted(pod.key for pod in holders) == [pod.key for pod in state.holders]
+    servers = {key: pod for key, pod in snapshot.pods.items() if pod.is_server}
+    assert snapshot.servers == servers
 
 
 @given(items=clusters(), history=histories())

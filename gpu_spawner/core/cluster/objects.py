@@ -36,6 +36,7 @@ from gpu_spawner.core.resources import EMPTY, ResourceVector
 __all__ = [
     "KEPT_LABELS",
     "KEPT_LABEL_PREFIXES",
+    "PROFILE_LABEL",
     "HostPort",
     "MalformedObjectError",
     "Node",
@@ -69,6 +70,9 @@ KEPT_LABELS: Final = frozenset(
 """Labels of pods that are kept besides those with a kept prefix; the rest would cost memory."""
 
 KEPT_LABEL_PREFIXES: Final = ("gpu-spawner.jupyter.org/", "kueue.x-k8s.io/")
+
+PROFILE_LABEL: Final = "gpu-spawner.jupyter.org/profile"
+"""What a pod was started from."""
 
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104 - the scheduler's word for "any address"
@@ -159,6 +163,11 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def key(self) -> PodKey:
         """Namespace and name."""
         return self.namespace, self.name
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it was started from a profile, by this hub or another."""
+        return PROFILE_LABEL in self.labels
 
     @property
     def occupies(self) -> bool:

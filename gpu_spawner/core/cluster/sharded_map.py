@@ -5,7 +5,7 @@ shards in place and copies a shard only while a map it built still holds it, so 
 one small dictionary copy instead of a big one.
 """
 
-from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from itertools import chain
 from typing import Any, Final, Generic, TypeVar
 
@@ -14,19 +14,12 @@ __all__ = ["ShardedMap", "ShardedMapBuilder"]
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 _V_co = TypeVar("_V_co", covariant=True)
-_R = TypeVar("_R")
 
 _Shards = tuple[dict[Any, _V_co], ...]
 
 _SHARDS: Final = 256  # some 600 entries a shard at 150,000 pods, copied in a microsecond
 
 _BETWEEN: Final = "\0"
-
-_Found = dict[Callable[..., Any], list[tuple[Any, Any]]]
-"""By what was searched: each shard and what was found there. All copies of a map share one, in
-which the newest that was searched is kept."""
-
-_NOTHING_FOUND: Final[list[tuple[Any, Any]]] = [(None, None)] * _SHARDS
 
 
 def _inner(key: Any) -> Any:
@@ -53,12 +46,11 @@ def _outer(inner: Any) -> Any:
 class ShardedMap(Mapping[_K, _V_co]):
     """An immutable mapping; equal to any mapping with the same content."""
 
-    __slots__ = ("_found", "_length", "_shards")
+    __slots__ = ("_length", "_shards")
 
-    def __init__(self, shards: _Shards[_V_co], length: int, found: _Found | None = None) -> None:
+    def __init__(self, shards: _Shards[_V_co], length: int) -> None:
         self._shards: Final = shards
         self._length: Final = length
-        self._found: Final[_Found] = {} if found is None else found
 
     @classmethod
     def of(cls, items: Iterable[tuple[_K, _V_co]] = ()) -> "ShardedMap[_K, _V_co]":
@@ -96,24 +88,9 @@ class ShardedMap(Mapping[_K, _V_co]):
         """Return a view of the pairs, which are not looked up key by key."""
         return _Items(self, self._shards)
 
-    def search(self, search: Callable[[Iterable[_V_co]], _R]) -> list[_R]:
-        """Return what a function finds among the values, part by part, in no order.
-
-        Parts that are the same as in an earlier copy are not looked through again.
-
-        Args:
-            search: the same function each time; what it finds depends on nothing else.
-        """
-        known = self._found.get(search, _NOTHING_FOUND)
-        now = self._found[search] = [
-            old if old[0] is shard else (shard, search(shard.values()))
-            for old, shard in zip(known, self._shards, strict=True)
-        ]
-        return [found for _, found in now]
-
     def builder(self) -> "ShardedMapBuilder[_K, _V_co]":
         """Return a builder that starts from this content and leaves this map as it is."""
-        return ShardedMapBuilder(self._shards, self._length, self._found)
+        return ShardedMapBuilder(self._shards, self._length)
 
 
 class _Values(ValuesView[_V_co]):
@@ -143,19 +120,13 @@ class _Items(ItemsView[_K, _V_co]):
 class ShardedMapBuilder(Generic[_K, _V]):
     """A mapping that is changed in place and hands out :class:`ShardedMap` views of itself."""
 
-    __slots__ = ("_built", "_found", "_length", "_owned", "_shards")
+    __slots__ = ("_built", "_length", "_owned", "_shards")
 
-    def __init__(
-        self,
-        shards: tuple[dict[Any, _V], ...] | None = None,
-        length: int = 0,
-        found: _Found | None = None,
-    ) -> None:
+    def __init__(self, shards: tuple[dict[Any, _V], ...] | None = None, length: int = 0) -> None:
         empty: dict[Any, _V] = {}
         self._shards = list(shards) if shards is not None else [empty] * _SHARDS
         self._owned: set[int] = set()
         self._length = length
-        self._found: Final[_Found] = {} if found is None else found
         self._built: ShardedMap[_K, _V] | None = None
 
     def __len__(self) -> int:
@@ -188,7 +159,7 @@ class ShardedMapBuilder(Generic[_K, _V]):
         """
         if self._built is None or self._owned:
             self._owned.clear()
-            self._built = ShardedMap(tuple(self._shards), self._length, self._found)
+            self._built = ShardedMap(tuple(self._shards), self._length)
         return self._built
 
     def _own(self, inner: Any) -> dict[Any, _V]:

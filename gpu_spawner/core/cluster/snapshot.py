@@ -34,7 +34,7 @@ __all__ = [
     "Snapshot",
     "loads_by_node",
     "place_of",
-    "search",
+    "servers_of",
 ]
 
 BRIEF_SEARCH_STEPS: Final = 50_000
@@ -85,6 +85,7 @@ class Snapshot:
         taint_rules: the rules that taint devices, by name; None while they are unknown.
         pools: the slices once more, by pool and by node, with what claims hold of them.
         stray: the load of nodes that pods name but the node list does not have.
+        servers: those of ``pods`` that were started from a profile, whoever started them.
         search_steps_max: how many devices may be looked at for one pod on one node; what would
             take longer is unknown.
     """
@@ -100,6 +101,7 @@ class Snapshot:
     taint_rules: Mapping[str, DeviceTaintRule] | None = None
     pools: PoolIndex = NO_POOLS
     stray: Mapping[str, NodeLoad] = field(default_factory=dict)
+    servers: Mapping[PodKey, Pod] = field(default_factory=dict)
     search_steps_max: int = field(default=BRIEF_SEARCH_STEPS, compare=False)
     serial: int = field(default=0, compare=False)
     journal: Journal | None = field(default=None, compare=False, repr=False)
@@ -158,6 +160,7 @@ class Snapshot:
             pods=by_key,
             as_of=as_of,
             stray=ShardedMap.of(loads.items()),
+            servers=servers_of(by_key.values()),
             slices=ShardedMap.of(slices_by_name.items()),
             device_classes=_by_key(found, "deviceclasses"),
             claims=ShardedMap.of(claims_by_key.items()),
@@ -205,7 +208,8 @@ class Snapshot:
             return self.without_pod(pod.key).with_pod(pod)
         pods = _writable(self.pods)
         pods[pod.key] = pod
-        return self._with_load_change(pod, NodeLoad.with_pod, pods.build())
+        changed = self._with_load_change(pod, NodeLoad.with_pod, pods.build())
+        return _with_server(changed, pod, is_there=True)
 
     def with_claim(self, claim: ResourceClaim) -> "Snapshot":
         """Return the snapshot as it would be with a claim added, or replaced by key."""
@@ -229,7 +233,9 @@ class Snapshot:
             return self
         pods = _writable(self.pods)
         pods.discard(key)
-        return self._with_load_change(self.pods[key], NodeLoad.without_pod, pods.build())
+        pod = self.pods[key]
+        changed = self._with_load_change(pod, NodeLoad.without_pod, pods.build())
+        return _with_server(changed, pod, is_there=False)
 
     def _with_load_change(
         self,
@@ -253,6 +259,21 @@ class Snapshot:
         return replace(self, pods=pods, journal=None)
 
 
+def _with_server(snapshot: Snapshot, pod: Pod, *, is_there: bool) -> Snapshot:
+    if not pod.is_server:
+        return snapshot
+    servers = _writable(snapshot.servers)
+    servers.discard(pod.key)
+    if is_there:
+        servers[pod.key] = pod
+    return replace(snapshot, servers=servers.build())
+
+
+def servers_of(pods: Iterable[Pod]) -> ShardedMap[PodKey, Pod]:
+    """Return the pods that were started from a profile, by their keys."""
+    return ShardedMap.of((pod.key, pod) for pod in pods if pod.is_server)
+
+
 def _by_key(found: Mapping[str, Iterable[Any]], kind: str) -> dict[Any, Any]:
     return {entry.key: entry for entry in found.get(kind, ())}
 
@@ -267,25 +288,8 @@ def _results(claim: ResourceClaim | None) -> tuple[DeviceResult, ...]:
 
 
 def _repelling(snapshot: Snapshot) -> tuple[NodeState, ...]:
-    return tuple([state for found in search(snapshot.nodes, _find_repelling) for state in found])
-
-
-def _find_repelling(states: Iterable[NodeState]) -> list[NodeState]:
-    return [state for state in states if state.load.repelling]
-
-
-def search(mapping: Mapping[Any, _K] | None, find: Callable[[Iterable[_K]], _V]) -> list[_V]:
-    """Return what a function finds among the objects of a kind, part by part, in no order.
-
-    What has not changed since an earlier snapshot was searched is not looked through again.
-
-    Args:
-        mapping: the objects of a snapshot; None, where they are not known, are none.
-        find: a function of a module; what it finds depends on nothing but the objects.
-    """
-    if isinstance(mapping, ShardedMap):
-        return mapping.search(find)
-    return [find(mapping.values())] if mapping else []
+    states = (snapshot.nodes or {}).values()
+    return tuple([state for state in states if state.load.repelling])
 
 
 def _writable(mapping: Mapping[_K, _V]) -> ShardedMapBuilder[_K, _V]:

@@ -22,6 +22,7 @@ from gpu_spawner.core.cluster.snapshot import (
     Snapshot,
     loads_by_node,
     place_of,
+    servers_of,
 )
 
 __all__ = ["KINDS", "NOT_READ_YET", "ClusterState"]
@@ -62,6 +63,7 @@ class ClusterState:
     def __init__(self) -> None:
         self._nodes: ShardedMapBuilder[str, NodeState] = ShardedMapBuilder()
         self._pods: ShardedMapBuilder[PodKey, Pod] = ShardedMapBuilder()
+        self._servers: ShardedMapBuilder[PodKey, Pod] = ShardedMapBuilder()
         self._stray: ShardedMapBuilder[str, NodeLoad] = ShardedMapBuilder()
         self._slices: ShardedMapBuilder[str, ResourceSlice] = ShardedMapBuilder()
         self._claims: ShardedMapBuilder[PodKey, ResourceClaim] = ShardedMapBuilder()
@@ -132,6 +134,7 @@ class ClusterState:
             unknown=dict(self._unknown),
             as_of=as_of,
             stray=self._stray.build(),
+            servers=self._servers.build(),
             slices=None if "resourceslices" in self._unknown else self._slices.build(),
             claims=None if "resourceclaims" in self._unknown else self._claims.build(),
             device_classes=self._copy("deviceclasses"),
@@ -170,6 +173,7 @@ class ClusterState:
         nodes = [state.node for state in self._nodes.build().values()]
         self._install(nodes, loads_by_node(by_key.values()))
         self._pods = by_key.builder()
+        self._servers = servers_of(by_key.values()).builder()
 
     def _install(self, nodes: Iterable[Node], loads: dict[str, NodeLoad]) -> None:
         states = ShardedMap.of(
@@ -202,6 +206,10 @@ class ClusterState:
         if known == pod:
             return None
         self._pods[pod.key] = pod
+        if pod.is_server:
+            self._servers[pod.key] = pod
+        elif known is not None and known.is_server:
+            self._servers.discard(pod.key)
         before = self._leave(known) if known is not None else ""
         after = self._enter(pod)
         if known is not None and before == after and _weighs_the_same(known, pod):
@@ -213,6 +221,8 @@ class ClusterState:
         if known is None:
             return None
         self._pods.discard(pod.key)
+        if known.is_server:
+            self._servers.discard(pod.key)
         return _names(self._leave(known))
 
     def _replace_slices(self, slices: Iterable[ResourceSlice]) -> None:

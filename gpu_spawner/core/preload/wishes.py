@@ -17,9 +17,9 @@ import msgspec
 from gpu_spawner.core.catalog.compile import LABEL_PREFIX, PodFragment, compile_ways
 from gpu_spawner.core.catalog.model import ANY, Catalog, Preload, Profile, Selection
 from gpu_spawner.core.catalog.site_pod import SitePod, request_of, settings_of
-from gpu_spawner.core.cluster.objects import Pod
+from gpu_spawner.core.cluster.objects import PROFILE_LABEL
 from gpu_spawner.core.cluster.selectors import NO_EXECUTE, Toleration
-from gpu_spawner.core.cluster.snapshot import Snapshot, search
+from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.resources import EMPTY
 
@@ -164,25 +164,20 @@ def used_on_demand(snapshot: Snapshot, namespace: str = "") -> frozenset[tuple[s
         namespace: of the servers: whoever may make pods elsewhere has no say. Empty where each user
             has a namespace.
     """
-    return frozenset(
-        (one[1], one[2])
-        for found in search(snapshot.pods, _find_used)
-        for one in found
-        if namespace in ("", one[0])
-    )
+    if snapshot.pods is None:
+        return frozenset()
+    found = snapshot.derive("used on demand", _used)
+    return frozenset((one[1], one[2]) for one in found if namespace in ("", one[0]))
 
 
-def _find_used(pods: Iterable[Pod]) -> set[tuple[str, str, str]]:
+def _used(snapshot: Snapshot) -> frozenset[tuple[str, str, str]]:
     found = set()
-    for pod in pods:
-        # Most pods of a cluster are nobody's server, and have no labels that are kept.
-        if not pod.labels or pod.phase not in _ALIVE or pod.is_terminating:
-            continue
-        profile = pod.labels.get(f"{LABEL_PREFIX}profile")
-        image = pod.labels.get(f"{LABEL_PREFIX}image")
-        if profile and image:
-            found.add((pod.namespace, profile, image))
-    return found
+    for pod in snapshot.servers.values():
+        if pod.phase in _ALIVE and not pod.is_terminating:
+            image = pod.labels.get(f"{LABEL_PREFIX}image")
+            if image:
+                found.add((pod.namespace, pod.labels[PROFILE_LABEL], image))
+    return frozenset(found)
 
 
 def pull_secrets_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
