@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from operator import is_
 from typing import Final
 
-from gpu_spawner.core.catalog.check import check_step_by_step
+from gpu_spawner.core.catalog.check import check_step_by_step, look_of
 from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.catalog.site_pod import SitePod
 from gpu_spawner.core.cluster.objects import Node
@@ -20,7 +20,6 @@ from gpu_spawner.hub.preloading import site_of_hub
 
 __all__ = ["ClusterCheck"]
 
-_HOSTNAME: Final = "kubernetes.io/hostname"
 _LONGEST_WAIT_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 5.0
 """Clusters change all the time; so long nothing is looked at again."""
@@ -96,18 +95,13 @@ class ClusterCheck:
             known = self._looks.get(name)
             # Pods come and go all the time, and leave a node as it is.
             if known is None or known[0] is not state.node:
-                known = (state.node, _look_of(state.node))
+                known = (state.node, look_of(state.node))
                 has_news = True
             looks[name] = known
         if has_news or len(looks) != len(self._looks):
             self._seen = frozenset(look for _, look in looks.values())
         self._looks = looks
         return self._seen
-
-
-def _look_of(node: Node) -> object:
-    labels = frozenset(entry for entry in node.labels.items() if entry[0] != _HOSTNAME)
-    return labels, node.taints, frozenset(node.allocatable.items())
 
 
 def _devices_of(snapshot: Snapshot) -> tuple[object, ...]:

@@ -12,10 +12,10 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from gpu_spawner.core.catalog.claims import is_template_name
-from gpu_spawner.core.catalog.compile import LABEL_PREFIX
 from gpu_spawner.core.catalog.holdings import WHOLE_GPU_MILLI, Holding
 from gpu_spawner.core.catalog.limits import Held, Limit
 from gpu_spawner.core.catalog.model import Catalog
+from gpu_spawner.core.cluster.objects import PROFILE_LABEL
 from gpu_spawner.core.offers.availability import Availability, ProfileOffer
 from gpu_spawner.core.offers.closed_devices import ClosedDevices
 from gpu_spawner.hub.live import Live
@@ -168,7 +168,7 @@ def _waiting(live: Live) -> Metric:
         pod = pods.get(key)
         if pod is None or pod.node_name or not (pod.is_gated or pod.unschedulable_message):
             continue
-        slug = pod.labels.get(f"{LABEL_PREFIX}profile", "")
+        slug = pod.labels.get(PROFILE_LABEL, "")
         if slug in counts:
             counts[slug] += 1
     for slug, number in counts.items():

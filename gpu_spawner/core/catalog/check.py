@@ -6,7 +6,7 @@ nobody tolerates, and nodes that two flavors claim. What is merely busy, cordone
 no mistake.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,7 +41,7 @@ from gpu_spawner.core.quantity import format_bytes, format_cpu
 from gpu_spawner.core.resources import CPU, EPHEMERAL_STORAGE, MEMORY, ResourceVector
 from gpu_spawner.core.wording import as_sentence, did_you_mean, listed
 
-__all__ = ["check_against_cluster", "check_step_by_step"]
+__all__ = ["check_against_cluster", "check_step_by_step", "look_of"]
 
 _HOSTNAME: Final = "kubernetes.io/hostname"
 _PASSING: Final = frozenset({Reason.CORDONED, Reason.NOT_READY})
@@ -85,20 +85,20 @@ def check_step_by_step(
                 yield checking.problems()
 
 
+def look_of(node: Node) -> Hashable:
+    """Return what a node is judged by here: equal for nodes that only their names tell apart.
+
+    What passes, such as a cordon, is no part of it.
+    """
+    labels = frozenset(label for label in node.labels.items() if label[0] != _HOSTNAME)
+    return labels, node.taints, node.architecture, frozenset(node.allocatable.amounts.items())
+
+
 def _kinds(nodes: Iterable[Node]) -> list[list[Node]]:
     """Return the nodes, those together that only their names tell apart: there are few kinds."""
-    kinds: dict[object, list[Node]] = {}
+    kinds: dict[Hashable, list[Node]] = {}
     for node in nodes:
-        labels = frozenset(label for label in node.labels.items() if label[0] != _HOSTNAME)
-        look = (
-            labels,
-            node.taints,
-            node.is_cordoned,
-            node.is_ready,
-            node.architecture,
-            frozenset(node.allocatable.amounts.items()),
-        )
-        kinds.setdefault(look, []).append(node)
+        kinds.setdefault(look_of(node), []).append(node)
     return list(kinds.values())
 
 

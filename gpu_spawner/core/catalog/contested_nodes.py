@@ -9,14 +9,16 @@ from gpu_spawner.core.cluster.objects import Node
 from gpu_spawner.core.errors import Problem
 from gpu_spawner.core.wording import counted
 
-__all__ = ["check_contested_nodes"]
+__all__ = ["check_contested_nodes", "has_labels_of"]
 
 
 def check_contested_nodes(catalog: Catalog, nodes: Iterable[Node]) -> Iterator[Problem]:
     """Yield pairs of flavors that claim the same nodes."""
     shared: dict[tuple[str, str], list[str]] = {}
     for node in nodes:
-        claims = sorted(name for name, flavor in catalog.flavors.items() if _claims(flavor, node))
+        claims = sorted(
+            name for name, flavor in catalog.flavors.items() if has_labels_of(node, flavor)
+        )
         for position, first in enumerate(claims):
             for second in claims[position + 1 :]:
                 shared.setdefault((first, second), []).append(node.name)
@@ -30,7 +32,7 @@ def check_contested_nodes(catalog: Catalog, nodes: Iterable[Node]) -> Iterator[P
         )
 
 
-def _claims(flavor: Flavor, node: Node) -> bool:
+def has_labels_of(node: Node, flavor: Flavor) -> bool:
     """Tell whether a node has the flavor's GPU, however it hands it out.
 
     A flavor without labels is recognised by its devices, and claims no node as a whole.

@@ -19,7 +19,16 @@ from gpu_spawner.core.cluster.objects import Node, Pod
 from gpu_spawner.core.cluster.snapshot import NodeState, Snapshot
 from gpu_spawner.core.quantity import NANO, nano_to_whole
 
-__all__ = ["Gpu", "GpuHolder", "GpuState", "Holdings", "gpus_of", "holdings_of", "wide_gpus"]
+__all__ = [
+    "MOST_OF_NODE",
+    "Gpu",
+    "GpuHolder",
+    "GpuState",
+    "Holdings",
+    "gpus_of",
+    "holdings_of",
+    "wide_gpus",
+]
 
 GpuState = Literal["free", "held", "cut"]
 """``cut``: nobody holds it as a whole, and slices of it are held."""
@@ -38,8 +47,8 @@ _CARDS_OF: Final = {"nvidia.com": HAMI, "volcano.sh": VOLCANO}
 
 _MEMORY: Final = "memory"
 _MIB: Final = 2**20
-_MOST: Final = 256
-"""So many units of a resource are listed on a node: some resources count megabytes."""
+MOST_OF_NODE: Final = 256
+"""So many GPUs are listed of a node: some resources count megabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +167,7 @@ def gpus_of(
     for name in resources:
         if _CARDS_OF.get(name.partition("/")[0]) not in registers:
             found += _units(name, state, is_known=snapshot.pods is not None)
-            left_out += max(0, node.allocatable.amount(name) - _MOST)
+            left_out += max(0, node.allocatable.amount(name) - MOST_OF_NODE)
     for key in snapshot.pools.by_node.get(node.name, ()):
         found += _devices(snapshot.pools.pools[key], holdings, node.name)
     return tuple(found), len(found) + left_out
@@ -288,7 +297,7 @@ def _cards(register: CardRegister, pods: Iterable[Pod]) -> list[Gpu]:
 def _units(resource: str, state: NodeState, *, is_known: bool) -> Iterator[Gpu]:
     """Yield the units of a device plugin's resource; which pod has which is not known."""
     node = state.node
-    total = min(node.allocatable.amount(resource), _MOST)
+    total = min(node.allocatable.amount(resource), MOST_OF_NODE)
     product, profile, memory_bytes, replicas = _labelled(resource, node)
     holders = [one for pod in state.holders for one in _unit_holders(pod, resource, state.holders)]
     for number in range(max(total, len(holders)) if is_known else total):
@@ -318,7 +327,7 @@ def _unit_holders(
             and not other.held_share.is_reservation
             and set(other.held_share.groups) & set(share.groups)
         )
-    for _ in range(min(pod.requests.amount(resource), _MOST)):
+    for _ in range(min(pod.requests.amount(resource), MOST_OF_NODE)):
         yield holders or (_holder(pod),)
 
 

@@ -9,18 +9,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gpu_spawner.core.catalog.flavors import Flavor
+from gpu_spawner.core.catalog.contested_nodes import has_labels_of
 from gpu_spawner.core.catalog.model import Catalog
-from gpu_spawner.core.catalog.products import PRODUCT_LABEL, parse_product
 from gpu_spawner.core.cluster.device_objects import Device
-from gpu_spawner.core.cluster.objects import Node, Pod
+from gpu_spawner.core.cluster.objects import PROFILE_LABEL, Pod
 from gpu_spawner.core.cluster.snapshot import NodeState, Snapshot
-from gpu_spawner.core.offers.gpu_list import Gpu, Holdings, gpus_of, holdings_of, wide_gpus
+from gpu_spawner.core.offers.gpu_list import (
+    MOST_OF_NODE,
+    Gpu,
+    Holdings,
+    gpus_of,
+    holdings_of,
+    wide_gpus,
+)
 from gpu_spawner.core.offers.image_places import ImagePlaces
 
 __all__ = ["Holder", "Inventory", "NodeInventory", "Stock", "WaitingPod", "take_inventory"]
 
-_MOST_OF_NODE: Final = 256
 _MOST_GPUS: Final = 50_000
 """Kubernetes' 5,000 nodes with eight each are 40,000; more are told by their number."""
 
@@ -36,7 +41,6 @@ _DEVICE_DOMAINS: Final = frozenset(
     }
 )
 """Domains of the extended resources that vendors' device plugins offer; flavors add theirs."""
-_PROFILE_LABEL: Final = "gpu-spawner.jupyter.org/profile"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,11 +202,11 @@ def _node(state: NodeState, reading: _Reading, most_gpus: int) -> NodeInventory:
     offered = [one for one in stocks if node.allocatable.amount(one.resource)]
     names = [one.resource for one in offered]
     gpus, number = gpus_of(state, reading.snapshot, names, reading.holdings)
-    listed = gpus[: min(most_gpus, _MOST_OF_NODE)]
+    listed = gpus[: min(most_gpus, MOST_OF_NODE)]
     return NodeInventory(
         name=node.name,
         flavors=tuple(
-            name for name, flavor in reading.catalog.flavors.items() if _has_labels_of(node, flavor)
+            name for name, flavor in reading.catalog.flavors.items() if has_labels_of(node, flavor)
         ),
         is_ready=node.is_ready,
         is_cordoned=node.is_cordoned,
@@ -231,7 +235,7 @@ def _holders(state: NodeState, resources: Sequence[str], reading: _Reading) -> I
                 pod=pod.name,
                 username=pod.username,
                 servername=pod.servername,
-                profile=pod.labels.get(_PROFILE_LABEL, ""),
+                profile=pod.labels.get(PROFILE_LABEL, ""),
                 devices=tuple(sorted(devices.items())),
                 since=pod.created,
                 is_terminating=pod.is_terminating,
@@ -320,16 +324,3 @@ def _devices(pod: Pod, domains: frozenset[str]) -> tuple[tuple[str, int], ...]:
 
 def _is_device(resource: str, domains: frozenset[str]) -> bool:
     return resource.partition("/")[0] in domains
-
-
-def _has_labels_of(node: Node, flavor: Flavor) -> bool:
-    """Tell whether a node has a flavor's GPUs, shared, sliced or whole."""
-    for label in flavor.node_labels:
-        value = node.labels.get(label.key, "")
-        if label.key == PRODUCT_LABEL:
-            models = {parse_product(one).model for one in label.values}
-            if parse_product(value).model not in models:
-                return False
-        elif value not in label.values:
-            return False
-    return bool(flavor.node_labels)
