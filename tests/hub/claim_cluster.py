@@ -175,6 +175,12 @@ def is_over(hub: RunningHub, name: str) -> bool:
     return server is None or server["pending"] is None
 
 
+def is_ready(hub: RunningHub, name: str) -> bool:
+    """Tell whether a user's server runs and can be reached."""
+    server = hub.user(name).get("servers", {}).get("")
+    return server is not None and bool(server["ready"])
+
+
 def kept(hook_log: list[str]) -> Hook:
     """Return a hook that notes what hubs ask for servers' pods and templates, and refuses none."""
 

@@ -1,6 +1,7 @@
 """A real hub on a simulated cluster, and users for it.
 
 - ``cluster``: one cluster for the whole run, on a thread of its own.
+- ``faulty``: a cluster of one test's own, which can be made to fail.
 - ``hub``: one hub with two profiles (``PROFILES``), shared: tests use users and seats of their own
   and stop what they start.
 - ``make_hub``: starts further hubs with other configuration.
@@ -25,6 +26,7 @@ with warnings.catch_warnings():
     import kubespawner
 
 from cluster_thread import ClusterThread
+from faulty_cluster import FaultyCluster
 from hub_account import Account
 from hub_profiles import PROFILES, MakeHub
 from playwright.sync_api import Browser, sync_playwright
@@ -33,6 +35,14 @@ from running_hub import RunningHub, running_hub
 assert kubespawner  # imported for its warnings alone
 
 _numbers = itertools.count()
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Iterator[FaultyCluster]:
+    running = FaultyCluster(tmp_path / "cluster")
+    yield running
+    running.suffer(None)
+    running.stop()
 
 
 @pytest.fixture(scope="session")

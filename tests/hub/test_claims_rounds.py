@@ -6,14 +6,13 @@ It is thirty rounds, a hundred in CI, or as many as ``GPU_SPAWNER_FAULTS`` says.
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import pytest
-from claim_cluster import is_over
+from claim_cluster import is_over, is_ready
 from faulty_cluster import ALL_CHOICES, FaultyCluster, Killer, Weather, hub_of, own_tracebacks
 from foreign_server import embedded_only
 from other_process import wait_until
@@ -33,14 +32,6 @@ SEED = int(os.environ.get("GPU_SPAWNER_SEED", "1"))
 AT_ONCE = 10
 SHARE = 0.2
 """Of the hub's requests that fail, its watches included."""
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[FaultyCluster]:
-    running = FaultyCluster(tmp_path / "cluster")
-    yield running
-    running.suffer(None)
-    running.stop()
 
 
 class Rounds:
@@ -117,22 +108,22 @@ class Rounds:
             return
 
     def _is_ready(self, name: str) -> bool:
-        return bool(self.hub.user(name).get("servers", {}).get("", {}).get("ready"))
+        return is_ready(self.hub, name)
 
 
-def test_many_rounds_leave_nothing_behind(cluster: FaultyCluster, tmp_path: Path) -> None:
+def test_many_rounds_leave_nothing_behind(faulty: FaultyCluster, tmp_path: Path) -> None:
     with ExitStack() as stack:
-        rounds = Rounds(cluster, tmp_path / "hub", stack)
-        cluster.settle(rounds.hub, [])
-        cluster.suffer(rounds.weather)
+        rounds = Rounds(faulty, tmp_path / "hub", stack)
+        faulty.settle(rounds.hub, [])
+        faulty.suffer(rounds.weather)
         for number in range(ROUNDS // AT_ONCE):
             rounds.start(is_killed=number % 4 == 2)
             rounds.stop(is_killed=number % 4 == 0)
             print(number, dict(rounds.served), dict(rounds.weather.counts), flush=True)
-        cluster.suffer(None)
+        faulty.suffer(None)
         # No pod is left, so that nothing of a device plugin is held either.
-        cluster.settle(rounds.hub, rounds.users)
-        assert (cluster.pods(), cluster.claims(), cluster.templates()) == ([], [], [])
+        faulty.settle(rounds.hub, rounds.users)
+        assert (faulty.pods(), faulty.claims(), faulty.templates()) == ([], [], [])
         offers = Browser(rounds.hub, "admin").get("api/gpu-spawner/offers").json()["profiles"]
         log = rounds.log
     assert rounds.weather.total > ROUNDS // 2

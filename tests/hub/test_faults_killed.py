@@ -7,13 +7,12 @@ from all requests that anybody makes meanwhile: the kubelet's, the scheduler's, 
 import os
 import random
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import pytest
-from claim_cluster import is_over
+from claim_cluster import is_over, is_ready
 from faulty_cluster import FaultyCluster, Killer, hub_of, own_tracebacks, step_of
 from foreign_server import embedded_only
 from other_process import wait_until
@@ -76,85 +75,73 @@ class Countdown:
                 self.has_killed.set()
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[FaultyCluster]:
-    running = FaultyCluster(tmp_path / "cluster")
-    yield running
-    running.stop()
-
-
-def is_ready(hub: RunningHub, name: str) -> bool:
-    server = hub.user(name).get("servers", {}).get("")
-    return server is not None and bool(server["ready"])
-
-
 def test_these_are_all_the_requests_of_a_start_and_a_stop(
-    cluster: FaultyCluster, tmp_path: Path
+    faulty: FaultyCluster, tmp_path: Path
 ) -> None:
     asked: list[str] = []
 
     def note(facts: RequestFacts) -> None:
-        if facts.user == cluster.account.username and (step := step_of(facts)):
+        if facts.user == faulty.account.username and (step := step_of(facts)):
             asked.append(step)
 
-    with hub_of(cluster, tmp_path / "hub") as hub:
-        cluster.expect_sets()
-        cluster.suffer(note)
+    with hub_of(faulty, tmp_path / "hub") as hub:
+        faulty.expect_sets()
+        faulty.suffer(note)
         assert hub.start("ada", CHOICE).status_code in (201, 202)
         wait_until(partial(is_ready, hub, "ada"), "the server runs", 60)
         hub.stop("ada")
-        cluster.suffer(None)
+        faulty.suffer(None)
         assert [step for step in asked if not step.startswith("delete resource")] == STEPS
-        cluster.settle(hub, ["ada"])
+        faulty.settle(hub, ["ada"])
 
 
-def test_killed_at_each_of_them(cluster: FaultyCluster, tmp_path: Path) -> None:
+def test_killed_at_each_of_them(faulty: FaultyCluster, tmp_path: Path) -> None:
     """The next hub takes over in the same folder, and is killed at the next one."""
     users: list[str] = []
     with ExitStack() as stack:
 
         def new_hub() -> RunningHub:
-            return stack.enter_context(hub_of(cluster, tmp_path / "hub"))
+            return stack.enter_context(hub_of(faulty, tmp_path / "hub"))
 
         hub = new_hub()
-        cluster.expect_sets()
+        faulty.expect_sets()
         for step, before in MOMENTS:
             name = f"{step.replace(' ', '-')}-{'before' if before else 'after'}"
             users.append(name)
-            killer = Killer(cluster.account.username, hub, step, before=before)
+            killer = Killer(faulty.account.username, hub, step, before=before)
             is_stop = step.startswith("delete")
             if is_stop:
                 hub.start(name, CHOICE)
                 wait_until(partial(is_ready, hub, name), f"{name} runs", 60)
-            cluster.suffer(killer)
+            faulty.suffer(killer)
             ask_in_passing(hub, name, is_stop=is_stop)
             assert killer.has_killed.wait(timeout=30), step
-            cluster.suffer(None)
+            faulty.suffer(None)
             log = hub.log()
             hub = new_hub()
-            take_over(cluster, hub, users)
+            take_over(faulty, hub, users)
             assert own_tracebacks(log) == []
 
 
-def test_killed_at_moments_drawn_by_lot(cluster: FaultyCluster, tmp_path: Path) -> None:
+def test_killed_at_moments_drawn_by_lot(faulty: FaultyCluster, tmp_path: Path) -> None:
     dice = random.Random(SEED)
     users = ["ada"]
     with ExitStack() as stack:
 
         def new_hub() -> RunningHub:
-            return stack.enter_context(hub_of(cluster, tmp_path / "hub"))
+            return stack.enter_context(hub_of(faulty, tmp_path / "hub"))
 
         hub = new_hub()
-        cluster.expect_sets()
+        faulty.expect_sets()
         # How many requests one life of a server is, start and stop.
         whole = Countdown(hub)
-        cluster.suffer(whole)
+        faulty.suffer(whole)
         hub.start("ada", CHOICE)
         wait_until(partial(is_ready, hub, "ada"), "ada runs", 60)
         of_a_start = whole.count
         hub.stop("ada")
         of_a_stop = whole.count - of_a_start
-        cluster.suffer(None)
+        faulty.suffer(None)
         for number in range(INSTANTS):
             users.append(name := f"lot{number}")
             is_stop = bool(dice.randrange(2))
@@ -163,14 +150,14 @@ def test_killed_at_moments_drawn_by_lot(cluster: FaultyCluster, tmp_path: Path) 
                 wait_until(partial(is_ready, hub, name), f"{name} runs", 60)
             last = dice.randrange(1, max(2, of_a_stop if is_stop else of_a_start))
             killer = Countdown(hub, last)
-            cluster.suffer(killer)
+            faulty.suffer(killer)
             ask_in_passing(hub, name, is_stop=is_stop)
             assert killer.has_killed.wait(timeout=60), (is_stop, last)
-            cluster.suffer(None)
+            faulty.suffer(None)
             log = hub.log()
             hub = new_hub()
             print(f"killed at request {last} of a {'stop' if is_stop else 'start'}")
-            take_over(cluster, hub, users)
+            take_over(faulty, hub, users)
             assert own_tracebacks(log) == []
 
 

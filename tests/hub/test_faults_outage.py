@@ -1,6 +1,5 @@
 """While the hub cannot know what is free the page says so, and it knows again by itself."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,42 +15,35 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[FaultyCluster]:
-    running = FaultyCluster(tmp_path / "cluster")
-    yield running
-    running.stop()
-
-
-def test_no_server_no_rights_and_lost_events(cluster: FaultyCluster, tmp_path: Path) -> None:
-    with hub_of(cluster, tmp_path / "hub") as hub:
-        cluster.expect_sets()
-        cluster.settle(hub, [])
+def test_no_server_no_rights_and_lost_events(faulty: FaultyCluster, tmp_path: Path) -> None:
+    with hub_of(faulty, tmp_path / "hub") as hub:
+        faulty.expect_sets()
+        faulty.settle(hub, [])
         user = Browser(hub, "grace")
 
         def is_unknown() -> bool:
             return not any(is_known for _, _, is_known in offers_of(hub).values())
 
-        cluster.call(cluster.cluster.stop_server())
+        faulty.call(faulty.cluster.stop_server())
         wait_until(is_unknown, "nothing is told of a cluster that does not answer")
         page = user.get("spawn")
         assert page.status_code == 200
         assert "not known" in page.text
-        cluster.call(cluster.cluster.start_server())
-        cluster.settle(hub, [])
+        faulty.call(faulty.cluster.start_server())
+        faulty.settle(hub, [])
 
-        cluster.revoke()
+        faulty.revoke()
         wait_until(is_unknown, "nothing is told of a cluster that may not be read")
         assert user.get("spawn").status_code == 200
-        cluster.grant()
-        cluster.settle(hub, [])
+        faulty.grant()
+        faulty.settle(hub, [])
 
         # What happened meanwhile is not told by any event: only a new list shows it.
-        cluster.call(cluster.cluster.stop_server())
+        faulty.call(faulty.cluster.stop_server())
         wait_until(is_unknown, "nothing is told")
-        cluster.call(cluster.cluster.start_server())
-        cluster.call(cluster.cluster.cordon_node("h200-1"))
-        cluster.settle(hub, [])
-        cluster.call(cluster.cluster.cordon_node("h200-1", cordoned=False))
-        cluster.settle(hub, [])
+        faulty.call(faulty.cluster.start_server())
+        faulty.call(faulty.cluster.cordon_node("h200-1"))
+        faulty.settle(hub, [])
+        faulty.call(faulty.cluster.cordon_node("h200-1", cordoned=False))
+        faulty.settle(hub, [])
         assert own_tracebacks(hub.log()) == []

@@ -14,7 +14,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -197,14 +197,6 @@ DISASTERS = [
 ]
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[FaultyCluster]:
-    running = FaultyCluster(tmp_path / "cluster")
-    yield running
-    running.suffer(None)
-    running.stop()
-
-
 class Season:
     """Rounds of bad weather, and what they left behind."""
 
@@ -276,14 +268,14 @@ class Season:
 
 
 def test_nothing_is_left_nothing_is_wrong_and_nobody_sees_a_fault(
-    cluster: FaultyCluster, tmp_path: Path
+    faulty: FaultyCluster, tmp_path: Path
 ) -> None:
     with ExitStack() as stack:
-        hub = stack.enter_context(hub_of(cluster, tmp_path / "hub"))
-        cluster.expect_sets()
-        cluster.settle(hub, [])
-        season = Season(cluster, hub)
-        onlooker = stack.enter_context(Onlooker(cluster, hub))
+        hub = stack.enter_context(hub_of(faulty, tmp_path / "hub"))
+        faulty.expect_sets()
+        faulty.settle(hub, [])
+        season = Season(faulty, hub)
+        onlooker = stack.enter_context(Onlooker(faulty, hub))
         rounds = 0
         while rounds < len(DISASTERS) or season.weather.total < FAULTS:
             season.round(DISASTERS[rounds % len(DISASTERS)])

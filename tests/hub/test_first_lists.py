@@ -1,15 +1,14 @@
 """A hub that starts while the API server is not well ends no server that runs."""
 
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+from claim_cluster import is_ready
 from faulty_cluster import FaultyCluster, hub_of, own_tracebacks
 from foreign_server import embedded_only
 from other_process import wait_until
-from running_hub import RunningHub
 
 from gpu_spawner.sim.apiserver.api_errors import ApiError
 from gpu_spawner.sim.apiserver.faults import Fault, RequestFacts
@@ -28,23 +27,10 @@ FAULTS = [
 ]
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[FaultyCluster]:
-    running = FaultyCluster(tmp_path / "cluster")
-    yield running
-    running.suffer(None)
-    running.stop()
-
-
-def is_ready(hub: RunningHub, name: str) -> bool:
-    server = hub.user(name).get("servers", {}).get("")
-    return server is not None and bool(server["ready"])
-
-
-def test_servers_run_on(cluster: FaultyCluster, tmp_path: Path) -> None:
+def test_servers_run_on(faulty: FaultyCluster, tmp_path: Path) -> None:
     users = ["ada", "grace"]
-    with hub_of(cluster, tmp_path / "hub") as hub:
-        cluster.expect_sets()
+    with hub_of(faulty, tmp_path / "hub") as hub:
+        faulty.expect_sets()
         for name in users:
             hub.add_user(name)
             assert hub.start(name, {"profile": "cpu"}).status_code in (201, 202)
@@ -59,13 +45,13 @@ def test_servers_run_on(cluster: FaultyCluster, tmp_path: Path) -> None:
         is_spoilt = (
             facts.verb == "list" and kind in ("pods", "events") and refused[kind] < len(FAULTS)
         )
-        if not is_spoilt or facts.user != cluster.account.username:
+        if not is_spoilt or facts.user != faulty.account.username:
             return None
         refused[kind] += 1
         return FAULTS[refused[kind] - 1]
 
-    cluster.suffer(spoil)
-    with hub_of(cluster, tmp_path / "hub") as hub:
+    faulty.suffer(spoil)
+    with hub_of(faulty, tmp_path / "hub") as hub:
         for name in users:
             wait_until(partial(is_ready, hub, name), f"{name} still runs", 60)
         assert refused["pods"] == len(FAULTS)
@@ -76,4 +62,4 @@ def test_servers_run_on(cluster: FaultyCluster, tmp_path: Path) -> None:
         assert hub.start("ada", {"profile": "cpu"}).status_code == 400
         for name in users:
             hub.stop(name)
-        cluster.settle(hub, users)
+        faulty.settle(hub, users)
