@@ -4,10 +4,12 @@ That is when servers stop, a way to cancel a start, and for admins the way to th
 """
 
 import time
+from functools import lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
+from jinja2 import Environment, Template
 from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.handlers.pages import AdminHandler, HomeHandler, SpawnPendingHandler
 from jupyterhub.utils import url_path_join
@@ -23,20 +25,26 @@ __all__ = [
     "PendingPageHandler",
     "SpawnPageHandler",
     "UsersPageHandler",
-    "with_admin_link",
+    "page_template",
 ]
 
+_TEMPLATES_KEPT: Final = 32
 
-def with_admin_link(name: str) -> str:
-    """Return the text of a template that extends one of JupyterHub's, with the link for admins.
+
+@lru_cache(maxsize=_TEMPLATES_KEPT)
+def page_template(environment: Environment, ours: str, theirs: str = "") -> Template:
+    """Return a template that extends one of JupyterHub's pages, with the link for admins.
+
+    It is compiled once; a page of theirs that changes is read anew all the same.
 
     Args:
-        name: of our template; empty to add nothing else.
+        environment: JupyterHub's.
+        ours: the name of our template; empty to add nothing but the link.
+        theirs: what is extended then.
     """
     templates = files("gpu_spawner.hub").joinpath("templates")
-    return "".join(
-        templates.joinpath(each).read_text("utf-8") for each in (name, "admin_link.html") if each
-    )
+    start = templates.joinpath(ours).read_text("utf-8") if ours else f'{{% extends "{theirs}" %}}\n'
+    return environment.from_string(start + templates.joinpath("admin_link.html").read_text("utf-8"))
 
 
 class _ExtendedPage(BaseHandler):
@@ -49,10 +57,8 @@ class _ExtendedPage(BaseHandler):
         """Extend that one page; leave every other alone."""
         if name != self.theirs:
             return super().get_template(name, sync)
-        text = with_admin_link(self.ours)
-        if not self.ours:
-            text = f'{{% extends "{self.theirs}" %}}\n{text}'
-        return self.settings["jinja2_env_sync" if sync else "jinja2_env"].from_string(text)
+        environment = self.settings["jinja2_env_sync" if sync else "jinja2_env"]
+        return page_template(environment, self.ours, self.theirs)
 
     def render_template(self, name: str, sync: bool = False, **names: Any) -> Any:  # noqa: FBT001, FBT002 - as above
         """Give that page what it shows."""

@@ -15,7 +15,7 @@ from jupyterhub.scopes import needs_scope
 
 from gpu_spawner.core.offers.inventory import take_inventory
 from gpu_spawner.core.wording import gigabytes, say_duration
-from gpu_spawner.hub.extended_pages import with_admin_link
+from gpu_spawner.hub.extended_pages import page_template
 from gpu_spawner.hub.inventory_document import as_json, inventory_document
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.page_words import age_words
@@ -88,7 +88,7 @@ class AdminPageHandler(BaseHandler):
         document, _ = _document(self.live, self.db)
         now = time.time()
         # JupyterHub's own environment: the page stands in the frame of every other page of the hub.
-        template = self.settings["jinja2_env"].from_string(with_admin_link("admin.html"))
+        template = page_template(self.settings["jinja2_env"], "admin.html")
         html = await template.render_async(
             **self.template_namespace,
             xsrf_token=self.xsrf_token.decode("ascii"),
