@@ -12,9 +12,12 @@ from daemon_sets import TOLERATES_GPUS, DaemonSets
 from lab_pods import NAMESPACE
 from waiting import until
 
+from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.sim.cluster import Cluster
+from gpu_spawner.sim.daemonsets.api_calls import DaemonApi
 from gpu_spawner.sim.daemonsets.template_hash import template_hash
 from gpu_spawner.sim.node.processes import start_process
+from gpu_spawner.sim.recorder import EventRecorder
 
 Json = dict[str, Any]
 
@@ -267,6 +270,27 @@ async def test_orphans_stay_and_are_taken_in_again(cluster: Cluster, sets: Daemo
     adopted = (await sets.wait_on("cpu-1"))["cpu-1"][0]["metadata"]
     assert adopted["uid"] == before["uid"]
     assert adopted["ownerReferences"][0]["uid"] == again["metadata"]["uid"]
+
+
+async def test_one_that_is_being_deleted_takes_no_orphan_in(
+    cluster: Cluster, sets: DaemonSets
+) -> None:
+    """Though its controller has not heard of that yet: who belongs to one that goes goes too."""
+    await sets.create()
+    name = (await sets.wait_on("cpu-1"))["cpu-1"][0]["metadata"]["name"]
+    held = {"metadata": {"finalizers": ["orphan", "example.org/held"]}}
+    known = await cluster.client.patch(f"{sets.path}/pull", held)
+    await cluster.client.delete(f"{sets.path}/pull")
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}"
+
+    async def is_orphan() -> bool:
+        return "ownerReferences" not in (await cluster.client.get(path))["metadata"]
+
+    await until(is_orphan, "its pod is let go")
+    api = DaemonApi(cluster.client, EventRecorder(cluster.client, "late"))
+    with pytest.raises(ClusterError, match="pull has just been deleted"):
+        await api.adopt(known, path, await cluster.client.get(path))
+    assert await is_orphan()
 
 
 async def test_a_pod_whose_labels_change_is_let_go(cluster: Cluster, sets: DaemonSets) -> None:

@@ -94,9 +94,17 @@ class DaemonApi:
     async def adopt(self, daemon_set: Obj, path: str, obj: Obj) -> None:
         """Make an orphan the DaemonSet's own.
 
+        The DaemonSet is read anew first: one watch may be behind another, and who is taken in by
+        one that goes goes with it (``RecheckDeletionTimestamp`` of the real controllers).
+
         Raises:
-            ClusterError: it was refused.
+            ClusterError: it was refused, or the DaemonSet is being deleted.
         """
+        doing, fresh = "taking in an orphan", await self.client.get(daemon_set_path(daemon_set))
+        is_same = fresh["metadata"]["uid"] == daemon_set["metadata"]["uid"]
+        if not is_same or "deletionTimestamp" in fresh["metadata"]:
+            message = f"{daemon_set['metadata']['name']} has just been deleted"
+            raise ClusterError(doing, status=409, reason="Conflict", message=message)
         metadata = {"uid": obj["metadata"]["uid"], "ownerReferences": [owner_reference(daemon_set)]}
         await self.client.patch(path, {"metadata": metadata}, strategic=True)
 
