@@ -6,8 +6,9 @@ OLDEST := .venv-oldest
 BIN := $(VENV)/bin
 LOCALE := gpu_spawner/hub/locale
 PIP := -m pip --disable-pip-version-check install --quiet
-# A process for each core, each with whole files: clusters and hubs are shared within a file.
-SPREAD := --numprocesses auto --dist loadfile
+# A process for each core, each with whole files: clusters and hubs are shared within a file. In the
+# order of tests/conftest.py: files with few tests take the longest.
+SPREAD := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo demo-torch test test-oldest lint types docs messages bench bench-scale bench-faults clean
 
