@@ -90,12 +90,14 @@ class ClusterCheck:
     def _looks_of(self, snapshot: Snapshot) -> frozenset[object]:
         """Return how the nodes look, each look once: like nodes come and go and change nothing."""
         looks: dict[str, tuple[Node, object]] = {}
+        kinds = {look: look for look in self._seen}  # a kind is kept once, not with each node
         has_news = False
         for name, state in (snapshot.nodes or {}).items():
             known = self._looks.get(name)
             # Pods come and go all the time, and leave a node as it is.
             if known is None or known[0] is not state.node:
-                known = (state.node, look_of(state.node))
+                look = look_of(state.node)
+                known = (state.node, kinds.setdefault(look, look))
                 has_news = True
             looks[name] = known
         if has_news or len(looks) != len(self._looks):

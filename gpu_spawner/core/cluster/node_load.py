@@ -18,7 +18,7 @@ __all__ = ["NO_LOAD", "NodeLoad", "NodeState", "loads_by_node", "place_of"]
 _by_key = attrgetter("namespace", "name")
 
 
-class NodeLoad(msgspec.Struct, frozen=True, kw_only=True):
+class NodeLoad(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What pods take of a node.
 
     Attributes:
@@ -75,7 +75,7 @@ class NodeLoad(msgspec.Struct, frozen=True, kw_only=True):
 NO_LOAD: Final = NodeLoad()
 
 
-class NodeState(msgspec.Struct, frozen=True, kw_only=True):
+class NodeState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A node together with what is used on it."""
 
     node: Node

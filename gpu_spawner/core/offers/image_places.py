@@ -8,7 +8,9 @@ does not report them at all.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from gpu_spawner.core.cluster.objects import Node
 from gpu_spawner.core.cluster.snapshot import NodeState
@@ -20,7 +22,7 @@ __all__ = ["Held", "ImagePlaces"]
 _FULL_LIST: Final = 50
 
 
-class Held(NamedTuple):
+class Held(msgspec.Struct, frozen=True, gc=False):
     """What a node has, images by their names in the catalog, and what it may have besides."""
 
     images: frozenset[str]

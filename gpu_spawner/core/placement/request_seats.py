@@ -125,7 +125,9 @@ class RequestSeats:
         self._verdicts: dict[tuple[object, ...], bool] = {}
         self._snapshot: Snapshot | None = None
         self._barriers = NO_BARRIERS
-        self._open: dict[str, tuple[Node, bool]] = {}
+        # Nodes as they were when nothing in themselves refused such a pod, and when something did.
+        self._open: dict[str, Node] = {}
+        self._closed: dict[str, Node] = {}
         # Nodes that would take such pods, if one knew what is left of their cards.
         self._unsure: dict[str, str] = {}
         self._free = 0
@@ -227,6 +229,7 @@ class RequestSeats:
         """Count all nodes; return why that cannot be done, or nothing."""
         states = snapshot.nodes or _NO_NODES
         self._open.clear()
+        self._closed.clear()
         self._verdicts.clear()
         self._unsure.clear()
         self._tied.clear()
@@ -333,16 +336,21 @@ class RequestSeats:
 
     def _is_open(self, node: Node) -> bool:
         """Tell whether nothing in the node itself refuses; note whether its cards are unknown."""
-        known = self._open.get(node.name)
-        if known is None or known[0] is not node:
-            known = node, self._is_let_in(node)
-            self._open[node.name] = known
-            parts = fraction_asked(self.request.fraction, self.request.requests, node)
-            reason = why_unknown(parts, node) if parts is not None and known[1] else ""
-            self._unsure.pop(node.name, None)
-            if reason:
-                self._unsure[node.name] = reason
-        return known[1]
+        name = node.name
+        if self._open.get(name) is node:
+            return True
+        if self._closed.get(name) is node:
+            return False
+        is_open = self._is_let_in(node)
+        now, before = (self._open, self._closed) if is_open else (self._closed, self._open)
+        now[name] = node
+        before.pop(name, None)
+        parts = fraction_asked(self.request.fraction, self.request.requests, node)
+        reason = why_unknown(parts, node) if parts is not None and is_open else ""
+        self._unsure.pop(name, None)
+        if reason:
+            self._unsure[name] = reason
+        return is_open
 
     def _is_let_in(self, node: Node) -> bool:
         """Tell whether nothing in the node itself refuses, judging nodes that look alike once."""
