@@ -3,29 +3,16 @@
 import gzip
 import json
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from admin_command import run, run_installed
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = str(Path(sys.executable).parent / "gpu-spawner")
 RECORDED = ROOT / "tests" / "data" / "scheduler-cases-nodes-and-pods.jsonl.gz"
-
-
-def run(*arguments: object, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [COMMAND, *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +35,7 @@ class TestWhatif:
     def test_json_has_seats_and_reasons(
         self, case: dict[str, Any], files: tuple[Path, Path]
     ) -> None:
-        finished = run("whatif", "--cluster", files[0], "--pod", files[1], "--json")
+        finished = run_installed("whatif", "--cluster", files[0], "--pod", files[1], "--json")
 
         answer = json.loads(finished.stdout)
         assert finished.returncode == 0
@@ -76,7 +63,7 @@ class TestWhatif:
     def test_a_cluster_can_come_from_a_pipe(
         self, case: dict[str, Any], files: tuple[Path, Path]
     ) -> None:
-        finished = run(
+        finished = run_installed(
             "whatif", "--cluster", "-", "--pod", files[1], stdin=json.dumps(case["cluster"])
         )
 
@@ -91,7 +78,7 @@ class TestWhatif:
         writing = threading.Thread(target=pipe.write_text, args=[files[1].read_text()], daemon=True)
         writing.start()
 
-        finished = run("whatif", "--cluster", files[0], "--pod", pipe)
+        finished = run_installed("whatif", "--cluster", files[0], "--pod", pipe)
 
         assert finished.stdout.startswith("seats: ")
 
@@ -158,7 +145,7 @@ class TestCheck:
         (tmp_path / "10-one.yaml").write_text("display_name: One\nimages: [bass]\ncolour: red\n")
         (tmp_path / "20-two.yaml").write_text("images: [base]\ngpu: {flavors: [h100], share: half}")
 
-        finished = run("check", tmp_path)
+        finished = run_installed("check", tmp_path)
 
         lines = finished.stderr.splitlines()
         assert finished.returncode == 1
@@ -204,7 +191,9 @@ class TestCheck:
             assert finished.stderr.splitlines() == told
 
     def test_a_demo_tells_the_same_before_it_starts(self, bad_override: Path) -> None:
-        finished = run("demo", "--profiles", bad_override, "--state", bad_override / "state")
+        finished = run_installed(
+            "demo", "--profiles", bad_override, "--state", bad_override / "state"
+        )
 
         assert finished.returncode == 1
         assert "10-one.yaml:6: kubespawner_override.environment.A" in finished.stderr
@@ -244,7 +233,7 @@ class TestCheck:
 
 
 def test_without_a_command_it_says_which_there_are() -> None:
-    finished = run()
+    finished = run_installed()
 
     assert finished.returncode == 2
     assert "COMMAND" in finished.stderr
@@ -267,7 +256,7 @@ class TestRbac:
         assert "is no name" in finished.stderr
 
     def test_names_that_it_takes(self) -> None:
-        finished = run("rbac", "claims", "--namespace", "a-b", "--release", "hub.v2")
+        finished = run_installed("rbac", "claims", "--namespace", "a-b", "--release", "hub.v2")
         (role, binding) = yaml.safe_load_all(finished.stdout)
         assert role["metadata"]["name"] == "hub.v2-gpu-spawner-claims"
         assert binding["subjects"][0]["namespace"] == "a-b"

@@ -1,29 +1,19 @@
 """``gpu-spawner preload`` as an admin runs it: the plan for a saved cluster, and refusals."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from admin_command import run, run_installed
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = str(Path(sys.executable).parent / "gpu-spawner")
 CLUSTER = ROOT / "tests" / "golden" / "catalog" / "cluster.json"
 
 
-def run(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [COMMAND, "preload", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 def test_the_plan_says_which_images_go_where() -> None:
-    finished = run("--plan", "--profiles", ROOT / "profiles", "--cluster", CLUSTER)
+    finished = run_installed(
+        "preload", "--plan", "--profiles", ROOT / "profiles", "--cluster", CLUSTER
+    )
 
     assert finished.returncode == 0, finished.stderr
     assert "pytorch-notebook:cuda13" in finished.stdout
@@ -53,7 +43,7 @@ def test_what_was_made_before_is_seen_in_a_saved_cluster(tmp_path: Path) -> None
     )
     saved = tmp_path / "cluster.json"
     saved.write_text(json.dumps(listing))
-    finished = run("--plan", "--profiles", ROOT / "profiles", "--cluster", saved)
+    finished = run("preload", "--plan", "--profiles", ROOT / "profiles", "--cluster", saved)
 
     assert "remove gpu-preload-old (quay.io/site/old:1)" in finished.stdout
 
@@ -67,7 +57,7 @@ def test_what_was_made_before_is_seen_in_a_saved_cluster(tmp_path: Path) -> None
     ids=["a saved cluster cannot be preloaded", "no such file"],
 )
 def test_what_cannot_be_done_is_said(arguments: list[object], status: int, says: str) -> None:
-    finished = run(*arguments)
+    finished = run("preload", *arguments)
 
     assert finished.returncode == status
     assert says in finished.stderr

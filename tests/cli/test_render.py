@@ -1,30 +1,15 @@
 """``gpu-spawner render`` and ``availability`` as an admin runs them."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-
-from gpu_spawner.cli import main
+from admin_command import run, run_installed
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = str(Path(sys.executable).parent / "gpu-spawner")
 PRODUCT = "NVIDIA-H100-80GB-HBM3"
-
-
-def run(*arguments: object, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [COMMAND, *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def node(name: str, gpus: int, **status: Any) -> dict[str, Any]:
@@ -53,7 +38,9 @@ def cluster(tmp_path: Path) -> Path:
 
 class TestRender:
     def test_the_pod_of_a_choice(self) -> None:
-        finished = run("render", "pytorch-gpus", "--choice", "flavor=h100-80gb", "--choice=count=2")
+        finished = run_installed(
+            "render", "pytorch-gpus", "--choice", "flavor=h100-80gb", "--choice=count=2"
+        )
 
         assert finished.returncode == 0, finished.stderr
         (pod,) = yaml.safe_load_all(finished.stdout)
@@ -81,14 +68,13 @@ class TestRender:
         ],
     )
     def test_what_there_is_not_is_answered_with_what_there_is(
-        self, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+        self, arguments: list[str], words: str
     ) -> None:
-        status = main(["render", *arguments])
+        finished = run("render", *arguments)
 
-        printed = capsys.readouterr()
-        assert status == 1
-        assert words in printed.err
-        assert printed.out == ""
+        assert finished.returncode == 1
+        assert words in finished.stderr
+        assert finished.stdout == ""
 
     def test_an_option_without_a_value(self) -> None:
         finished = run("render", "pytorch-gpus", "--choice", "count")
@@ -110,7 +96,7 @@ class TestRender:
     def test_a_configuration_that_fails(self, tmp_path: Path) -> None:
         config = tmp_path / "jupyterhub_config.py"
         config.write_text("import z2jh_of_nobody\n")
-        finished = run("render", "data-science-cpu", "--config", config)
+        finished = run_installed("render", "data-science-cpu", "--config", config)
 
         assert finished.returncode == 1
         assert "z2jh_of_nobody" in finished.stderr
@@ -133,7 +119,7 @@ class TestRender:
 
 class TestAvailability:
     def test_a_table(self, cluster: Path) -> None:
-        finished = run("availability", "--cluster", cluster)
+        finished = run_installed("availability", "--cluster", cluster)
 
         heading, *lines = finished.stdout.splitlines()
         assert finished.returncode == 0, finished.stderr
@@ -169,7 +155,7 @@ class TestAvailability:
         monkeypatch.setenv("KUBECONFIG", str(missing))
         monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
-        finished = run("availability")
+        finished = run_installed("availability")
 
         assert finished.returncode == 1
         assert f"{missing}: there is no such file" in finished.stderr
