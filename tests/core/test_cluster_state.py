@@ -195,23 +195,21 @@ def test_an_empty_node_may_go(state: ClusterState) -> None:
     assert state.snapshot(1.0) == Snapshot.of([a_node("b")], [], as_of=1.0)
 
 
-def test_servers_are_told_apart(state: ClusterState) -> None:
-    """Those who ask who uses what look at servers, and not at every pod of the cluster."""
-    labels = {"gpu-spawner.jupyter.org/profile": "torch"}
-    plain, server = pod_from_api(pod("p")), pod_from_api(pod("s"))
-    server = replace(server, labels=labels)
+def test_what_servers_use_is_counted(state: ClusterState) -> None:
+    """Those who ask who uses what do not look at every pod of the cluster."""
+    labels = {"gpu-spawner.jupyter.org/profile": "torch", "gpu-spawner.jupyter.org/image": "cuda13"}
+    torch = ("default", "torch", "cuda13")
+    plain = replace(pod_from_api(pod("p")), phase="Running")
+    server = replace(plain, name="s", labels=labels)
     state.replace_all("pods", [plain, server])
-    assert dict(state.snapshot(1.0).servers) == {server.key: server}
-    state.apply("pods", "ADDED", other := replace(plain, name="t", labels=labels))
+    assert state.snapshot(1.0).uses == {torch: 1}
+    state.apply("pods", "ADDED", other := replace(server, name="t"))
     before = state.snapshot(1.0)
-    assert set(before.servers) == {server.key, other.key}
-    state.apply("pods", "MODIFIED", replace(other, labels={}))
+    assert before.uses == {torch: 2}
+    state.apply("pods", "MODIFIED", replace(other, phase="Succeeded"))
     state.apply("pods", "DELETED", server)
-    assert not state.snapshot(1.0).servers
-    assert set(before.servers) == {server.key, other.key}
-    assert set(before.without_pod(other.key).servers) == {server.key}
-    assert before.with_pod(replace(plain, name="u", labels=labels)).servers.keys() == {
-        server.key,
-        other.key,
-        ("default", "u"),
-    }
+    assert state.snapshot(1.0).uses == {}
+    assert before.uses == {torch: 2}
+    assert before.without_pod(other.key).uses == {torch: 1}
+    assert before.with_pod(replace(server, name="u")).uses == {torch: 3}
+    assert before.with_pod(replace(server, is_terminating=True)).uses == {torch: 1}

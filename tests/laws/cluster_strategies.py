@@ -116,6 +116,8 @@ def pods(draw: st.DrawFn, names: st.SearchStrategy[str] | None = None) -> Raw:
     metadata["labels"] = {"component": draw(st.sampled_from(["hub", "server", "db"]))}
     if draw(st.booleans()):
         metadata["labels"]["gpu-spawner.jupyter.org/profile"] = "torch"
+        if image := draw(st.sampled_from(["", "cuda12", "cuda13"])):
+            metadata["labels"]["gpu-spawner.jupyter.org/image"] = image
     spec, status = draw(_spec()), {"phase": "Pending"}
     if draw(st.integers(0, 5)) == 0:
         topology_key = draw(st.sampled_from(["zone", _HOST]))

@@ -6,13 +6,21 @@ tells again changes nothing, and watching from nothing ends where a list would. 
 and removed leaves no trace.
 """
 
+from collections import Counter
 from typing import Any
 
 from cluster_strategies import clusters, histories, pods
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_spawner.core.cluster.objects import Node, Pod, node_from_api, pod_from_api
+from gpu_spawner.core.cluster.objects import (
+    IMAGE_LABEL,
+    PROFILE_LABEL,
+    Node,
+    Pod,
+    node_from_api,
+    pod_from_api,
+)
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.cluster.state import KINDS, ClusterState
 from gpu_spawner.core.resources import EMPTY
@@ -45,8 +53,15 @@ def assert_conserved(snapshot: Snapshot) -> None:
         assert state.used == used
         assert state.free.plus(state.used) == state.node.allocatable
         assert sorted(pod.key for pod in holders) == [pod.key for pod in state.holders]
-    servers = {key: pod for key, pod in snapshot.pods.items() if pod.is_server}
-    assert snapshot.servers == servers
+    running = [
+        (pod.namespace, pod.labels[PROFILE_LABEL], pod.labels[IMAGE_LABEL])
+        for pod in snapshot.pods.values()
+        if pod.phase in {"Pending", "Running"}
+        and not pod.is_terminating
+        and pod.labels.get(IMAGE_LABEL)
+        and PROFILE_LABEL in pod.labels
+    ]
+    assert snapshot.uses == Counter(running)
 
 
 @given(items=clusters(), history=histories())

@@ -34,6 +34,7 @@ from gpu_spawner.core.errors import GpuSpawnerError
 from gpu_spawner.core.resources import EMPTY, ResourceVector
 
 __all__ = [
+    "IMAGE_LABEL",
     "KEPT_LABELS",
     "KEPT_LABEL_PREFIXES",
     "PROFILE_LABEL",
@@ -73,6 +74,9 @@ KEPT_LABEL_PREFIXES: Final = ("gpu-spawner.jupyter.org/", "kueue.x-k8s.io/")
 
 PROFILE_LABEL: Final = "gpu-spawner.jupyter.org/profile"
 """What a pod was started from."""
+
+IMAGE_LABEL: Final = "gpu-spawner.jupyter.org/image"
+"""The name, in the catalog, of the image that was chosen."""
 
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104 - the scheduler's word for "any address"
@@ -167,11 +171,6 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def key(self) -> PodKey:
         """Namespace and name."""
         return self.namespace, self.name
-
-    @property
-    def is_server(self) -> bool:
-        """Whether it was started from a profile, by this hub or another."""
-        return PROFILE_LABEL in self.labels
 
     @property
     def occupies(self) -> bool:

@@ -13,6 +13,7 @@ from gpu_spawner.core.cluster.claim_objects import ClaimTemplate, DeviceResult, 
 from gpu_spawner.core.cluster.device_classes import DeviceClass, DeviceTaintRule
 from gpu_spawner.core.cluster.device_objects import ResourceSlice
 from gpu_spawner.core.cluster.device_pools import NO_POOLS, PoolIndex, PoolLedger
+from gpu_spawner.core.cluster.image_uses import ImageUse, UseCounter, uses_of
 from gpu_spawner.core.cluster.listed import sort_by_kind
 from gpu_spawner.core.cluster.node_load import (
     NO_LOAD,
@@ -34,7 +35,6 @@ __all__ = [
     "Snapshot",
     "loads_by_node",
     "place_of",
-    "servers_of",
 ]
 
 BRIEF_SEARCH_STEPS: Final = 50_000
@@ -85,7 +85,7 @@ class Snapshot:
         taint_rules: the rules that taint devices, by name; None while they are unknown.
         pools: the slices once more, by pool and by node, with what claims hold of them.
         stray: the load of nodes that pods name but the node list does not have.
-        servers: those of ``pods`` that were started from a profile, whoever started them.
+        uses: which images the servers among ``pods`` run from, counted.
         search_steps_max: how many devices may be looked at for one pod on one node; what would
             take longer is unknown.
     """
@@ -101,7 +101,7 @@ class Snapshot:
     taint_rules: Mapping[str, DeviceTaintRule] | None = None
     pools: PoolIndex = NO_POOLS
     stray: Mapping[str, NodeLoad] = field(default_factory=dict)
-    servers: Mapping[PodKey, Pod] = field(default_factory=dict)
+    uses: Mapping[ImageUse, int] = field(default_factory=dict)
     search_steps_max: int = field(default=BRIEF_SEARCH_STEPS, compare=False)
     serial: int = field(default=0, compare=False)
     journal: Journal | None = field(default=None, compare=False, repr=False)
@@ -160,7 +160,7 @@ class Snapshot:
             pods=by_key,
             as_of=as_of,
             stray=ShardedMap.of(loads.items()),
-            servers=servers_of(by_key.values()),
+            uses=uses_of(by_key.values()),
             slices=ShardedMap.of(slices_by_name.items()),
             device_classes=_by_key(found, "deviceclasses"),
             claims=ShardedMap.of(claims_by_key.items()),
@@ -208,8 +208,10 @@ class Snapshot:
             return self.without_pod(pod.key).with_pod(pod)
         pods = _writable(self.pods)
         pods[pod.key] = pod
+        uses = UseCounter(self.uses)
+        uses.add(pod)
         changed = self._with_load_change(pod, NodeLoad.with_pod, pods.build())
-        return _with_server(changed, pod, is_there=True)
+        return replace(changed, uses=uses.build())
 
     def with_claim(self, claim: ResourceClaim) -> "Snapshot":
         """Return the snapshot as it would be with a claim added, or replaced by key."""
@@ -234,8 +236,10 @@ class Snapshot:
         pods = _writable(self.pods)
         pods.discard(key)
         pod = self.pods[key]
+        uses = UseCounter(self.uses)
+        uses.remove(pod)
         changed = self._with_load_change(pod, NodeLoad.without_pod, pods.build())
-        return _with_server(changed, pod, is_there=False)
+        return replace(changed, uses=uses.build())
 
     def _with_load_change(
         self,
@@ -257,21 +261,6 @@ class Snapshot:
                 stray[place] = load
             return replace(self, pods=pods, stray=stray.build(), journal=None)
         return replace(self, pods=pods, journal=None)
-
-
-def _with_server(snapshot: Snapshot, pod: Pod, *, is_there: bool) -> Snapshot:
-    if not pod.is_server:
-        return snapshot
-    servers = _writable(snapshot.servers)
-    servers.discard(pod.key)
-    if is_there:
-        servers[pod.key] = pod
-    return replace(snapshot, servers=servers.build())
-
-
-def servers_of(pods: Iterable[Pod]) -> ShardedMap[PodKey, Pod]:
-    """Return the pods that were started from a profile, by their keys."""
-    return ShardedMap.of((pod.key, pod) for pod in pods if pod.is_server)
 
 
 def _by_key(found: Mapping[str, Iterable[Any]], kind: str) -> dict[Any, Any]:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from gpu_spawner.core.cluster.claim_objects import ResourceClaim
 from gpu_spawner.core.cluster.device_objects import ResourceSlice
 from gpu_spawner.core.cluster.device_pools import PoolLedger
+from gpu_spawner.core.cluster.image_uses import UseCounter, uses_of
 from gpu_spawner.core.cluster.objects import Node, Pod, PodKey
 from gpu_spawner.core.cluster.sharded_map import ShardedMap, ShardedMapBuilder
 from gpu_spawner.core.cluster.snapshot import (
@@ -22,7 +23,6 @@ from gpu_spawner.core.cluster.snapshot import (
     Snapshot,
     loads_by_node,
     place_of,
-    servers_of,
 )
 
 __all__ = ["KINDS", "NOT_READ_YET", "ClusterState"]
@@ -63,7 +63,7 @@ class ClusterState:
     def __init__(self) -> None:
         self._nodes: ShardedMapBuilder[str, NodeState] = ShardedMapBuilder()
         self._pods: ShardedMapBuilder[PodKey, Pod] = ShardedMapBuilder()
-        self._servers: ShardedMapBuilder[PodKey, Pod] = ShardedMapBuilder()
+        self._uses = UseCounter()
         self._stray: ShardedMapBuilder[str, NodeLoad] = ShardedMapBuilder()
         self._slices: ShardedMapBuilder[str, ResourceSlice] = ShardedMapBuilder()
         self._claims: ShardedMapBuilder[PodKey, ResourceClaim] = ShardedMapBuilder()
@@ -134,7 +134,7 @@ class ClusterState:
             unknown=dict(self._unknown),
             as_of=as_of,
             stray=self._stray.build(),
-            servers=self._servers.build(),
+            uses=self._uses.build(),
             slices=None if "resourceslices" in self._unknown else self._slices.build(),
             claims=None if "resourceclaims" in self._unknown else self._claims.build(),
             device_classes=self._copy("deviceclasses"),
@@ -173,7 +173,7 @@ class ClusterState:
         nodes = [state.node for state in self._nodes.build().values()]
         self._install(nodes, loads_by_node(by_key.values()))
         self._pods = by_key.builder()
-        self._servers = servers_of(by_key.values()).builder()
+        self._uses = UseCounter(uses_of(by_key.values()))
 
     def _install(self, nodes: Iterable[Node], loads: dict[str, NodeLoad]) -> None:
         states = ShardedMap.of(
@@ -206,10 +206,9 @@ class ClusterState:
         if known == pod:
             return None
         self._pods[pod.key] = pod
-        if pod.is_server:
-            self._servers[pod.key] = pod
-        elif known is not None and known.is_server:
-            self._servers.discard(pod.key)
+        if known is not None:
+            self._uses.remove(known)
+        self._uses.add(pod)
         before = self._leave(known) if known is not None else ""
         after = self._enter(pod)
         if known is not None and before == after and _weighs_the_same(known, pod):
@@ -221,8 +220,7 @@ class ClusterState:
         if known is None:
             return None
         self._pods.discard(pod.key)
-        if known.is_server:
-            self._servers.discard(pod.key)
+        self._uses.remove(known)
         return _names(self._leave(known))
 
     def _replace_slices(self, slices: Iterable[ResourceSlice]) -> None:

@@ -14,10 +14,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from gpu_spawner.core.catalog.compile import LABEL_PREFIX, PodFragment, compile_ways
+from gpu_spawner.core.catalog.compile import PodFragment, compile_ways
 from gpu_spawner.core.catalog.model import ANY, Catalog, Preload, Profile, Selection
 from gpu_spawner.core.catalog.site_pod import SitePod, request_of, settings_of
-from gpu_spawner.core.cluster.objects import PROFILE_LABEL
 from gpu_spawner.core.cluster.selectors import NO_EXECUTE, Toleration
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.placement.pod_request import PodRequest
@@ -25,7 +24,6 @@ from gpu_spawner.core.resources import EMPTY
 
 __all__ = ["Pool", "Wish", "pull_secrets_of", "unknown_profiles", "used_on_demand", "wishes_of"]
 
-_ALIVE: Final = frozenset({"Pending", "Running"})
 _NOT_READY: Final = frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
 
 
@@ -164,20 +162,9 @@ def used_on_demand(snapshot: Snapshot, namespace: str = "") -> frozenset[tuple[s
         namespace: of the servers: whoever may make pods elsewhere has no say. Empty where each user
             has a namespace.
     """
-    if snapshot.pods is None:
-        return frozenset()
-    found = snapshot.derive("used on demand", _used)
-    return frozenset((one[1], one[2]) for one in found if namespace in ("", one[0]))
-
-
-def _used(snapshot: Snapshot) -> frozenset[tuple[str, str, str]]:
-    found = set()
-    for pod in snapshot.servers.values():
-        if pod.phase in _ALIVE and not pod.is_terminating:
-            image = pod.labels.get(f"{LABEL_PREFIX}image")
-            if image:
-                found.add((pod.namespace, pod.labels[PROFILE_LABEL], image))
-    return frozenset(found)
+    return frozenset(
+        (use.profile, use.image) for use in snapshot.uses if namespace in ("", use.namespace)
+    )
 
 
 def pull_secrets_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
