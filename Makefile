@@ -5,6 +5,8 @@ VENV := .venv
 OLDEST := .venv-oldest
 BIN := $(VENV)/bin
 LOCALE := gpu_spawner/hub/locale
+# A hundred Pythons are started; each would compile all of the package again.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := -m pip --disable-pip-version-check install --quiet
 # A process for each core, each with whole files: clusters and hubs are shared within a file. In the
 # order of tests/conftest.py: files with few tests take the longest.

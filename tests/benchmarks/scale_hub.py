@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -257,14 +258,15 @@ def main() -> None:
         large_api(nodes, pods, rate) as api_url,
     ):
         kubeconfig = write_kubeconfig(Path(folder), api_url)
+        start = partial(running_hub, kubeconfig=kubeconfig, afresh=True)
         print("KubeSpawner's form, no watch of the cluster:")
-        with running_hub(Path(folder) / "bare", kube_config(), kubeconfig=kubeconfig) as hub:
+        with start(Path(folder) / "bare", kube_config()) as hub:
             asyncio.run(measure(hub, api_url, min(seconds, 15), users, rate, is_ours=False))
             bare = memory_mib(hub)
             print(f"  memory: {bare:.0f} MiB")
         print("GPUSpawner:")
         began = time.monotonic()
-        with running_hub(Path(folder) / "ours", gpu_config(), kubeconfig=kubeconfig) as hub:
+        with start(Path(folder) / "ours", gpu_config()) as hub:
             wait_until(lambda: _is_known(hub), "the hub knows the cluster", 300)
             print(f"  all is known after {time.monotonic() - began:.1f} s")
             asyncio.run(measure(hub, api_url, seconds, users, rate, is_ours=True))

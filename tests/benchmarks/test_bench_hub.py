@@ -104,7 +104,7 @@ def test_spawn_page(
     benchmark: BenchmarkFixture, kubeconfig: Path, tmp_path: Path, config: str
 ) -> None:
     """A signed-in user asks for the page; the cluster's 500 nodes have been read."""
-    with running_hub(tmp_path, config, kubeconfig=kubeconfig) as hub:
+    with running_hub(tmp_path, config, kubeconfig=kubeconfig, afresh=True) as hub:
         _MEASURED.append(hub.process.pid)
         browser = Browser(hub, "ada")
         if config is OURS:
@@ -174,7 +174,7 @@ def test_start(
     options: dict[str, object] | None,
 ) -> None:
     """A server of a new user; the hub's own database and secrets included."""
-    with running_hub(tmp_path, config, kubeconfig=cluster.kubeconfig) as hub:
+    with running_hub(tmp_path, config, kubeconfig=cluster.kubeconfig, afresh=True) as hub:
         starts = Starts(hub, cluster)
         cluster.suffer(starts.note)
         try:

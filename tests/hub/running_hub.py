@@ -1,16 +1,15 @@
 """A real hub as a subprocess, and what a browser or a script asks of it."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import requests
+from hub_process import HubProcess, start_afresh, start_forked
 from other_process import free_port, wait_until
 
 TOKEN = "a-token-of-the-tests"
@@ -90,9 +89,7 @@ class Browser:
 class RunningHub:
     """A hub: its addresses, its REST API, its log."""
 
-    def __init__(
-        self, process: "subprocess.Popen[bytes]", folder: Path, port: int, base_url: str
-    ) -> None:
+    def __init__(self, process: HubProcess, folder: Path, port: int, base_url: str) -> None:
         self.process = process
         self.folder = folder
         self.port = port
@@ -138,7 +135,7 @@ class RunningHub:
         path = f"users/{name}/servers/{server}" if server else f"users/{name}/server"
         return self.rest("POST", path, options)
 
-    def stop(self, name: str, server: str = "") -> None:
+    def stop(self, name: str, server: str = "", *, seconds: float = 60) -> None:
         """Stop a server and wait until the hub says that it is gone."""
         path = f"users/{name}/servers/{server}" if server else f"users/{name}/server"
 
@@ -151,7 +148,7 @@ class RunningHub:
             return False
 
         self.rest("DELETE", path)
-        wait_until(is_stopped, f"the server of {name} is stopped", 60)
+        wait_until(is_stopped, f"the server of {name} is stopped", seconds)
 
     def failure(self, name: str) -> str:
         """Wait until the start that is under way fails, and return the message users see."""
@@ -194,7 +191,12 @@ def message_on(page: str) -> str:
 
 
 def launch(
-    folder: Path, config: str, environment: Mapping[str, str], base_url: str = "/"
+    folder: Path,
+    config: str,
+    environment: Mapping[str, str],
+    base_url: str = "/",
+    *,
+    afresh: bool = False,
 ) -> RunningHub:
     """Start a hub with more configuration, without waiting for it."""
     port = free_port()
@@ -207,24 +209,17 @@ def launch(
         base_url=base_url,
     )
     (folder / "jupyterhub_config.py").write_text(text + config)
-    with (folder / "hub.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterhub", "-f", str(folder / "jupyterhub_config.py")],
-            cwd=folder,
-            env={**os.environ, **environment},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    return RunningHub(process, folder, port, base_url)
+    start = start_afresh if afresh else start_forked
+    return RunningHub(start(folder, environment), folder, port, base_url)
 
 
 @contextmanager
 def running_hub(
-    folder: Path, config: str, *, kubeconfig: Path, base_url: str = "/"
+    folder: Path, config: str, *, kubeconfig: Path, base_url: str = "/", afresh: bool = False
 ) -> Iterator[RunningHub]:
     """Run a hub until the block is left."""
     folder.mkdir(parents=True, exist_ok=True)
-    hub = launch(folder, config, {"KUBECONFIG": str(kubeconfig)}, base_url)
+    hub = launch(folder, config, {"KUBECONFIG": str(kubeconfig)}, base_url, afresh=afresh)
 
     def is_up() -> bool:
         if hub.process.poll() is not None:

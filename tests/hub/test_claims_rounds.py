@@ -30,6 +30,7 @@ pytestmark = [
 ROUNDS = int(os.environ.get("GPU_SPAWNER_FAULTS") or (100 if os.environ.get("CI") else 30))
 SEED = int(os.environ.get("GPU_SPAWNER_SEED", "1"))
 AT_ONCE = 10
+OVER_SECONDS = 120.0
 SHARE = 0.2
 """Of the hub's requests that fail, its watches included."""
 
@@ -78,7 +79,7 @@ class Rounds:
             self.hub.process.wait(timeout=20)
             self._replace_hub()
         for name, choice in choices.items():
-            wait_until(partial(is_over, self.hub, name), f"{name} has started", 90)
+            wait_until(partial(is_over, self.hub, name), f"{name} has started", OVER_SECONDS)
             self.served[choice["profile"]] += self._is_ready(name)
 
     def stop(self, *, is_killed: bool) -> None:
@@ -99,7 +100,7 @@ class Rounds:
             assert killer.has_killed.wait(timeout=30)
             self._cluster.suffer(self.weather)
             self._replace_hub()
-        list(self._pool.map(self.hub.stop, self.users))
+        list(self._pool.map(partial(self.hub.stop, seconds=OVER_SECONDS), self.users))
 
     def _ask_to_stop(self, name: str) -> None:
         try:

@@ -49,6 +49,8 @@ SEED = int(os.environ.get("GPU_SPAWNER_SEED", "1"))
 AT_ONCE = 6 if FAULTS else 3
 SHARE = 0.35 if FAULTS else 0.15
 OVER_SECONDS = 90.0
+LOOK_SECONDS = 0.25 if FAULTS else 1.0
+COMPARE_SECONDS = 0.5 if FAULTS else 2.0
 
 LEAST_OF_EACH = FAULTS // 50
 """Of every kind of fault, in a long run; a short one may miss a kind, and never all."""
@@ -96,7 +98,7 @@ class Onlooker:
             thread.join(timeout=60)
 
     def _look_on(self) -> None:
-        while not self._is_over.wait(timeout=0.25):
+        while not self._is_over.wait(timeout=LOOK_SECONDS):
             for path in self.PATHS:
                 try:
                     answer = self._browser.get(path)
@@ -110,7 +112,7 @@ class Onlooker:
 
     def _compare(self) -> None:
         """Hold what is told against what is true, while everything fails."""
-        while not self._is_over.wait(timeout=0.5):
+        while not self._is_over.wait(timeout=COMPARE_SECONDS):
             try:
                 before = self._cluster.truth()
                 told = offers_of(self._hub)

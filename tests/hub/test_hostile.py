@@ -82,7 +82,7 @@ class TestRest:
         assert_clear(answer.json()["message"])
         assert cluster.pods(user) == []
 
-    @settings(max_examples=4 * settings().max_examples)
+    @settings(max_examples=200)
     @given(
         options=st.dictionaries(
             st.sampled_from(["profile", "flavor", "share", "count", "image", "wait", "other"]),
@@ -124,7 +124,7 @@ class TestForm:
         browser = Browser(hub, user)
         browser.get("spawn")
 
-        @settings(max_examples=4 * settings().max_examples)
+        @settings(max_examples=200)
         @given(forbidden_forms)
         def is_refused(sent: dict[str, Any]) -> None:
             answer = browser.session.post(
