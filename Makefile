@@ -8,9 +8,11 @@ LOCALE := gpu_spawner/hub/locale
 # A hundred Pythons are started; each would compile all of the package again.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := -m pip --disable-pip-version-check install --quiet
-# A process for each core, each with whole files: clusters and hubs are shared within a file. In the
-# order of tests/conftest.py: files with few tests take the longest.
-SPREAD := --numprocesses auto --dist loadfile --no-loadscope-reorder
+# A process for each core and one more, for many tests wait for a cluster or a browser; each with
+# whole files: clusters and hubs are shared within a file. In the order of tests/conftest.py: files
+# with few tests take the longest.
+CORES := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+SPREAD := --numprocesses $(shell expr $(CORES) + 1) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo demo-torch test test-oldest lint types docs messages bench bench-scale bench-faults clean
 

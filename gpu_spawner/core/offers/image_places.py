@@ -7,6 +7,7 @@ unless it is larger than the smallest that is listed; and a cluster in which no 
 does not report them at all.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -43,12 +44,18 @@ class ImagePlaces:
     def __init__(
         self, references: Mapping[str, str], sizes: Mapping[str, int | None] | None = None
     ) -> None:
-        self._sizes: Final = {name: (sizes or {}).get(name) or 0 for name in references}
+        # From small to large: what a full list may leave out is the beginning of it.
+        known = {name: (sizes or {}).get(name) or 0 for name in references}
+        self._by_size: Final = sorted(known, key=known.__getitem__)
+        self._sizes: Final = sorted(known.values())
         self._wanted: dict[str, list[str]] = {}
         for name, reference in references.items():
             for spelling in spellings(reference):
                 self._wanted.setdefault(spelling, []).append(name)
+        self._spellings: Final = frozenset(self._wanted)
         self._held: dict[str, tuple[Node, Held]] = {}
+        # What is equal is one object: there are few sets of images and many nodes.
+        self._alike: dict[tuple[frozenset[str], frozenset[str], int], Held] = {}
         self._witness = ""
         self._names: dict[str, list[str]] = {}
         for name, reference in references.items():
@@ -83,6 +90,7 @@ class ImagePlaces:
             return False
         self._pulled = now
         self._held.clear()
+        self._alike.clear()
         return True
 
     def is_told(self, image: str) -> bool:
@@ -92,12 +100,11 @@ class ImagePlaces:
     def _named(self, references: Iterable[str]) -> frozenset[str]:
         return frozenset([name for one in references for name in self._names.get(one, ())])
 
-    def _beyond(self, node: Node) -> frozenset[str]:
-        """Return the images that would not be listed even if they were there."""
+    def _beyond(self, node: Node) -> int:
+        """Return of how many images, by size, none would be listed even if it were there."""
         if len(node.images) < _FULL_LIST:
-            return _NOTHING_HELD.images
-        smallest = min(image.size_bytes for image in node.images)
-        return frozenset([name for name, size in self._sizes.items() if size <= smallest])
+            return 0
+        return bisect_right(self._sizes, node.images[-1].size_bytes)
 
     def held(self, node: Node) -> Held:
         """Return which images of the catalog a node has."""
@@ -106,12 +113,16 @@ class ImagePlaces:
         known = self._held.get(node.name)
         if known is not None and known[0] is node:
             return known[1]
-        wanted = self._wanted
         # Of thousands of nodes with fifty images each, few names are wanted: those are found first.
-        listed = [one for image in node.images for one in image.names if one in wanted]
-        found = [name for one in listed for name in wanted[one]]
+        listed = self._spellings.intersection(node.image_names)
         pulled = self._pulled.get(node.name, _NOTHING_HELD.images)
-        images = pulled.union(found)
-        held = Held(images, self._beyond(node) - images)
+        key = (listed, pulled, self._beyond(node))
+        held = self._alike.get(key)
+        if held is None:
+            held = self._alike[key] = self._made(*key)
         self._held[node.name] = (node, held)
         return held
+
+    def _made(self, listed: frozenset[str], pulled: frozenset[str], beyond: int) -> Held:
+        images = pulled.union([name for one in listed for name in self._wanted[one]])
+        return Held(images, frozenset(self._by_size[:beyond]) - images)

@@ -69,6 +69,7 @@ class Pool:
         self._places: Final = places
         self._rows: dict[str, int] = {}
         self._nodes: list[Node] = []
+        self._offered: dict[str, list[int]] = {}
         self._held: list[Held] = []
         self._holders: dict[str, frozenset[int]] = {}
         self._possible_holders: dict[str, frozenset[int]] = {}
@@ -113,6 +114,7 @@ class Pool:
         self._rows = {node.name: row for row, node in enumerate(self._nodes)}
         self._held = [self._places.held(node) for node in self._nodes]
         self._index_images()
+        self._offered.clear()
         columns = [table.free(name) for name in self.resources]
         self.free = [[column[row] for row in usable] for column in columns]
 
@@ -131,7 +133,9 @@ class Pool:
         for position, resource in enumerate(self.resources):
             self.free[position][row] = offered.get(resource, 0) - used.get(resource, 0)
         self.free[0][row] -= len(state.load.holders)
-        self._nodes[row] = state.node
+        if self._nodes[row] is not state.node:
+            self._nodes[row] = state.node
+            self._offered.clear()
         self.touched.append(row)
         held = self._places.held(state.node)
         if held != self._held[row]:
@@ -189,7 +193,11 @@ class Pool:
 
     def offered_of(self, resource: str) -> list[int]:
         """Return what would be free of a resource on empty nodes, row by row."""
-        return [node.allocatable.amounts.get(resource, 0) for node in self._nodes]
+        offered = self._offered.get(resource)
+        if offered is None:
+            offered = [node.allocatable.amounts.get(resource, 0) for node in self._nodes]
+            self._offered[resource] = offered
+        return offered
 
     def column(self, resource: str) -> list[tuple[int, int]]:
         """Return what is free and what is offered on each usable node that has a resource."""

@@ -233,7 +233,7 @@ class Ways:
 
     def _in_columns(self, way: Way) -> WaySeats:
         pairs = [pair for resource in way.fragment.devices for pair in way.pool.column(resource)]
-        free = sum([max(free, 0) for free, _ in pairs])
+        free = sum([free for free, _ in pairs if free > 0])
         return WaySeats(free, sum([offered for _, offered in pairs]), None)
 
     def offered(self, ways: Sequence[Way]) -> Sequence[Way]:

@@ -56,6 +56,6 @@ class Held:
         names = self._listed.get(node)
         if names is None:
             state = self._nodes.get(node)
-            images = state.node.images if state is not None else ()
-            names = self._listed[node] = frozenset(name for one in images for name in one.names)
+            names = frozenset(state.node.image_names) if state is not None else _NOTHING
+            self._listed[node] = names
         return names
