@@ -2,23 +2,37 @@
 
 KubeSpawner reads each of them when it is first asked for something, and keeps a list that could not
 be read as an empty one. JupyterHub takes an exception, and a pod that is in no list, for a server
-that has ended: one 503 while a hub starts would end every server that runs.
+that has ended: one 503 while a hub starts would end every server that runs. And it waits a minute
+for a list that never comes, and its user with it.
 """
 
 import asyncio
 import random
 import time
+from collections.abc import Awaitable
 from typing import Any, Final
 
 from kubespawner import KubeSpawner
 
-from gpu_spawner.kube.failures import cluster_error, may_pass
+from gpu_spawner.core.errors import ClusterError
+from gpu_spawner.kube.failures import SilenceError, cluster_error, may_pass
 from gpu_spawner.kube.pacing import Backoff
 
-__all__ = ["FirstLists"]
+__all__ = ["FirstLists", "UnreadError"]
 
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 10.0
+_TOO_OLD: Final = 410
+"""What a list that is begun anew is not."""
+
+
+class UnreadError(ClusterError):
+    """A list that KubeSpawner cannot do without could not be read."""
+
+    @property
+    def kind(self) -> str:
+        """What is listed: ``pods`` or ``events``."""
+        return self.doing.removeprefix("listing ")
 
 
 class FirstLists(KubeSpawner):
@@ -36,11 +50,14 @@ class FirstLists(KubeSpawner):
         """Begin to follow a kind of object, for as long as it takes where JupyterHub starts.
 
         Whoever starts a server waits as long as for any other request of KubeSpawner's.
+
+        Raises:
+            UnreadError: it could not be read.
         """
         start = super()._start_reflector
-        if not self.has_profiles:
-            return await start(kind, **how)
         key = self._get_reflector_key(kind)
+        if not self.has_profiles or (_is_read(self.reflectors.get(key)) and not how.get("replace")):
+            return await start(kind, **how)
         pauses = Backoff(
             first_seconds=_FIRST_PAUSE_SECONDS,
             cap_seconds=_LONGEST_PAUSE_SECONDS,
@@ -51,25 +68,67 @@ class FirstLists(KubeSpawner):
             self._forget_unread(key, None)
             before = self.reflectors.get(key)
             try:
-                return await start(kind, **how)
+                return await self._in_time(start(kind, **how), kind, key, ends)
             except Exception as error:
                 self._forget_unread(key, before)
                 known = cluster_error(error, f"listing {kind}")
+                if known is None:
+                    raise
                 # JupyterHub starts, and asks whether servers still run: any other answer than the
                 # true one would end them.
-                is_awaited = self._check_pending or (may_pass(error) and time.monotonic() < ends)
-                if known is None or not is_awaited:
-                    raise
+                pause = pauses.next_seconds()
+                may_come = may_pass(error) or known.status == _TOO_OLD
+                if not (self._check_pending or (may_come and time.monotonic() + pause < ends)):
+                    raise UnreadError(
+                        known.doing, status=known.status, reason=known.reason, message=known.message
+                    ) from error
                 self.log.warning("%s; trying again", known)
-                await asyncio.sleep(pauses.next_seconds())
+                await asyncio.sleep(pause)
+
+    async def _in_time(self, reading: Awaitable[Any], kind: str, key: Any, ends: float) -> Any:
+        """Return what is read, or give it up at a time on the monotonic clock."""
+        if self._check_pending:
+            return await reading
+        before = self.reflectors.get(key)
+        task = asyncio.ensure_future(reading)
+        task.add_done_callback(_see)
+        await asyncio.wait({task}, timeout=ends - time.monotonic())
+        if task.done():
+            return task.result()
+        now = self.reflectors.get(key)
+        if now is not before:  # else it is another's to give up
+            _fail(now.first_load_future, TimeoutError(f"{kind} were not listed in time"))
+            task.cancel()
+        raise SilenceError(f"listing {kind}", status=0, reason="TimeoutError")
 
     def _forget_unread(self, key: Any, before: Any) -> None:
         """Put what was known before in the place of a list that could not be read."""
         reflectors = type(self).reflectors
-        read = reflectors[key].first_load_future if key in reflectors else None
-        if read is None or not read.done() or read.cancelled() or read.exception() is None:
+        now = reflectors.get(key)
+        if now is None or not now.first_load_future.done() or _is_read(now):
             return
-        if before is None or before is reflectors[key]:
+        if before is None or before is now:
             del reflectors[key]
         else:
             reflectors[key] = before
+
+
+def _is_read(reflector: Any) -> bool:
+    """Tell whether a reflector has its list."""
+    if reflector is None or not reflector.first_load_future.done():
+        return False
+    future = reflector.first_load_future
+    return not future.cancelled() and future.exception() is None
+
+
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+    """Let whoever waits for a future fail, if anybody does."""
+    if not future.done():
+        future.set_exception(error)
+        _see(future)
+
+
+def _see(future: asyncio.Future[Any]) -> None:
+    """Take note of an exception that perhaps nobody waits for any more."""
+    if not future.cancelled():
+        future.exception()

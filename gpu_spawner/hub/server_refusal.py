@@ -1,4 +1,4 @@
-"""Why the API server did not take what a start creates, in words for its user."""
+"""Why the API server did not take what a start creates or asks for, in words for its user."""
 
 from types import MappingProxyType
 from typing import Final
@@ -6,11 +6,13 @@ from typing import Final
 from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.core.messages import gettext, sentences
 from gpu_spawner.core.wording import as_sentence
+from gpu_spawner.hub.first_lists import UnreadError
 from gpu_spawner.hub.refusal import REASON_CLUSTER, SpawnRefused
 
-__all__ = ["refused_by_cluster"]
+__all__ = ["refused_by_cluster", "refused_without_list"]
 
 _WHAT: Final = MappingProxyType({"pod": gettext("pod"), "volume": gettext("volume")})
+_LISTED: Final = MappingProxyType({"pods": gettext("pods"), "events": gettext("events")})
 _ASK: Final = gettext("Tell the administrators of this hub.")
 
 
@@ -52,3 +54,23 @@ def refused_by_cluster(error: ClusterError, what: str, namespace: str) -> SpawnR
         )
         said = sentences(refusal, _ASK)
     return SpawnRefused(said, reason=REASON_CLUSTER, status_code=status)
+
+
+def refused_without_list(error: UnreadError, namespace: str) -> SpawnRefused:
+    """Return the refusal where the hub does not get to know what becomes of pods."""
+    what = _LISTED[error.kind]
+    if not error.is_forbidden:
+        said: str = gettext(
+            "The server cannot start: the cluster does not say which {what} there are ({reason}). "
+            "Try again in a minute.",
+            what=what,
+            reason=error.reason,
+        )
+        return SpawnRefused(said, reason=REASON_CLUSTER, status_code=503)
+    lack = gettext(
+        "The server cannot start: the hub lacks the right to list {what} in the namespace "
+        "{namespace}.",
+        what=what,
+        namespace=namespace,
+    )
+    return SpawnRefused(sentences(lack, _ASK), reason=REASON_CLUSTER, status_code=409)

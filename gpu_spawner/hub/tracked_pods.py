@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from gpu_spawner.core.errors import ClusterError
-from gpu_spawner.hub.first_lists import FirstLists
+from gpu_spawner.hub.first_lists import FirstLists, UnreadError
 from gpu_spawner.hub.leftovers import PodKey
-from gpu_spawner.hub.server_refusal import refused_by_cluster
+from gpu_spawner.hub.server_refusal import refused_by_cluster, refused_without_list
 from gpu_spawner.kube.failures import cluster_error, may_pass, translated_failures
 
 __all__ = ["TrackedPods"]
@@ -39,8 +39,10 @@ class TrackedPods(FirstLists):
                 raise
             trouble, what = self._trouble
             raise refused_by_cluster(trouble, what, self.namespace) from error
+        except UnreadError as error:
+            raise refused_without_list(error, self.namespace) from error
         except Exception as error:
-            # What KubeSpawner does besides, such as reading its lists anew, can fail as well.
+            # What KubeSpawner does besides can fail as well.
             if self.has_profiles and (known := cluster_error(error, "starting a server")):
                 raise refused_by_cluster(known, "pod", self.namespace) from error
             raise

@@ -1,11 +1,12 @@
 """A hub that starts while the API server is not well ends no server that runs."""
 
+import time
 from collections import Counter
 from functools import partial
 from pathlib import Path
 
 import pytest
-from claim_cluster import is_ready
+from claim_cluster import is_over, is_ready
 from faulty_cluster import FaultyCluster, hub_of, own_tracebacks
 from foreign_server import embedded_only
 from other_process import wait_until
@@ -25,6 +26,9 @@ FAULTS = [
     Fault(error=ApiError(410, "Expired", "too old resource version")),
     Fault(error=ApiError(403, "Forbidden", "the hub's rights are yet to arrive")),
 ]
+
+KUBESPAWNERS_PATIENCE_SECONDS = 60
+"""With a list that never comes; with any other request it is eight seconds here."""
 
 
 def test_servers_run_on(faulty: FaultyCluster, tmp_path: Path) -> None:
@@ -63,3 +67,34 @@ def test_servers_run_on(faulty: FaultyCluster, tmp_path: Path) -> None:
         for name in users:
             hub.stop(name)
         faulty.settle(hub, users)
+
+
+def test_a_start_is_told_that_a_list_is_missing(faulty: FaultyCluster, tmp_path: Path) -> None:
+    """It waits as long as for any other request, and what comes after it waits for nothing."""
+    fault = Fault(error=ApiError(403, "Forbidden", "it may not"))
+
+    def spoil(facts: RequestFacts) -> Fault | None:
+        is_spoilt = facts.verb == "list" and facts.resource == "events"
+        return fault if is_spoilt and facts.user == faulty.account.username else None
+
+    def told() -> str:
+        began = time.monotonic()
+        answer = hub.start("ada", {"profile": "cpu"})
+        # Told to who follows a slow start, or at once.
+        said = hub.failure("ada") if answer.ok else answer.json()["message"]
+        wait_until(partial(is_over, hub, "ada"), "the start is over", 60)
+        assert time.monotonic() - began < KUBESPAWNERS_PATIENCE_SECONDS
+        return str(said)
+
+    with hub_of(faulty, tmp_path / "hub") as hub:
+        faulty.expect_sets()
+        faulty.suffer(spoil)
+        assert "the hub lacks the right to list events in the namespace gpu-demo." in told()
+        fault = Fault(never_answers=True)
+        assert "does not say which events there are (TimeoutError). Try again in" in told()
+        faulty.suffer(None)
+        assert hub.start("ada", {"profile": "cpu"}).ok
+        wait_until(partial(is_ready, hub, "ada"), "ada's server runs")
+        hub.stop("ada")
+        faulty.settle(hub, ["ada"])
+        assert own_tracebacks(hub.log()) == []
