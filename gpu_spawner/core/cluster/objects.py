@@ -87,14 +87,12 @@ _NO_LABELS: Final[Mapping[str, str]] = {}
 _T = TypeVar("_T", bound=Hashable)
 
 
-# Of nodes and pods there are very many, and none refers to what refers to it: Python's search for
-# such circles leaves them out (``gc=False``), or it would stop the hub for a while again and again.
-
-
 class MalformedObjectError(GpuSpawnerError):
     """An object that is not what the API would send: where it is wrong and how."""
 
 
+# Of nodes and pods there are very many, and none refers to what refers to it: Python's search for
+# such circles leaves them out (``gc=False``), or it would stop the hub for a while again and again.
 class NodeImage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An image a node holds: all names it goes by, and its size."""
 

@@ -101,7 +101,7 @@ class ImagePlaces:
         return frozenset([name for one in references for name in self._names.get(one, ())])
 
     def _beyond(self, node: Node) -> int:
-        """Return of how many images, by size, none would be listed even if it were there."""
+        """Return how many images, the smallest, would not be listed even if they were there."""
         if len(node.images) < _FULL_LIST:
             return 0
         return bisect_right(self._sizes, node.images[-1].size_bytes)
