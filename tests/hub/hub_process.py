@@ -16,10 +16,16 @@ import kubernetes_asyncio.config.kube_config
 
 __all__ = ["HubProcess", "start_afresh", "start_forked"]
 
-_IMPORTED = ["jupyterhub.app", "alembic.command", "sqlalchemy.dialects.sqlite", "kubespawner"]
-
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([*_IMPORTED, "gpu_spawner.hub.spawner", __name__])
+_context.set_forkserver_preload(
+    [
+        "jupyterhub.app",
+        "alembic.command",
+        "sqlalchemy.dialects.sqlite",
+        "kubespawner",
+        "gpu_spawner.hub.spawner",
+    ]
+)
 
 
 class _Forked:
