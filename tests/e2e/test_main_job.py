@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from home_page import ask_to_stop
 from other_process import wait_until
 from playwright.sync_api import Page, expect
 from running_demo import RunningDemo
@@ -35,8 +36,7 @@ def run_in_notebook(page: Page, code: str) -> str:
 
 def stop_server(page: Page, demo: RunningDemo, username: str) -> None:
     """Stop the server from the hub's home page, as its user does."""
-    page.goto(f"{demo.url}/hub/home")
-    page.click("#stop")
+    ask_to_stop(page, demo)
     wait_until(lambda: not demo.pods(username), f"the pod of {username} is gone", 60)
 
 

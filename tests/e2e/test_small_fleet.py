@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from home_page import ask_to_stop
 from other_process import wait_until
 from playwright.sync_api import Page
 from running_demo import RunningDemo, running_demo
@@ -53,8 +54,7 @@ class TestTheLastPlace:
         assert "busy" in tile(page, TWO_H100).inner_text()
         screenshot(page, "everything-busy")
         pages[winner].wait_for_url("**/user/**", timeout=90_000)
-        pages[winner].goto(f"{demo.url}/hub/home")
-        pages[winner].click("#stop")
+        ask_to_stop(pages[winner], demo)
         wait_until(lambda: seats_free(page, TWO_H100) == 1, "the place is offered again", 60)
         start(page, TWO_H100)
         wait_until(lambda: demo.pods(loser), "the loser's second try starts")
