@@ -208,7 +208,7 @@ class Lifetimes:
             # It is running still, so that it is tried again when one looks next.
             self.log.exception("Could not stop %s", log_name)
         finally:
-            spawner._stop_pending = False  # noqa: SLF001
+            spawner._stop_pending = False  # noqa: SLF001 - as JupyterHub itself does
             elapsed = time.monotonic() - began
             SERVER_STOP_DURATION_SECONDS.labels(status=status).observe(elapsed)
         if status == ServerStopStatus.success:

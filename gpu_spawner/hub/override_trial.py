@@ -80,7 +80,7 @@ def _without_cluster(spawner: Any) -> None:
     )
     spawner.namespace = "default"
     spawner.pod_name = spawner._expand_user_properties(spawner.pod_name_template)  # noqa: SLF001 - as KubeSpawner itself does
-    spawner.pvc_name = spawner._expand_user_properties(spawner.pvc_name_template)  # noqa: SLF001
+    spawner.pvc_name = spawner._expand_user_properties(spawner.pvc_name_template)  # noqa: SLF001 - likewise
 
 
 def _finish(building: Any) -> None:

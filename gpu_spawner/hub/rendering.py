@@ -217,7 +217,7 @@ def _before(spawner: GPUSpawner) -> Iterator[dict[str, Any]]:
     """Yield what is created before the pod, if it is not there yet."""
     if spawner.enable_user_namespaces:
         labels = spawner._expand_all(spawner.user_namespace_labels)  # noqa: SLF001 - as KubeSpawner itself does
-        annotations = spawner._expand_all(spawner.user_namespace_annotations)  # noqa: SLF001
+        annotations = spawner._expand_all(spawner.user_namespace_annotations)  # noqa: SLF001 - likewise
         yield _plain(spawner, make_namespace(spawner.namespace, labels, annotations))
     if spawner.storage_pvc_ensure:
         yield _plain(spawner, spawner.get_pvc_manifest())

@@ -63,13 +63,13 @@ class PendingAgain:
         spawner = self._spawner
         spawner._spawn_pending = True  # noqa: SLF001 - see the class
         # JupyterHub tells progress until this future is done, and cancels it to cancel the start.
-        spawner._spawn_future = spawner._start_future = asyncio.ensure_future(  # noqa: SLF001
+        spawner._spawn_future = spawner._start_future = asyncio.ensure_future(  # noqa: SLF001 - see the class
             self._until_answered()
         )
         waiting = asyncio.ensure_future(is_running())
         try:
             await asyncio.wait(
-                {waiting, spawner._spawn_future},  # noqa: SLF001
+                {waiting, spawner._spawn_future},  # noqa: SLF001 - see the class
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if not self._is_cancelled:
@@ -88,16 +88,16 @@ class PendingAgain:
         """Last until JupyterHub has the server up, or has given it up."""
         spawner = self._spawner
         try:
-            await until(lambda: not spawner._check_pending)  # noqa: SLF001
+            await until(lambda: not spawner._check_pending)  # noqa: SLF001 - see the class
             if self._failure is not None:
                 raise self._failure  # JupyterHub's pages look for it here
         except asyncio.CancelledError:
             # Who cancels it stops the server next, and that is refused while anything is pending;
             # JupyterHub asks this future for a failure then, which one that is cancelled has not.
             self._is_cancelled = True
-            spawner._check_pending = False  # noqa: SLF001
+            spawner._check_pending = False  # noqa: SLF001 - see the class
         finally:
-            spawner._spawn_pending = False  # noqa: SLF001
+            spawner._spawn_pending = False  # noqa: SLF001 - see the class
 
     async def _until_stopped(self) -> None:
         """Let who cancelled it stop it; where nobody comes, JupyterHub does after the answer."""

@@ -57,7 +57,7 @@ async def load_configuration(kubeconfig: Path | None = None, context: str = "") 
     configuration = Configuration()
     try:
         # The client ships this one function without types.
-        kubernetes_config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+        kubernetes_config.load_incluster_config(configuration)  # type: ignore[no-untyped-call] # see above
     except ConfigException:
         return await _from_kubeconfig(_default_kubeconfig(), "")
     return configuration

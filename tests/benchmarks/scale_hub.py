@@ -24,9 +24,9 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "hub")]
 
 import aiohttp  # noqa: E402 - the paths first
-from large_api import MARKER, MODELS  # noqa: E402
-from other_process import free_port, wait_until  # noqa: E402
-from running_hub import TOKEN, Browser, RunningHub, running_hub  # noqa: E402
+from large_api import MARKER, MODELS  # noqa: E402 - likewise
+from other_process import free_port, wait_until  # noqa: E402 - likewise
+from running_hub import TOKEN, Browser, RunningHub, running_hub  # noqa: E402 - likewise
 
 DEFAULTS = (60, 5000, 150_000, 200, 5)
 PAGE_PAUSE_SECONDS = 0.1

@@ -18,12 +18,12 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "hub")]
 
 from claim_cluster import CONFIG, WHOLE, ClaimCluster  # noqa: E402 - the path first
-from large_api import MODELS  # noqa: E402
-from other_process import wait_until  # noqa: E402
-from running_hub import Browser, RunningHub, running_hub  # noqa: E402
-from scale_hub import large_api, write_kubeconfig  # noqa: E402
+from large_api import MODELS  # noqa: E402 - likewise
+from other_process import wait_until  # noqa: E402 - likewise
+from running_hub import Browser, RunningHub, running_hub  # noqa: E402 - likewise
+from scale_hub import large_api, write_kubeconfig  # noqa: E402 - likewise
 
-from gpu_spawner.sim.apiserver.faults import RequestFacts  # noqa: E402
+from gpu_spawner.sim.apiserver.faults import RequestFacts  # noqa: E402 - likewise
 
 pytestmark = pytest.mark.hosts
 FLAVORS, COUNTS = ("f0", "f1", "f2"), (1, 2, 4)

@@ -19,7 +19,7 @@ READY_SECONDS = 60.0
 CONFIG = """
 import sys
 sys.path.insert(0, {here!r})
-c = get_config()  # noqa: F821
+c = get_config()  # noqa: F821 - traitlets gives it
 c.JupyterHub.bind_url = "http://127.0.0.1:{proxy_port}{base_url}"
 c.JupyterHub.hub_bind_url = "http://127.0.0.1:{port}"
 c.JupyterHub.proxy_class = "quiet_proxy.QuietProxy"

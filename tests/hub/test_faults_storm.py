@@ -133,7 +133,7 @@ class Onlooker:
 def contradictions(document: dict[str, object]) -> list[str]:
     """Return what in a document of offers can never be true, whatever the cluster is like."""
     found = []
-    profiles: list[dict[str, list[dict[str, object]]]] = document["profiles"]  # type: ignore[assignment]
+    profiles: list[dict[str, list[dict[str, object]]]] = document["profiles"]  # type: ignore[assignment] # JSON
     for choice in (choice for profile in profiles for choice in profile["choices"]):
         numbers = (choice["free"], choice["total"])
         if choice["state"] is None:

@@ -51,7 +51,7 @@ def test_positions_of_equal_requests_are_a_permutation(waiters: list[Waiter]) ->
 @given(various, st.randoms(use_true_random=False))
 def test_the_order_of_looking_changes_nothing(waiters: list[Waiter], random: object) -> None:
     shuffled = list(waiters)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)  # type: ignore[attr-defined] # Hypothesis draws one
     for waiter in waiters:
         assert place_in_line(waiter.key, waiters) == place_in_line(waiter.key, shuffled)
 
@@ -105,7 +105,7 @@ def test_who_leaves_lets_the_others_move_up_at_most_one(waiters: list[Waiter]) -
 
 def pod(name: str, **fields: object) -> Pod:
     requests = ResourceVector({"cpu": 1000, "nvidia.com/gpu": 1})
-    return Pod(**{"namespace": "hub", "name": name, "requests": requests, **fields})  # type: ignore[arg-type]
+    return Pod(**{"namespace": "hub", "name": name, "requests": requests, **fields})  # type: ignore[arg-type] # of all kinds
 
 
 def test_only_who_waits_for_a_node_is_in_the_line() -> None:

@@ -22,7 +22,7 @@ POD: dict[str, Any] = {
     "spec": {"nodeName": "h100-1"},
     "status": {"podIP": "127.70.16.1"},
 }
-MOUNTS = Mounts({"/home/jovyan": Path("/state/home"), "/home/jovyan/work": Path("/state/work")})
+MOUNTS = Mounts({"/home/jovyan": Path("/state/home"), "/home/jovyan/papers": Path("/state/papers")})
 
 
 def sources(**changes: Any) -> ContainerSources:
@@ -84,12 +84,12 @@ def test_what_is_missing_is_told_unless_it_is_optional(
 
 def test_paths_inside_mounts_become_folders_and_the_server_gets_its_own_address() -> None:
     assert environment_of(
-        {"name": "WORK", "value": "/home/jovyan/work/data"},
+        {"name": "PAPERS", "value": "/home/jovyan/papers/data"},
         {"name": "HOME_TOO", "value": "/home/jovyan"},
         {"name": "OTHER", "value": "/home/jovyanne"},
         {"name": "JUPYTERHUB_SERVICE_URL", "value": "http://0.0.0.0:8888/user/ada/"},
     ) == {
-        "WORK": "/state/work/data",
+        "PAPERS": "/state/papers/data",
         "HOME_TOO": "/state/home",
         "OTHER": "/home/jovyanne",
         "JUPYTERHUB_SERVICE_URL": "http://127.70.16.1:8888/user/ada/",

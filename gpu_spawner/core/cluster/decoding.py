@@ -97,7 +97,7 @@ class _Reader(NamedTuple):
 
 def _reader(wire: type[Any], build: Callable[[Any], Any]) -> _Reader:
     return _Reader(
-        msgspec.json.Decoder(_List[wire]).decode,  # type: ignore[valid-type]
+        msgspec.json.Decoder(_List[wire]).decode,  # type: ignore[valid-type] # msgspec reads it
         msgspec.json.Decoder(wire).decode,
         build,
     )
