@@ -12,9 +12,24 @@ Only ``gpu_spawner.hub`` turns them into HTTP answers.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
-__all__ = ["ClusterError", "ConfigError", "GpuSpawnerError", "OptionError", "Problem"]
+__all__ = [
+    "ClusterError",
+    "ConfigError",
+    "GpuSpawnerError",
+    "OptionError",
+    "Problem",
+    "may_pass_with",
+]
+
+_PASSING: Final = frozenset({0, 410, 429})
+"""No answer, an answer from a version that is gone by the next, and too many requests."""
+
+
+def may_pass_with(status: int) -> bool:
+    """Tell whether a request that failed with an HTTP status (0: none) may succeed in a moment."""
+    return status in _PASSING or status >= 500
 
 
 class GpuSpawnerError(Exception):
@@ -94,6 +109,11 @@ class ClusterError(GpuSpawnerError):
     def is_forbidden(self) -> bool:
         """Whether the hub lacks the right: retrying soon is pointless, degrading is right."""
         return self.status in (401, 403)
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may succeed in a moment: the API server is busy or away."""
+        return may_pass_with(self.status)
 
     def with_context(self, doing: str) -> Self:
         """Return the same failure seen from a caller's point of view."""

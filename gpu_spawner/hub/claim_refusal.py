@@ -84,7 +84,7 @@ def refused_by_server(error: ClusterError, namespace: str) -> SpawnRefused:
     if error.status == 422 and "exactly one of `exactly` or `firstAvailable`" in error.message:
         # We never send a request with neither: what is dropped is dropped before validation.
         return not_kept([Difference("devices.requests.firstAvailable")])
-    if error.status in (0, 429) or error.status >= 500:
+    if error.may_pass:
         said = gettext(
             "The GPU cannot be asked for: the cluster does not answer ({reason}). Try again in a "
             "minute.",

@@ -15,15 +15,13 @@ from typing import Any, Final
 from kubespawner import KubeSpawner
 
 from gpu_spawner.core.errors import ClusterError
-from gpu_spawner.kube.failures import SilenceError, cluster_error, may_pass
+from gpu_spawner.kube.failures import SilenceError, cluster_error
 from gpu_spawner.kube.pacing import Backoff
 
 __all__ = ["FirstLists", "UnreadError"]
 
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 10.0
-_TOO_OLD: Final = 410
-"""What a list that is begun anew is not."""
 
 
 class UnreadError(ClusterError):
@@ -77,8 +75,8 @@ class FirstLists(KubeSpawner):
                 # JupyterHub starts, and asks whether servers still run: any other answer than the
                 # true one would end them.
                 pause = pauses.next_seconds()
-                may_come = may_pass(error) or known.status == _TOO_OLD
-                if not (self._check_pending or (may_come and time.monotonic() + pause < ends)):
+                is_in_time = time.monotonic() + pause < ends
+                if not (self._check_pending or (known.may_pass and is_in_time)):
                     raise UnreadError(
                         known.doing, status=known.status, reason=known.reason, message=known.message
                     ) from error

@@ -25,7 +25,7 @@ def refused_by_cluster(error: ClusterError, what: str, namespace: str) -> SpawnR
         namespace: where it was to be.
     """
     status = 409
-    if error.status in (0, 429) or error.status >= 500:
+    if error.may_pass:
         status = 503
         said: str = gettext(
             "The server cannot start: the cluster does not answer ({reason}). Try again in a "

@@ -83,16 +83,28 @@ class TrackedPods(FirstLists):
         self, pod_name: str, delete_options: Any, grace_seconds: int, request_timeout: float
     ) -> Any:
         """Delete the pod; where it is not known whether that was done, KubeSpawner tries again."""
-        try:
-            return await super()._make_delete_pod_request(
+        return await self._until_deleted(
+            f"pod {self.namespace}/{pod_name}",
+            super()._make_delete_pod_request(
                 pod_name, delete_options, grace_seconds, request_timeout
-            )
+            ),
+        )
+
+    async def _make_delete_pvc_request(self, pvc_name: str, request_timeout: float) -> Any:
+        """Delete the volume of a user who is deleted, for whom nobody asks a second time."""
+        return await self._until_deleted(
+            f"volume {self.namespace}/{pvc_name}",
+            super()._make_delete_pvc_request(pvc_name, request_timeout),
+        )
+
+    async def _until_deleted(self, what: str, deleting: Awaitable[Any]) -> Any:
+        """Return what KubeSpawner asks for: whether it is done, or is to be tried again."""
+        try:
+            return await deleting
         except Exception as error:
             if not (self.has_profiles and may_pass(error)):
                 raise
-            self.log.warning(
-                "The pod %s/%s was not deleted yet: %s", self.namespace, pod_name, error
-            )
+            self.log.warning("The %s was not deleted yet: %s", what, error)
             return False
 
     async def stop(self, now: bool = False) -> None:  # noqa: FBT001, FBT002 - JupyterHub's signature

@@ -13,7 +13,7 @@ import msgspec
 from kubernetes_asyncio.client.exceptions import ApiException
 from kubernetes_asyncio.config.config_exception import ConfigException
 
-from gpu_spawner.core.errors import ClusterError
+from gpu_spawner.core.errors import ClusterError, may_pass_with
 
 __all__ = [
     "SilenceError",
@@ -160,7 +160,8 @@ def may_pass(error: Exception) -> bool:
 
     It knows this package's errors, the client library's, and those of connections.
     """
-    if isinstance(error, ClusterError | ApiException):
-        status = error.status or 0
-        return status in (0, 429) or status >= 500
+    if isinstance(error, ClusterError):
+        return error.may_pass
+    if isinstance(error, ApiException):
+        return may_pass_with(error.status or 0)
     return isinstance(error, aiohttp.ClientError | OSError)
