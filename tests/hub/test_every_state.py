@@ -31,7 +31,7 @@ c.GPUSpawner.flavors["grown"] = {
 }
 c.GPUSpawner.images["missing"] = {"image": "example.org/missing:1", "display_name": "Missing"}
 c.GPUSpawner.images["huge"] = {
-    "image": "example.org/huge:1", "display_name": "Huge", "size": "4GB",
+    "image": "example.org/huge-state:1", "display_name": "Huge", "size": "4GB",
 }
 c.GPUSpawner.profiles |= {
     "45-growing": {
