@@ -40,13 +40,16 @@ def test_a_hub_preloads_and_its_page_knows(cluster: ClusterThread, make_hub: Mak
             (one["ready_nodes"], one["fitting_nodes"]) == (2, 2) for one in known
         )
 
-    wait_until(is_everywhere, "both images are on both nodes", 60)
-    images = {
-        one["metadata"]["annotations"]["gpu-spawner.jupyter.org/preload-image"]
-        for one in daemon_sets(cluster)
-    }
+    def preloaded() -> set[str]:
+        return {
+            one["metadata"]["annotations"]["gpu-spawner.jupyter.org/preload-image"]
+            for one in daemon_sets(cluster)
+        }
 
-    assert images == {"example.org/torch:1", "example.org/torch:0"}
+    # Not at once: another test may have brought the images before.
+    both = {"example.org/torch:1", "example.org/torch:0"}
+    wait_until(lambda: preloaded() == both, "both images are preloaded", 60)
+    wait_until(is_everywhere, "both images are on both nodes", 60)
 
     def torch() -> Any:
         told = hub.rest("GET", "gpu-spawner/inventory").json()["preload"]["images"]
