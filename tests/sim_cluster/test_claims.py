@@ -14,6 +14,7 @@ from waiting import until
 from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.sim.cluster import Cluster
 from gpu_spawner.sim.fleet import Fleet, parse_fleet
+from gpu_spawner.sim.node import pod_worker
 from gpu_spawner.sim.pod_claims import claims_path
 
 FLEET = """
@@ -214,11 +215,21 @@ async def test_a_pod_that_is_ending_keeps_its_device(claims: Claims) -> None:
     assert await claims.pods.get("a") is None
 
 
+@pytest.fixture
+def lingering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give those who are deleted by force so long that another pod is there before they are over.
+
+    In truth it is a second.
+    """
+    monkeypatch.setattr(pod_worker, "_LEAST_GRACE_SECONDS", 5)
+
+
+@pytest.mark.usefixtures("lingering")
 async def test_a_device_of_a_pod_deleted_by_force_is_ready_for_others_only_later(
     claims: Claims,
 ) -> None:
     await claims.template("both", "H200", count=2)
-    await claims.pod("a", "both", *STUBBORN, pod={"terminationGracePeriodSeconds": 5})
+    await claims.pod("a", "both", *STUBBORN)
     await claims.pods.wait_phase("a", "Running")
     uid = (await claims.of("a"))["metadata"]["uid"]
     await claims.pods.delete("a", grace_seconds=0)
@@ -397,11 +408,12 @@ async def test_a_broken_gpu_gets_no_more_claims(cluster: Cluster, claims: Claims
     assert await claims.devices("a") == ["gpu-1"]
 
 
+@pytest.mark.usefixtures("lingering")
 async def test_a_pod_on_a_node_that_is_gone_can_be_deleted(
     cluster: Cluster, claims: Claims
 ) -> None:
     await claims.template("both", "H200", count=2)
-    await claims.pod("a", "both", *STUBBORN, pod={"terminationGracePeriodSeconds": 5})
+    await claims.pod("a", "both", *STUBBORN)
     await claims.pods.wait_phase("a", "Running")
     await claims.pods.delete("a", grace_seconds=0)
     await claims.pod("b", "both", image="idle:1")

@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 0.5
 _DEFAULT_GRACE_SECONDS = 30
+_LEAST_GRACE_SECONDS = 1
 _EVICTED = "Evicted"
 _EVICTION_GRACE_SECONDS = 1
 _CRITICAL_PRIORITY = 2_000_000_000
@@ -49,6 +50,7 @@ class PodWorker:
         self._vanished = asyncio.Event()
         # Set once the pod has to end: deleted, gone from the API, or evicted.
         self._ending = asyncio.Event()
+        self._is_hurried = asyncio.Event()
         self._rejection: tuple[str, str] | None = None
         self._eviction = ""
         self._start_time = now_utc()
@@ -68,7 +70,10 @@ class PodWorker:
 
     def update(self, pod: dict[str, Any]) -> None:
         """Take note of the pod's present state in the API."""
+        before = self._grace_seconds()
         self._context.pod = pod
+        if self._grace_seconds() < before:
+            self._is_hurried.set()
         if pod["metadata"].get("deletionTimestamp"):
             self._deleted.set()
             self._ending.set()
@@ -289,26 +294,40 @@ class PodWorker:
         return status
 
     async def _stop_containers(self) -> None:
-        context = self._context
-        if not self._vanished.is_set():
-            grace = context.pod["metadata"].get("deletionGracePeriodSeconds")
-            stopping = self._stop_all(grace)
-            # A pod that is deleted by force while it is ending is not waited for any longer.
-            vanished: asyncio.Future[Any] = asyncio.create_task(self._vanished.wait())
-            try:
-                await asyncio.wait([stopping, vanished], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                await _cancel(vanished)
-                await _cancel(stopping)
-        elif context.node.claims.is_used_by(context.uid):
-            # The API has forgotten the pod and offers its devices to others; on its node the
-            # containers have their time all the same, and the devices until they are over.
-            await self._stop_all(context.pod["spec"].get("terminationGracePeriodSeconds"))
-        await context.services.runtime.remove_pod(context.uid)
+        """End the containers in the time that the API grants, which may become less meanwhile.
 
-    def _stop_all(self, grace_seconds: int | None) -> "asyncio.Future[Any]":
-        grace = _DEFAULT_GRACE_SECONDS if grace_seconds is None else grace_seconds
-        return asyncio.gather(*(worker.stop(grace) for worker in [*self._init, *self._main]))
+        That the API has forgotten the pod makes no difference, though it offers the pod's devices
+        to others: on its node the containers have their time, and the devices until they are over.
+        """
+        is_over = False
+        while not is_over:
+            self._is_hurried.clear()
+            grace = self._grace_seconds()
+            stopping = self._stop_all(grace)
+            hurried = asyncio.ensure_future(self._is_hurried.wait())
+            try:
+                await asyncio.wait([stopping, hurried], return_when=asyncio.FIRST_COMPLETED)
+                is_over = stopping.done()
+            finally:
+                await _cancel(hurried)
+                await _cancel(stopping)
+        await self._context.services.runtime.remove_pod(self._context.uid)
+
+    def _stop_all(self, grace_seconds: int) -> "asyncio.Future[Any]":
+        return asyncio.gather(
+            *(worker.stop(grace_seconds) for worker in [*self._init, *self._main])
+        )
+
+    def _grace_seconds(self) -> int:
+        """Return how long containers have to end: never no time at all, even by force.
+
+        Source: ``calculateEffectiveGracePeriod`` in Kubernetes' pkg/kubelet/pod_workers.go.
+        """
+        pod = self._context.pod
+        grace = pod["metadata"].get("deletionGracePeriodSeconds")
+        if grace is None:
+            grace = pod["spec"].get("terminationGracePeriodSeconds", _DEFAULT_GRACE_SECONDS)
+        return max(int(grace), _LEAST_GRACE_SECONDS)
 
     def _free_devices(self) -> None:
         self._context.node.devices.release(self._context.uid)
