@@ -44,15 +44,13 @@ _NOTHING_READ: Final = Snapshot()
 
 @dataclass(slots=True, kw_only=True)
 class _Line:
-    """A choice with the images it may be started with, and what was last said of it.
-
-    ``beside`` are the images of the sidecars, by their names in the catalog, or references.
-    """
+    """A choice with the images it may be started with, and what was last said of it."""
 
     selection: Selection
+    key: str
+    gpu_bytes: int | None
     ways: tuple[Way, ...]
     by_image: dict[str, tuple[Way, ...]]
-    beside: tuple[str, ...]
     pools: tuple[Pool, ...]
     state: object = None
     seats: WaySeats | None = None
@@ -185,9 +183,10 @@ class OfferBoard:
         pools = {id(way.pool): way.pool for ways in every for way in ways}
         return _Line(
             selection=selection,
+            key=selection.choice.key,
+            gpu_bytes=gpu_bytes(self._catalog, selection),
             ways=own,
             by_image=by_image,
-            beside=self._images.beside(selection.profile),
             pools=tuple(pools.values()),
         )
 
@@ -220,16 +219,21 @@ class OfferBoard:
     def _choice_offer(self, line: _Line) -> ChoiceOffer:
         """Return what was said before where nothing it depends on has changed."""
         places = self._images.places
-        told = [places.is_told(image) for image in (*line.by_image, *line.beside)]
-        versions = [self._ways.version(line.ways), *[pool.version for pool in line.pools]]
-        serials = (self._images.serial, self._expectations.serial)
-        state = (versions, places.is_reported, told, serials)
+        state = (
+            [pool.version for pool in line.pools],
+            self._ways.version(line.ways),
+            places.is_reported,
+            places.managed,
+            self._images.serial,
+            self._expectations.serial,
+        )
         offer, seats = line.offer, line.seats
-        if line.state != state or seats is None or not self._ways.is_kept(line.ways, seats):
-            seats = self._ways.together(line.ways)
-        else:
+        is_same = line.state == state
+        if is_same and seats is not None and self._ways.is_kept(line.ways, seats):
             self._ways.keep(line.ways)
-        if offer is None or line.state != state or line.seats != seats:
+        else:
+            seats = self._ways.together(line.ways)
+        if offer is None or not is_same or line.seats != seats:
             line.state, line.seats = state, seats
             offer = line.offer = self._make_offer(line, seats)
             line.made += 1
@@ -245,7 +249,7 @@ class OfferBoard:
                 for image, ways in line.by_image.items()
             }
         return ChoiceOffer(
-            key=selection.choice.key,
+            key=line.key,
             profile=selection.profile,
             flavor=selection.flavor,
             share=share.label if share else "",
@@ -253,15 +257,21 @@ class OfferBoard:
             state=_state(seats, scale_up, images.get(selection.image)),
             free=0 if seats.total == 0 else seats.free,
             total=seats.total,
-            because=self._explain(line, seats, scale_up),
+            because=self._explain(selection, line.ways, seats, scale_up),
             images=MappingProxyType(images),
-            gpu_bytes=gpu_bytes(self._catalog, selection),
+            gpu_bytes=line.gpu_bytes,
             expected=self._expected(line, seats),
             scale_up=scale_up,
         )
 
-    def _explain(self, line: _Line, seats: WaySeats, scale_up: ScaleUp | None) -> str:
-        because = explain(self._situations.of(line.selection, self._ways.offered(line.ways), seats))
+    def _explain(
+        self,
+        selection: Selection,
+        ways: tuple[Way, ...],
+        seats: WaySeats,
+        scale_up: ScaleUp | None,
+    ) -> str:
+        because = explain(self._situations.of(selection, self._ways.offered(ways), seats))
         return because if scale_up is None else say_scale_up(because, scale_up.seconds)
 
     def _expected(self, line: _Line, seats: WaySeats) -> Expected | None:
@@ -280,21 +290,17 @@ class OfferBoard:
         """Judge one image of a choice, of which it is known how it stands with its first image."""
         seats = self._ways.together(ways)
         scale_up = self._scale_ups.of(ways, seats)
-        readiness = replace(
-            self._readiness(line.selection, image, ways),
+        is_alike = (seats.free, seats.total, scale_up) == (own[0].free, own[0].total, own[1])
+        images = self._images.images_of(line.selection.profile, image)
+        return self._images.readiness(
+            images,
+            self._nodes.places(images, ways),
+            line.selection.flavors,
             free=0 if seats.total == 0 else seats.free,
             total=seats.total,
             scale_up=scale_up,
+            because="" if is_alike else self._explain(line.selection, ways, seats, scale_up),
         )
-        if (seats.free, seats.total, scale_up) == (own[0].free, own[0].total, own[1]):
-            return readiness
-        because = self._explain(replace(line, ways=ways), seats, scale_up)
-        return replace(readiness, because=because)
-
-    def _readiness(self, selection: Selection, image: str, ways: tuple[Way, ...]) -> ImageReadiness:
-        images = self._images.images_of(selection.profile, image)
-        places = self._nodes.places(images, ways)
-        return self._images.readiness(images, places, selection.flavors)
 
     def _flavor_counts(self, lines: tuple[_Line, ...]) -> Iterator[FlavorCount]:
         """Yield free and total of each flavor and share, whatever the count."""

@@ -5,7 +5,7 @@ one pod one after another, so what it lacks adds up.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from gpu_spawner.core.catalog.model import Catalog, Selection
 from gpu_spawner.core.diagnosis.expected_pull import ExpectedPull
@@ -37,6 +37,7 @@ class ImageOutlook:
             for name in beside:
                 self._references.setdefault(name, name)
         self._times = PullTimes(bytes_per_second)
+        self._seconds: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[float | None, bool]] = {}
         sizes = {name: image.size_bytes for name, image in catalog.images.items()}
         self.places: Final = ImagePlaces(self._references, sizes)
         self.serial = 0
@@ -48,6 +49,7 @@ class ImageOutlook:
             Whether a node may have another image than before.
         """
         self._times, self.serial = readiness.times, readiness.times.serial
+        self._seconds.clear()
         return self.places.tell(readiness.pulled, readiness.managed)
 
     def beside(self, profile: str) -> tuple[str, ...]:
@@ -62,19 +64,35 @@ class ImageOutlook:
         return tuple(found.values())
 
     def readiness(
-        self, images: Sequence[str], places: Places, flavors: tuple[str, ...]
+        self, images: Sequence[str], places: Places, flavors: tuple[str, ...], **about: Any
     ) -> ImageReadiness:
-        """Judge a start, given the places of all the images that its server pulls."""
-        expected = [self._expect(name, flavors).seconds for name in places.lacking or images[:1]]
-        known = [seconds for seconds in expected if seconds is not None]
-        are_told = all(map(self.places.is_told, images))
+        """Judge a start, given the places of all the images that its server pulls.
+
+        ``about`` is what else there is to say of it.
+        """
+        seconds, is_least = self._pull_seconds(places.lacking or images[:1], flavors)
+        is_certain = self.places.is_reported and not places.unsure
         return ImageReadiness(
             ready_nodes=places.holding,
             fitting_nodes=places.fitting,
-            is_known=are_told or (self.places.is_reported and not places.unsure),
-            pull_seconds=sum(known) if known else None,
-            is_least=0 < len(known) < len(expected),
+            is_known=is_certain or self.places.managed.issuperset(images),
+            pull_seconds=seconds,
+            is_least=is_least,
+            **about,
         )
+
+    def _pull_seconds(
+        self, lacking: Sequence[str], flavors: tuple[str, ...]
+    ) -> tuple[float | None, bool]:
+        """Return how long pulling takes, and whether it may be more."""
+        key = (tuple(lacking), flavors)
+        found = self._seconds.get(key)
+        if found is None:
+            expected = [self._expect(name, flavors).seconds for name in lacking]
+            known = [seconds for seconds in expected if seconds is not None]
+            is_least = 0 < len(known) < len(expected)
+            found = self._seconds[key] = sum(known) if known else None, is_least
+        return found
 
     def pulls(self, selection: Selection) -> dict[str, ExpectedPull]:
         """Return what to expect of every pull of a start, by reference."""

@@ -39,6 +39,10 @@ class ImagePlaces:
     Args:
         references: of the images, by their names in the catalog.
         sizes: in bytes, compressed, of those of which it is known; a node lists no less.
+
+    Attributes:
+        managed: the images of which our pullers tell where they are, so that elsewhere they are
+            not.
     """
 
     def __init__(
@@ -61,7 +65,7 @@ class ImagePlaces:
         for name, reference in references.items():
             self._names.setdefault(reference, []).append(name)
         self._pulled: dict[str, frozenset[str]] = {}
-        self._managed: frozenset[str] = frozenset()
+        self.managed: frozenset[str] = frozenset()
 
     @property
     def is_reported(self) -> bool:
@@ -84,7 +88,7 @@ class ImagePlaces:
         Returns:
             Whether a node may have another image than before.
         """
-        self._managed = self._named(managed)
+        self.managed = self._named(managed)
         now = {node: self._named(references) for node, references in pulled.items()}
         if now == self._pulled:
             return False
@@ -92,10 +96,6 @@ class ImagePlaces:
         self._held.clear()
         self._alike.clear()
         return True
-
-    def is_told(self, image: str) -> bool:
-        """Whether our pullers tell where an image is, so that elsewhere it is not."""
-        return image in self._managed
 
     def _named(self, references: Iterable[str]) -> frozenset[str]:
         return frozenset([name for one in references for name in self._names.get(one, ())])

@@ -158,11 +158,12 @@ class Pool:
 
     def possible_holders_of(self, image: str) -> frozenset[int]:
         """Return the rows of the nodes that list an image, or would not though they have it."""
-        holders = self._possible_holders.get(image)
-        if holders is None:
+        possible = self._possible_holders.get(image)
+        if possible is None:
+            holders = self.holders_of(image)
             unsure = [row for row, held in enumerate(self._held) if image in held.unsure]
-            holders = self._possible_holders[image] = self.holders_of(image).union(unsure)
-        return holders
+            possible = self._possible_holders[image] = holders.union(unsure) if unsure else holders
+        return possible
 
     def refresh_images(self) -> None:
         """Look again which images the nodes have."""
@@ -226,6 +227,9 @@ class Fitting:
         # Devices are the scarcest: tested first, they leave few rows for the other tests.
         self._amounts: Final = dict(sorted(amounts.items(), key=lambda need: "/" not in need[0]))
         self._seen = (-1, 0)
+        self._needs: list[tuple[list[int], int]] = []
+        # Of the rows with room, by the rows that were asked about: those have an image.
+        self._among: dict[int, tuple[frozenset[int], set[int]]] = {}
 
     def refresh(self) -> None:
         """Follow the pool."""
@@ -233,16 +237,33 @@ class Fitting:
         epoch, seen = self._seen
         if self._seen == pool.version:
             return
-        needs = [(pool.free_of(name), need) for name, need in self._amounts.items()]
         if epoch != pool.epoch:
-            self.rows = set(rows_with(pool.row_count, needs))
+            self._needs = [(pool.free_of(name), need) for name, need in self._amounts.items()]
+            self.rows = set(rows_with(pool.row_count, self._needs))
+            self._among.clear()
         else:
             for row in pool.touched[seen:]:
-                if all(column[row] >= need for column, need in needs):
-                    self.rows.add(row)
-                else:
-                    self.rows.discard(row)
+                self._look_again(row)
         self._seen = pool.version
+
+    def _look_again(self, row: int) -> None:
+        for column, need in self._needs:
+            if column[row] < need:
+                self.rows.discard(row)
+                for _, found in self._among.values():
+                    found.discard(row)
+                return
+        self.rows.add(row)
+        for wanted, found in self._among.values():
+            if row in wanted:
+                found.add(row)
+
+    def among(self, wanted: frozenset[int]) -> set[int]:
+        """Return which of these rows of the pool have room, and follow them from then on."""
+        known = self._among.get(id(wanted))
+        if known is None:
+            known = self._among[id(wanted)] = wanted, self.rows.intersection(wanted)
+        return known[1]
 
 
 class Pools:

@@ -3,7 +3,8 @@
 The facts behind a sentence; how many seats there are is counted by ``ways``.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
 from gpu_spawner.core.offers.pools import rows_with
@@ -37,7 +38,7 @@ class WayNodes:
         self._ways: Final = ways
         self._rows: dict[int, tuple[Seats, tuple[int, int], frozenset[int]]] = {}
 
-    def _rows_with_room(self, way: Way) -> Collection[int]:
+    def _rows_with_room(self, way: Way) -> set[int] | frozenset[int]:
         """Return the rows of the pool where one such pod would start now."""
         way.fitting.refresh()
         if not self._ways.is_beyond_columns(way):
@@ -110,8 +111,9 @@ class WayNodes:
         possible: list[set[str]] = [set() for _ in images]
         for way in ways:
             rows = self._rows_with_room(way)
-            holders = [way.pool.holders_of(image).intersection(rows) for image in images]
-            maybe = [way.pool.possible_holders_of(image).intersection(rows) for image in images]
+            among = rows.intersection if rows is not way.fitting.rows else way.fitting.among
+            holders = [among(way.pool.holders_of(image)) for image in images]
+            maybe = [among(way.pool.possible_holders_of(image)) for image in images]
             if len(ways) == 1:
                 return _places(images, len(rows), holders, maybe)
             names = way.pool.node_names()  # a node may have room in several ways
@@ -160,14 +162,18 @@ class WayNodes:
 def _places(
     images: Sequence[str],
     fitting: int,
-    holders: Sequence[Collection[Any]],
-    possible: Sequence[Collection[Any]],
+    holders: Sequence[AbstractSet[Any]],
+    possible: Sequence[AbstractSet[Any]],
 ) -> Places:
-    every = frozenset(holders[0]).intersection(*holders[1:])
-    maybe = frozenset(possible[0]).intersection(*possible[1:])
-    return Places(
-        fitting,
-        len(every),
-        len(maybe - every),
-        tuple(image for image, found in zip(images, holders, strict=True) if len(found) < fitting),
-    )
+    holding = len(_in_all(holders))
+    unsure = len(_in_all(possible)) - holding  # who has an image is among those who may have it
+    found = zip(images, map(len, holders), strict=True)
+    lacking = tuple([image for image, number in found if number < fitting])
+    return Places(fitting, holding, unsure, lacking)
+
+
+def _in_all(found: Sequence[AbstractSet[Any]]) -> AbstractSet[Any]:
+    first, *others = found
+    for other in others:
+        first = first & other
+    return first

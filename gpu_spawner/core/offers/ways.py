@@ -6,6 +6,7 @@ least; where nothing of a way exists in the cluster, it says nothing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -35,12 +36,17 @@ class Way:
         pool: the nodes with the hardware, as far as labels tell.
         fitting: those with room.
         index: the seats of the pod.
+        repels: whether others like it keep it away from more than their own node.
     """
 
     fragment: PodFragment
     pool: Pool
     fitting: Fitting
     index: SeatIndex
+    repels: bool
+
+
+_repels: Final = attrgetter("repels")
 
 
 class WaySeats(NamedTuple):
@@ -97,15 +103,14 @@ class Ways:
 
     def version(self, ways: Sequence[Way]) -> int:
         """Return a number that is the same as long as no device has changed, nor who holds it."""
-        return self._device_version if any(map(self.is_beyond_columns, ways)) else 0
+        for way in ways:
+            if self.is_beyond_columns(way):
+                return self._device_version
+        return 0
 
     def is_kept(self, ways: Sequence[Way], seats: WaySeats) -> bool:
         """Tell whether seats still are what they were, given that no version has changed."""
-        return (
-            seats.unknown is None
-            and self._pools.is_local
-            and not any(way.index.request.anti_affinity for way in ways)
-        )
+        return seats.unknown is None and self._pools.is_local and not any(map(_repels, ways))
 
     def keep(self, ways: Sequence[Way]) -> None:
         """Take the seats of ways for what they were: else changes elsewhere would add up."""
@@ -132,6 +137,7 @@ class Ways:
             pool=pool,
             fitting=fitting,
             index=index,
+            repels=bool(request.anti_affinity),
         )
 
     def _index(self, requests: tuple[PodRequest, ...]) -> SeatIndex:
