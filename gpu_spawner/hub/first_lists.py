@@ -9,7 +9,7 @@ for a list that never comes, and its user with it.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable
+from collections.abc import Mapping
 from typing import Any, Final
 
 from kubespawner import KubeSpawner
@@ -52,10 +52,9 @@ class FirstLists(KubeSpawner):
         Raises:
             UnreadError: it could not be read.
         """
-        start = super()._start_reflector
         key = self._get_reflector_key(kind)
         if not self.has_profiles or (_is_read(self.reflectors.get(key)) and not how.get("replace")):
-            return await start(kind, **how)
+            return await super()._start_reflector(kind, **how)
         pauses = Backoff(
             first_seconds=_FIRST_PAUSE_SECONDS,
             cap_seconds=_LONGEST_PAUSE_SECONDS,
@@ -66,7 +65,7 @@ class FirstLists(KubeSpawner):
             self._forget_unread(key, None)
             before = self.reflectors.get(key)
             try:
-                return await self._in_time(start(kind, **how), kind, key, ends)
+                return await self._read(kind, how, ends)
             except Exception as error:
                 self._forget_unread(key, before)
                 known = cluster_error(error, f"listing {kind}")
@@ -83,19 +82,24 @@ class FirstLists(KubeSpawner):
                 self.log.warning("%s; trying again", known)
                 await asyncio.sleep(pause)
 
-    async def _in_time(self, reading: Awaitable[Any], kind: str, key: Any, ends: float) -> Any:
+    async def _read(self, kind: str, how: Mapping[str, Any], ends: float) -> Any:
         """Return what is read, or give it up at a time on the monotonic clock."""
+        ours: list[Any] = []
+
+        def make(*args: Any, **settings: Any) -> Any:
+            ours.append(how["reflector_class"](*args, **settings))
+            return ours[-1]
+
+        reading = super()._start_reflector(kind, **{**how, "reflector_class": make})
         if self._check_pending:
             return await reading
-        before = self.reflectors.get(key)
         task = asyncio.ensure_future(reading)
         task.add_done_callback(_see)
         await asyncio.wait({task}, timeout=ends - time.monotonic())
         if task.done():
             return task.result()
-        now = self.reflectors.get(key)
-        if now is not before:  # else it is another's to give up
-            _fail(now.first_load_future, TimeoutError(f"{kind} were not listed in time"))
+        for reflector in ours:  # none, where it is another's to give up
+            _fail(reflector.first_load_future, TimeoutError(f"{kind} were not listed in time"))
             task.cancel()
         raise SilenceError(f"listing {kind}", status=0, reason="TimeoutError")
 

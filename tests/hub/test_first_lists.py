@@ -1,5 +1,6 @@
 """A hub that starts while the API server is not well ends no server that runs."""
 
+import asyncio
 import time
 from collections import Counter
 from functools import partial
@@ -7,10 +8,13 @@ from pathlib import Path
 
 import pytest
 from claim_cluster import is_over, is_ready
-from faulty_cluster import FaultyCluster, hub_of, own_tracebacks
+from faulty_cluster import SETTINGS, FaultyCluster, hub_of, own_tracebacks
 from foreign_server import embedded_only
 from other_process import wait_until
+from traitlets.config import Config
 
+from gpu_spawner.hub.first_lists import UnreadError
+from gpu_spawner.hub.rendering import idle_spawner
 from gpu_spawner.sim.apiserver.api_errors import ApiError
 from gpu_spawner.sim.apiserver.faults import Fault, RequestFacts
 
@@ -98,3 +102,29 @@ def test_a_start_is_told_that_a_list_is_missing(faulty: FaultyCluster, tmp_path:
         hub.stop("ada")
         faulty.settle(hub, ["ada"])
         assert own_tracebacks(hub.log()) == []
+
+
+class Unheard:
+    """A reflector whose list never comes."""
+
+    def __init__(self, **_settings: object) -> None:
+        self.first_load_future = asyncio.get_running_loop().create_future()
+
+    async def start(self) -> None:
+        await self.first_load_future
+
+
+async def test_who_began_at_the_same_time_gives_up_at_the_same_time() -> None:
+    config = Config({**SETTINGS, "KubeSpawner": {"k8s_api_request_retry_timeout": 1}})
+    with idle_spawner(config, "ada") as spawner:
+        begin = partial(spawner._start_reflector, "events", reflector_class=Unheard)
+        asked = [asyncio.ensure_future(begin())]
+        for _ in range(3):  # until the first has begun to read, and the second waits for it
+            await asyncio.sleep(0)
+            asked.append(asyncio.ensure_future(begin()))
+        await asyncio.sleep(0)
+        # The hub has something else to do until the time of all of them is over.
+        time.sleep(1.1)  # noqa: ASYNC251 - it is not to turn meanwhile
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [UnreadError] * 4
+        assert not spawner.reflectors
