@@ -16,6 +16,7 @@ from gpu_spawner.core.placement.seats import SeatIndex, count_seats
 
 Raw = dict[str, Any]
 DRIVER = "gpu.nvidia.com"
+OWN = "deviceclass.resource.kubernetes.io/"
 
 
 def dra(kind: str, name: str, spec: Raw, **fields: Any) -> Raw:
@@ -341,7 +342,30 @@ def test_an_extended_resource_is_a_claim_where_a_node_does_not_have_it() -> None
     )
 
     assert seats(snapshot, extended()) == {"a": 2, "b": 3}
-    assert seats(snapshot, extended("deviceclass.resource.kubernetes.io/gpu")) == {"a": 2, "b": 1}
+    assert seats(snapshot, extended(f"{OWN}gpu")) == {"a": 2, "b": 1}
+
+
+def test_the_scheduler_may_not_know_a_class_that_another_one_keeps_from_its_resource() -> None:
+    def behind(name: str, second: int) -> Raw:
+        made = {"metadata": {"name": name, "creationTimestamp": f"2026-01-01T00:00:0{second}Z"}}
+        return {**CLASS, "spec": {**CLASS["spec"], "extendedResourceName": "example.org/g"}, **made}
+
+    def told(*classes: Raw) -> dict[str, int | str | None]:
+        snapshot = Snapshot.from_objects([node("a"), slice_on("a", gpu("0")), *classes])
+        found = {}
+        for name in ("example.org/g", *(f"{OWN}{one['metadata']['name']}" for one in classes)):
+            counted = count_seats(snapshot, extended(name))
+            found[name.removeprefix(OWN)] = counted.unknown or counted.free
+        return found
+
+    why = (
+        f"whether the scheduler knows {OWN}b depends on when it was started, as another device "
+        "class stands behind the same extended resource"
+    )
+    assert told(behind("a", 1), behind("b", 1)) == {"example.org/g": 1, "a": 1, "b": why}
+    assert told(behind("a", 2), behind("b", 1)) == {"example.org/g": 1, "a": 1, "b": why}
+    assert told(behind("a", 1), behind("b", 2)) == {"example.org/g": 1, "a": 1, "b": 1}
+    assert told(behind("a", 1), CLASS) == {"example.org/g": 1, "a": 1, "gpu": 1}
 
 
 @pytest.mark.parametrize("kind", ["slices", "device_classes", "claims"])

@@ -23,7 +23,7 @@ from gpu_spawner.core.devices.results import allocation_of, device_results, stat
 from gpu_spawner.core.devices.runs import DeviceRun
 from gpu_spawner.core.devices.shortage import explain_shortage
 from gpu_spawner.core.devices.standing import Standings
-from gpu_spawner.core.messages import joined
+from gpu_spawner.core.messages import gettext, joined
 from gpu_spawner.core.placement.extended_resources import classes_by_resource
 from gpu_spawner.core.placement.pod_claims import PodClaims
 from gpu_spawner.core.placement.pod_request import PodRequest
@@ -61,7 +61,7 @@ class DeviceSide:
 
     def __init__(self, claims: PodClaims, snapshot: Snapshot) -> None:
         self.claims: Final = claims
-        self.unknown: Final = _why_unknown(snapshot)
+        self.unknown: Final = _why_unknown(snapshot) or _why_unsettled(claims.unsettled)
         self._snapshot: Final = snapshot
         self._at: dict[str, tuple[Node, _Place]] = {}
 
@@ -318,6 +318,16 @@ def _why_unknown(snapshot: Snapshot) -> str:
         if found is None:
             return joined(": ", (kind, snapshot.unknown.get(kind, "unknown")))
     return ""
+
+
+def _why_unsettled(resource: str) -> str:
+    if not resource:
+        return ""
+    return gettext(
+        "whether the scheduler knows {resource} depends on when it was started, as another "
+        "device class stands behind the same extended resource",
+        resource=resource,
+    )
 
 
 def _is_wanted(plan: DevicePlan, pool: NodePool) -> bool:

@@ -26,6 +26,7 @@ __all__ = [
     "container_asks",
     "extended_claim",
     "is_extended",
+    "unsettled_resources",
 ]
 
 DEVICE_CLASS_PREFIX: Final = "deviceclass.resource.kubernetes.io/"
@@ -108,6 +109,27 @@ def classes_by_resource(classes: Iterable[DeviceClass]) -> dict[str, DeviceClass
             found.setdefault(entry.extended_resource, entry)
         found[DEVICE_CLASS_PREFIX + entry.name] = entry
     return found
+
+
+def unsettled_resources(classes: Iterable[DeviceClass]) -> frozenset[str]:
+    """Return the classes' own resources that the scheduler may not know of, though it should.
+
+    It forgets to take note of one when it hears of a class that another one it knows keeps from
+    standing behind the extended resource of both. In which order it hears of them depends on when
+    it was started: by their names then, and as they are made afterwards.
+    """
+    behind: dict[str, list[DeviceClass]] = {}
+    for entry in classes:
+        if entry.extended_resource:
+            behind.setdefault(entry.extended_resource, []).append(entry)
+    return frozenset(
+        [
+            DEVICE_CLASS_PREFIX + entry.name
+            for several in behind.values()
+            for entry in several
+            if any(other.name < entry.name and other.created >= entry.created for other in several)
+        ]
+    )
 
 
 def extended_claim(asks: Sequence[ContainerAsk], delegated: Mapping[str, DeviceClass]) -> ClaimSpec:

@@ -25,6 +25,7 @@ from gpu_spawner.core.placement.extended_resources import (
     EXTENDED_CLAIM,
     classes_by_resource,
     extended_claim,
+    unsettled_resources,
 )
 from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.placement.rejections import Reason, Rejection
@@ -48,6 +49,7 @@ class PodClaims:
         pinned: allocations of existing claims: they say where the pod can run.
         is_tied: whether pods with this request share a claim, so that nodes cannot be counted one
             by one.
+        unsettled: a resource of a class's own that the scheduler may not know of; else empty.
     """
 
     def __init__(self, request: PodRequest, snapshot: Snapshot) -> None:
@@ -68,6 +70,8 @@ class PodClaims:
             for name, cls in classes_by_resource(self.classes.values()).items()
             if name in request.requests
         }
+        unsettled = unsettled_resources(self.classes.values()) if self.by_resource else _NONE
+        self.unsettled: Final = min(unsettled.intersection(self.by_resource), default="")
         self.pinned: Final = [
             claim.allocation
             for claim in self.existing.values()
