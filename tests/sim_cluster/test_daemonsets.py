@@ -5,6 +5,7 @@ The same holds on a real API server, whose own controller then does the work.
 
 import os
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -40,6 +41,11 @@ async def taint(cluster: Cluster, node: str, *effects: str) -> None:
 
 def images(pods: dict[str, list[Json]]) -> set[str]:
     return {pod["spec"]["containers"][0]["image"] for on_node in pods.values() for pod in on_node}
+
+
+def only(image: str) -> Callable[[dict[str, list[Json]]], bool]:
+    """Return a test of whether all pods have this image."""
+    return lambda pods: images(pods) == {image}
 
 
 async def test_one_pod_on_every_node_that_lets_it(sets: DaemonSets) -> None:
@@ -137,7 +143,7 @@ async def test_revisions_are_kept_and_come_back(sets: DaemonSets) -> None:
     await sets.wait_status(numberReady=1)
     for image in ("idle:2", "idle:1", "idle:3"):
         await sets.set_image(image)
-        await sets.wait_pods(lambda pods, image=image: images(pods) == {image}, image)  # type: ignore[misc]
+        await sets.wait_pods(only(image), image)
         await sets.wait_status(updatedNumberScheduled=1, numberAvailable=1)
 
     async def is_short() -> bool:
