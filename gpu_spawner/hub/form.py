@@ -74,9 +74,23 @@ def _script_words(language: Language) -> dict[str, str]:
     return {name: language.say(text) for name, text in SCRIPT_WORDS.items()}
 
 
-@lru_cache(maxsize=_CARDS_KEPT)
+_shown: Final[dict[tuple[int, Language], tuple[Card, Markup]]] = {}
+"""The HTML of cards by what they are, as telling whether two cards are equal takes its time."""
+
+
 def _card_html(card: Card, language: Language) -> Markup:
     """Return one card's HTML: it depends on nothing else, and most cards stay as they are."""
+    key = (id(card), language)
+    known = _shown.get(key)
+    if known is None or known[0] is not card:
+        known = _shown[key] = card, _render_card(card, language)
+        if len(_shown) > _CARDS_KEPT:
+            del _shown[next(iter(_shown))]
+    return known[1]
+
+
+@lru_cache(maxsize=_CARDS_KEPT)
+def _render_card(card: Card, language: Language) -> Markup:
     template = _ENVIRONMENT.get_template("card.html")
     html = template.render(card=card, gettext=language.gettext, say=language.say)
     return Markup(html)  # noqa: S704 - rendered with autoescape

@@ -88,13 +88,14 @@ def build_page(  # noqa: PLR0913 - everything that is shown comes in here
         notice=None,
         holding=language.say(allowance.summary) if allowance is not None else "",
         is_waiting=selected is not None and selected.wait,
-        filters=filters_of(cards, view.catalog),
+        filters=view.kept(
+            f"filters in {language.tag}", cards, lambda: filters_of(cards, view.catalog)
+        ),
     )
-    tiles = page.tiles()
-    picked = next((tile for tile in tiles.values() if tile.is_selected), None)
+    picked = page.picked
     if picked is None or not picked.because:
         return page
-    alternative = tiles.get(picked.instead)
+    alternative = page.tiles().get(picked.instead)
     return replace(
         page,
         cards=tuple(card.pointing_at(alternative) for card in cards),

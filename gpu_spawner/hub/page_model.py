@@ -4,7 +4,7 @@
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gpu_spawner.core.messages import gettext
@@ -206,6 +206,11 @@ class Card:
         """The form field of the environment, named as KubeSpawner names a profile's option."""
         return f"profile-option-{self.slug}--image"
 
+    @property
+    def tiles(self) -> Iterator[Tile]:
+        """The tiles of all rows."""
+        return (tile for row in self.rows for tile in row.tiles if tile is not None)
+
     def pointing_at(self, tile: Tile | None) -> "Card":
         """Return the card with what a notice leads to, where that is on it."""
         is_here = tile is not None and tile in [one for row in self.rows for one in row.tiles]
@@ -296,10 +301,9 @@ class Page:
 
     def tiles(self) -> dict[str, Tile]:
         """Every tile by its key."""
-        return {
-            tile.key: tile
-            for card in self.cards
-            for row in card.rows
-            for tile in row.tiles
-            if tile is not None
-        }
+        return {tile.key: tile for card in self.cards for tile in card.tiles}
+
+    @property
+    def picked(self) -> Tile | None:
+        """The tile that is selected."""
+        return next((tile for card in self.cards for tile in card.tiles if tile.is_selected), None)

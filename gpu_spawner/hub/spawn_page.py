@@ -9,7 +9,7 @@ from jupyterhub.utils import url_path_join
 from tornado.httputil import url_concat
 
 from gpu_spawner.core.catalog.model import Catalog, Selection
-from gpu_spawner.core.catalog.options import parse_options
+from gpu_spawner.core.catalog.options import parse_visible_options
 from gpu_spawner.core.catalog.own_images import MAX_LENGTH
 from gpu_spawner.core.catalog.remaining_options import remaining_options
 from gpu_spawner.core.catalog.renames import find_renamed, visible_renames
@@ -94,16 +94,17 @@ def _picked(catalog: Catalog, view: Catalog, spawner: Any, request: Asked | None
     What of it has another name now is told beside it. Of what was refused the rest is kept; a last
     choice that this user may not pick any more is passed over.
     """
-    person = {"groups": spawner.group_names, "username": spawner.user.name}
     if request is not None and request.error is not None:
-        left = remaining_options(catalog, request.options, **person)
+        left = remaining_options(
+            catalog, request.options, groups=spawner.group_names, username=spawner.user.name
+        )
         if left is not None:
             return _Picked(left, correction=_correction(left.profile, request))
     wanted = request.options if request is not None else {}
     for options in (wanted, spawner.user_options, None):
         if options or options is None:
             try:
-                selected = parse_options(catalog, options, **person)
+                selected = parse_visible_options(catalog, view, options)
             except OptionError:
                 continue
             return _Picked(selected, tuple(find_renamed(view, options)))

@@ -21,7 +21,7 @@ from gpu_spawner.core.messages import Message, gettext, sentences
 from gpu_spawner.core.quantity import format_bytes, parse_bytes, parse_cpu_milli
 from gpu_spawner.core.wording import did_you_mean, listed, quoted
 
-__all__ = ["OPTION_KEYS", "parse_form_key", "parse_options"]
+__all__ = ["OPTION_KEYS", "parse_form_key", "parse_options", "parse_visible_options"]
 
 OPTION_KEYS: Final = (
     "profile",
@@ -62,8 +62,21 @@ def parse_options(
     Raises:
         OptionError: with the field at fault and a sentence for the user.
     """
+    return parse_visible_options(catalog, visible_to(catalog, groups, username), raw)
+
+
+def parse_visible_options(catalog: Catalog, view: Catalog, raw: Any) -> Selection:
+    """Validate options as ``parse_options`` does, given what this user may see.
+
+    Args:
+        catalog: everything on offer.
+        view: what ``visible_to`` leaves of it for this user.
+        raw: any JSON value.
+
+    Raises:
+        OptionError: with the field at fault and a sentence for the user.
+    """
     given = current_names(catalog, _given(raw))
-    view = visible_to(catalog, groups, username)
     profile = _profile(view, given)
     choice = _choice(view, profile, given)
     return Selection(
