@@ -211,7 +211,9 @@ class Kubelet:
             name,
             images,
             self._options.disk,
-            tenants=lambda: [each for each, _ in self._workers.values() if each.node is node],
+            tenants=lambda: [
+                each for each, _ in self._workers.values() if each.node is node and each.is_admitted
+            ],
             note=note,
             on_pressure=lambda: self._reports.note_change(name),
         )

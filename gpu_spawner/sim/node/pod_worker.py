@@ -42,9 +42,14 @@ class _RefusedError(Exception):
 
 
 class PodWorker:
-    """The life of one pod on its node; ``run`` returns when the pod is gone from the API."""
+    """The life of one pod on its node; ``run`` returns when the pod is gone from the API.
+
+    Attributes:
+        is_admitted: whether the node has taken it in; it refuses some at once.
+    """
 
     def __init__(self, context: PodContext) -> None:
+        self.is_admitted = False
         self._context = context
         self._deleted = asyncio.Event()
         self._vanished = asyncio.Event()
@@ -208,6 +213,7 @@ class PodWorker:
             except DevicesUnavailableError:
                 devices.release(context.uid)
                 raise
+        self.is_admitted = True
 
     async def _mount_volumes(self) -> None:
         failures = 0
