@@ -64,7 +64,7 @@ class Text(str):
 
     def into(self, translations: Translations) -> str:
         """Return it in a language."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of text has a way of its own
 
 
 def translate(text: str, translations: Translations) -> str:

@@ -10,7 +10,7 @@ import random
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -398,6 +398,30 @@ class Weather:
             name = self._dice.choice([name for name in kinds if self.counts[name] == fewest])
             self.counts[name] += 1
             return kinds[name]()
+
+
+class InTurn:
+    """Spoils the first requests of a hub for each of some kinds, with one fault after another.
+
+    Attributes:
+        met: how many were spoilt, by kind.
+    """
+
+    def __init__(self, username: str, verb: str, kinds: set[str], faults: Sequence[Fault]) -> None:
+        self.met: Counter[str] = Counter()
+        self._username = username
+        self._verb = verb
+        self._kinds = kinds
+        self._faults = faults
+
+    def __call__(self, facts: RequestFacts) -> Fault | None:
+        kind = facts.resource
+        if facts.user != self._username or facts.verb != self._verb or kind not in self._kinds:
+            return None
+        if self.met[kind] == len(self._faults):
+            return None
+        self.met[kind] += 1
+        return self._faults[self.met[kind] - 1]
 
 
 OF_SERVERS = frozenset({"persistentvolumeclaims", "pods", "resourceclaimtemplates"})

@@ -1,17 +1,16 @@
 """A server is stopped, and a user deleted, while the API server is not well: nothing is left."""
 
-from collections import Counter
 from functools import partial
 from pathlib import Path
 
 import pytest
 from claim_cluster import is_ready
-from faulty_cluster import FaultyCluster, hub_of, own_tracebacks
+from faulty_cluster import FaultyCluster, InTurn, hub_of, own_tracebacks
 from foreign_server import embedded_only
 from other_process import wait_until
 
 from gpu_spawner.sim.apiserver.api_errors import ApiError
-from gpu_spawner.sim.apiserver.faults import Fault, RequestFacts
+from gpu_spawner.sim.apiserver.faults import Fault
 
 pytestmark = [
     pytest.mark.hosts,
@@ -31,16 +30,8 @@ FAULTS = [
 
 
 def test_nothing_is_left(faulty: FaultyCluster, tmp_path: Path) -> None:
-    met: Counter[str] = Counter()
-
-    def spoil(facts: RequestFacts) -> Fault | None:
-        kind = facts.resource
-        is_spoilt = facts.verb == "delete" and kind in ("pods", "persistentvolumeclaims")
-        if not is_spoilt or facts.user != faulty.account.username or met[kind] == len(FAULTS):
-            return None
-        met[kind] += 1
-        return FAULTS[met[kind] - 1]
-
+    kinds = {"pods", "persistentvolumeclaims"}
+    spoil = InTurn(faulty.account.username, "delete", kinds, FAULTS)
     with hub_of(faulty, tmp_path / "hub") as hub:
         faulty.expect_sets()
         assert hub.start("ada", {"profile": "cpu"}).ok
@@ -54,7 +45,7 @@ def test_nothing_is_left(faulty: FaultyCluster, tmp_path: Path) -> None:
         assert hub.rest("DELETE", "users/ada").status_code == 204
 
         wait_until(lambda: not faulty.names("/api/v1/persistentvolumeclaims"), "the volume is gone")
-        assert set(met.values()) == {len(FAULTS)}
+        assert spoil.met == dict.fromkeys(kinds, len(FAULTS))
         faulty.settle(hub, [])
         assert own_tracebacks(hub.log()) == []
         assert "Error cleaning up persistent resources" not in hub.log()

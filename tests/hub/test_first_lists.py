@@ -2,13 +2,12 @@
 
 import asyncio
 import time
-from collections import Counter
 from functools import partial
 from pathlib import Path
 
 import pytest
 from claim_cluster import is_over, is_ready
-from faulty_cluster import SETTINGS, FaultyCluster, hub_of, own_tracebacks
+from faulty_cluster import SETTINGS, FaultyCluster, InTurn, hub_of, own_tracebacks
 from foreign_server import embedded_only
 from other_process import wait_until
 from traitlets.config import Config
@@ -46,23 +45,12 @@ def test_servers_run_on(faulty: FaultyCluster, tmp_path: Path) -> None:
             wait_until(partial(is_ready, hub, name), f"{name} runs", 60)
         hub.process.kill()
         hub.process.wait()
-    refused: Counter[str] = Counter()
-
-    def spoil(facts: RequestFacts) -> Fault | None:
-        kind = facts.resource
-        is_spoilt = (
-            facts.verb == "list" and kind in ("pods", "events") and refused[kind] < len(FAULTS)
-        )
-        if not is_spoilt or facts.user != faulty.account.username:
-            return None
-        refused[kind] += 1
-        return FAULTS[refused[kind] - 1]
-
+    spoil = InTurn(faulty.account.username, "list", {"pods", "events"}, FAULTS)
     faulty.suffer(spoil)
     with hub_of(faulty, tmp_path / "hub") as hub:
         for name in users:
             wait_until(partial(is_ready, hub, name), f"{name} still runs", 60)
-        assert refused["pods"] == len(FAULTS)
+        assert spoil.met["pods"] == len(FAULTS)
         wait_until(lambda: "ada still running" in hub.log(), "the hub has asked for ada", 60)
         wait_until(lambda: "grace still running" in hub.log(), "the hub has asked for grace", 60)
         assert "appears to have stopped" not in hub.log()

@@ -28,7 +28,7 @@ class Gated(Sequence[Node]):
         return self.count
 
     def __getitem__(self, index: Any) -> Any:
-        raise NotImplementedError
+        raise NotImplementedError  # lists are only gone through
 
     def __iter__(self) -> Iterator[Node]:
         self.begun.set()

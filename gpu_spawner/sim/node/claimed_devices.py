@@ -63,10 +63,6 @@ class ClaimedDevices:
                     ) from None
                 self._prepared.put(known)
 
-    def is_used_by(self, pod_uid: str) -> bool:
-        """Say whether a pod uses any claimed device of the node."""
-        return any(pod_uid in claim.pod_uids for claim in self._prepared)
-
     def unprepare(self, pod_uid: str) -> None:
         """Give back the devices that no pod but this one uses; its containers must have ended."""
         for claim in self._prepared:
