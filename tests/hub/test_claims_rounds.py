@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from claim_cluster import is_over, is_ready
-from faulty_cluster import ALL_CHOICES, FaultyCluster, Killer, Weather, hub_of, own_tracebacks
+from fault_hooks import Killer, Weather
+from faulty_cluster import ALL_CHOICES, FaultyCluster, hub_of, own_tracebacks
 from foreign_server import embedded_only
 from other_process import wait_until
 from requests import RequestException

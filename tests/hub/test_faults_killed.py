@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from claim_cluster import is_over, is_ready
-from faulty_cluster import FaultyCluster, Killer, hub_of, own_tracebacks, step_of
+from fault_hooks import Killer, step_of
+from faulty_cluster import FaultyCluster, hub_of, own_tracebacks
 from foreign_server import embedded_only
 from other_process import wait_until
 from running_hub import RunningHub

@@ -22,11 +22,11 @@ from typing import Self
 
 import pytest
 from claim_cluster import is_over
+from fault_hooks import Weather
 from faulty_cluster import (
     ALL_CHOICES,
     STALE_SECONDS,
     FaultyCluster,
-    Weather,
     hub_of,
     offers_of,
     own_tracebacks,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from claim_cluster import is_ready
-from faulty_cluster import FaultyCluster, InTurn, hub_of, own_tracebacks
+from fault_hooks import InTurn
+from faulty_cluster import FaultyCluster, hub_of, own_tracebacks
 from foreign_server import embedded_only
 from other_process import wait_until
 

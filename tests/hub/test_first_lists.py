@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from claim_cluster import is_over, is_ready
-from faulty_cluster import SETTINGS, FaultyCluster, InTurn, hub_of, own_tracebacks
+from fault_hooks import InTurn
+from faulty_cluster import SETTINGS, FaultyCluster, hub_of, own_tracebacks
 from foreign_server import embedded_only
 from other_process import wait_until
 from traitlets.config import Config
