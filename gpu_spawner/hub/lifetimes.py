@@ -106,7 +106,12 @@ class Lifetimes:
         self._warned: set[tuple[str, str, str]] = set()
 
     async def run(self, period_seconds: float) -> None:
-        """Look again and again."""
+        """Look again and again, once the hub has started.
+
+        A hub that starts gives running servers their routes, and ends itself where one of them is
+        being stopped between its look and that.
+        """
+        await asyncio.wait({self._hub["app"]._start_future})  # noqa: SLF001 - nothing else tells it
         while True:
             await asyncio.sleep(period_seconds)
             try:
