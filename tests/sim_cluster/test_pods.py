@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lab_pods import NAMESPACE, Pods
@@ -216,7 +217,7 @@ async def test_a_users_files_outlive_the_server(cluster: Cluster, pods: Pods) ->
     }
     await cluster.client.create(claims, claim)
     volume = {"name": "home", "persistentVolumeClaim": {"claimName": "home-ada"}}
-    for name, script in (("one", "echo thesis > paper"), ("two", "cat ~/paper")):
+    for name, script in (("one", "echo thesis > paper; cat paper"), ("two", "cat ~/paper")):
         await pods.create(
             name,
             "sh",
@@ -226,10 +227,9 @@ async def test_a_users_files_outlive_the_server(cluster: Cluster, pods: Pods) ->
             pod={"volumes": [volume]},
         )
         await pods.wait_phase(name, "Running")
-        if name == "one":
-            await pods.delete(name)
-            await pods.wait_gone(name)
-    await until(lambda: log_of(cluster, "two") == "thesis\n", "the file is there")
+        await until(lambda name=name: log_of(cluster, name) == "thesis\n", "the file is there")
+        await pods.delete(name)
+        await pods.wait_gone(name)
 
 
 async def test_secrets_arrive_and_a_missing_one_is_waited_for(cluster: Cluster, pods: Pods) -> None:
@@ -308,12 +308,18 @@ async def test_readiness_waits_for_the_port(cluster: Cluster, pods: Pods) -> Non
 async def test_a_container_that_wants_power_over_its_node_gets_none_over_this_machine(
     pods: Pods, tmp_path: Path
 ) -> None:
-    target = tmp_path / "touched"
-    await pods.create(
-        "one", "sh", "-c", f"touch {target}; exec sleep 600", securityContext={"privileged": True}
-    )
-    await pods.wait_phase("one", "Running")
-    assert not target.exists()
+    async def touch(file: Path, **spec: Any) -> None:
+        name = f"pod-for-{file.name}"
+        await pods.create(name, "sh", "-c", f"touch {file}; exec sleep 600", **spec)
+        await pods.wait_phase(name, "Running")
+
+    await touch(tmp_path / "privileged", securityContext={"privileged": True})
+    await touch(tmp_path / "capable", securityContext={"capabilities": {"add": ["NET_ADMIN"]}})
+    # One that wants nothing and began later: had the others run, they would have by now.
+    await touch(tmp_path / "plain")
+    await until((tmp_path / "plain").exists, "the later one's process has run")
+    assert not (tmp_path / "privileged").exists()
+    assert not (tmp_path / "capable").exists()
 
 
 async def test_a_restarted_kubelet_takes_up_what_runs_and_notes_what_ended(
