@@ -5,13 +5,15 @@ Its API server is that of ``GPU_SPAWNER_KUBECONFIG`` where that is set.
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
 from foreign_server import KUBECONFIG
 from other_process import wait_until
 
+from gpu_spawner.core.errors import ClusterError
 from gpu_spawner.sim.cluster import Cluster, ClusterOptions
 from gpu_spawner.sim.fleet import parse_fleet
 
@@ -117,9 +119,31 @@ class ClusterThread:
 
     def vacate(self, name: str) -> None:
         """Take that pod away again, and wait until its name and its GPUs are free."""
-        path = f"/api/v1/namespaces/default/pods/{name}"
-        self.call(self.cluster.client.delete(path))
-        wait_until(lambda: self.call(self.cluster.client.get_or_none(path)) is None, f"no {name}")
+        self.remove([f"/api/v1/namespaces/default/pods/{name}"])
+
+    def all_pods(self) -> dict[str, bool]:
+        """Return the path of each pod that does not preload, and whether it is being deleted."""
+        found = {}
+        for namespace in (NAMESPACE, "default"):
+            path = f"/api/v1/namespaces/{namespace}/pods"
+            for pod in self.call(self.cluster.client.get(path))["items"]:
+                metadata = pod["metadata"]
+                owners = {owner["kind"] for owner in metadata.get("ownerReferences", ())}
+                if "DaemonSet" not in owners:
+                    found[f"{path}/{metadata['name']}"] = "deletionTimestamp" in metadata
+        return found
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Delete pods, and wait until their names and their GPUs are free."""
+        client = self.cluster.client
+        for path in paths:
+            try:
+                self.call(client.delete(path))
+            except ClusterError as error:
+                if error.status != HTTPStatus.NOT_FOUND:
+                    raise
+        for path in paths:
+            wait_until(lambda path=path: self.call(client.get_or_none(path)) is None, f"no {path}")
 
     def fail(self, pod: dict[str, Any], reason: str, message: str) -> None:
         """End a pod as a kubelet does that refuses it."""

@@ -52,6 +52,21 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterThread]
     running.stop()
 
 
+@pytest.fixture(autouse=True)
+def _leave_no_pods(request: pytest.FixtureRequest) -> Iterator[None]:
+    """See to it that tests which share a cluster leave no pod there, and say which one did."""
+    if "cluster" not in request.fixturenames:
+        yield
+        return
+    running: ClusterThread = request.getfixturevalue("cluster")
+    before = running.all_pods()
+    yield
+    after = running.all_pods()
+    left = [path for path in after if path not in before]
+    running.remove(left)
+    assert [path for path in left if not after[path]] == [], "neither hub nor test ended these pods"
+
+
 @pytest.fixture(scope="session")
 def hub(tmp_path_factory: pytest.TempPathFactory, cluster: ClusterThread) -> Iterator[RunningHub]:
     folder = tmp_path_factory.mktemp("hub")
