@@ -215,12 +215,17 @@ class Preloader:
             self._refusals.vanished(name, now)
             surroundings.forget_owners()
         following.vanished.clear()
-        self._refusals.forget_but({*following.sets, *(wish.set_name for wish in wishes)})
         policy = await surroundings.policy()
+        # The right to see them may have gone while this waited.
+        sets, pods = following.sets, following.pods
+        if sets is None or pods is None:
+            self._publish(())
+            return None
+        self._refusals.forget_but({*sets, *(wish.set_name for wish in wishes)})
         world = World(
             snapshot=snapshot,
-            sets=tuple(following.sets.values()),
-            pods=tuple(following.pods.values()),
+            sets=tuple(sets.values()),
+            pods=tuple(pods.values()),
             refused=self._refusals.at(now),
         )
         plan = await asyncio.to_thread(

@@ -22,6 +22,7 @@ from preloading import (
 )
 
 from gpu_spawner.core.catalog.model import Catalog
+from gpu_spawner.preload.following import PODS, SETS
 from gpu_spawner.sim.apiserver.api_errors import ApiError
 from gpu_spawner.sim.apiserver.faults import Fault, RequestFacts
 from gpu_spawner.sim.cluster import Cluster
@@ -114,6 +115,25 @@ async def test_a_registry_that_recovers_is_asked_again(
     await running.until_pulled(BASE, *GPU_NODES)
     cluster.registry.restore("*torch*")
     await running.until_pulled(TORCH, *GPU_NODES)
+
+
+@pytest.mark.parametrize("kind", [SETS, PODS])
+async def test_what_is_not_told_any_more_amid_a_round_ends_that_round_only(
+    make_preloader: MakePreloader, faults: ApiFaults, kind: str
+) -> None:
+    """A right may be taken away while the round asks for something else."""
+    running = await make_preloader(owner="Secret/hub")
+
+    def lose(facts: RequestFacts) -> Fault | None:
+        if facts.resource == "secrets":
+            running.preloader._following.forget(kind, "forbidden")
+        return None
+
+    faults.rule = lose
+    await eventually(lambda: faults.count("get", "secrets"), "the owner is looked for")
+    await look_again(running)
+    assert not running.is_done
+    assert running.readiness.outlooks == ()
 
 
 async def test_a_node_that_joins_gets_the_images_and_is_ready_only_then(
