@@ -1,6 +1,7 @@
 """Many starts and stops with whatever can go wrong on the way leave nothing behind.
 
-It is thirty rounds, a hundred in CI, or as many as ``GPU_SPAWNER_FAULTS`` says.
+It is thirty rounds, a hundred in CI, or as many as ``GPU_SPAWNER_FAULTS`` says, and some more where
+by chance not everything has happened in so many.
 """
 
 import os
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from claim_cluster import is_over, is_ready
@@ -31,6 +33,8 @@ pytestmark = [
 ROUNDS = int(os.environ.get("GPU_SPAWNER_FAULTS") or (100 if os.environ.get("CI") else 30))
 SEED = int(os.environ.get("GPU_SPAWNER_SEED", "1"))
 AT_ONCE = 10
+MOST_TIMES = 4
+"""As many rounds, at most, until everything has happened."""
 OVER_SECONDS = 120.0
 SHARE = 0.2
 """Of the hub's requests that fail, its watches included."""
@@ -54,6 +58,7 @@ class Rounds:
         self._stack = stack
         self._pool = stack.enter_context(ThreadPoolExecutor(AT_ONCE))
         self._dice = random.Random(SEED)
+        self._deck: list[dict[str, Any]] = []
         self._logs: list[str] = []
         self.hub = self._new_hub()
 
@@ -72,7 +77,7 @@ class Rounds:
 
     def start(self, *, is_killed: bool) -> None:
         """Let everybody start something, and wait until that has gone well or badly."""
-        choices = {name: self._dice.choice(ALL_CHOICES) for name in self.users}
+        choices = {name: self._next_choice() for name in self.users}
         # Whatever it answers: KubeSpawner ends a start of which creating the pod fails.
         list(self._pool.map(self.hub.start, choices, choices.values()))
         if is_killed:
@@ -82,6 +87,19 @@ class Rounds:
         for name, choice in choices.items():
             wait_until(partial(is_over, self.hub, name), f"{name} has started", OVER_SECONDS)
             self.served[choice["profile"]] += self._is_ready(name)
+
+    def _next_choice(self) -> dict[str, Any]:
+        """Deal the choices in an order that chance decides, each as often as the others."""
+        if not self._deck:
+            self._deck = self._dice.sample(ALL_CHOICES, len(ALL_CHOICES))
+        return self._deck.pop()
+
+    @property
+    def missing(self) -> set[str]:
+        """What has not been seen yet of all that is to happen."""
+        ways = {choice["profile"] for choice in ALL_CHOICES} - {*+self.served}
+        lossy = {"watch cut", "watch frames lost"} - {*+self.weather.counts}
+        return ways | lossy
 
     def stop(self, *, is_killed: bool) -> None:
         """Let everybody stop; the hub may be killed at the first pod that it deletes."""
@@ -127,7 +145,9 @@ def test_many_rounds_leave_nothing_behind(faulty: FaultyCluster, tmp_path: Path)
         rounds = Rounds(faulty, tmp_path / "hub", stack)
         faulty.settle(rounds.hub, [])
         faulty.suffer(rounds.weather)
-        for number in range(ROUNDS // AT_ONCE):
+        for number in range(MOST_TIMES * ROUNDS // AT_ONCE):
+            if number >= ROUNDS // AT_ONCE and not rounds.missing:
+                break
             rounds.start(is_killed=number % 4 == 2)
             rounds.stop(is_killed=number % 4 == 0)
             print(number, dict(rounds.served), dict(rounds.weather.counts), flush=True)
@@ -138,11 +158,9 @@ def test_many_rounds_leave_nothing_behind(faulty: FaultyCluster, tmp_path: Path)
         offers = Browser(rounds.hub, "admin").get("api/gpu-spawner/offers").json()["profiles"]
         log = rounds.log
     assert rounds.weather.total > ROUNDS // 2
-    assert rounds.weather.counts["watch cut"] + rounds.weather.counts["frames lost"]
-    # A failing first list of KubeSpawner's own reflectors refuses all who start at once.
-    assert rounds.served.total() > ROUNDS // 4
-    # Every way of having a GPU was had.
-    assert {*rounds.served} >= {choice["profile"] for choice in ALL_CHOICES}
+    # Every way of having a GPU was had, though a failing first list of KubeSpawner's own reflectors
+    # refuses all who start at once.
+    assert rounds.missing == set()
     with_gpus = [
         one for profile in offers for one in profile["choices"] if "count" in one["options"]
     ]
