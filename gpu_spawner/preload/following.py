@@ -35,6 +35,11 @@ class Following:
         self._on_pull = on_pull
         self._seen: dict[tuple[str, int], None] = {}
 
+    @property
+    def known(self) -> tuple[dict[str, PullerSet], dict[str, PullerPod]] | None:
+        """The DaemonSets and the pods; None while not both are known."""
+        return None if self.sets is None or self.pods is None else (self.sets, self.pods)
+
     async def until_idle(self) -> None:
         """Return at once: nothing here takes long."""
 

@@ -197,13 +197,14 @@ class Preloader:
         snapshot = self._snapshot()
         if snapshot is not None:
             self._learn(snapshot)
-        if following.sets is None or following.pods is None:
+        known = following.known
+        if known is None:
             if SETS in following.unknown and options.policy.is_on:
                 self._tell_missing_right(following.unknown[SETS])
             self._publish(())
             # Without any right there is nothing of ours to remove either.
             return Plan() if following.unknown and not options.policy.is_on else None
-        for one in following.sets.values():
+        for one in known[0].values():
             self._times.recall(one.image, one.notes.learnt)
         if snapshot is None and options.policy.is_on:
             self._publish(())
@@ -216,11 +217,11 @@ class Preloader:
             surroundings.forget_owners()
         following.vanished.clear()
         policy = await surroundings.policy()
-        # The right to see them may have gone while this waited.
-        sets, pods = following.sets, following.pods
-        if sets is None or pods is None:
+        known = following.known
+        if known is None:  # the right to see them went away while this waited
             self._publish(())
             return None
+        sets, pods = known
         self._refusals.forget_but({*sets, *(wish.set_name for wish in wishes)})
         world = World(
             snapshot=snapshot,
@@ -357,8 +358,8 @@ class Preloader:
         following = self._following
         pods = tuple((following.pods or {}).values())
         pulled = pulled_images(pods)
-        is_known = following.pods is not None and following.sets is not None
-        managed = frozenset(one.image for one in (following.sets or {}).values() if is_known)
+        known = following.known
+        managed = frozenset(one.image for one in known[0].values()) if known else frozenset()
         shown = (pulled, managed, self._times.serial, dict(following.unknown))
         self.readiness = replace(
             self.readiness,

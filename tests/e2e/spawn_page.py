@@ -2,6 +2,7 @@
 
 import re
 
+from other_process import wait_until
 from playwright.sync_api import Locator, Page
 
 TWO_H100 = "pytorch-gpus/h100-80gb/whole/2"
@@ -19,9 +20,13 @@ def radio(page: Page, offer: str) -> Locator:
 
 
 def seats_free(page: Page, offer: str) -> int:
-    """Read how many servers of this choice would start now."""
-    text = tile(page, offer).inner_text()
-    found = re.search(r"(\d+)(?: of \d+)?\s+free", text)
+    """Read how many servers of this choice would start now, once the page knows."""
+
+    def told() -> str:
+        text = tile(page, offer).inner_text()
+        return "" if "not known" in text else text
+
+    found = re.search(r"(\d+)(?: of \d+)?\s+free", wait_until(told, f"{offer} is counted"))
     return int(found[1]) if found else 0
 
 

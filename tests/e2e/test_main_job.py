@@ -54,7 +54,7 @@ class TestTwoH100:
 
         start(page, TWO_H100)
         (pod,) = wait_until(lambda: demo.pods("ada"), "the pod exists")
-        wait_until(lambda: seats_free(watcher, ONE_H100) == before - 2, "two fewer are shown", 10)
+        wait_until(lambda: seats_free(watcher, ONE_H100) == before - 2, "two fewer are shown")
         in_jupyterlab(page, "ada")
         printed = run_in_notebook(page, "print(6 * 7)")
         screenshot(page, "jupyterlab")
@@ -68,7 +68,7 @@ class TestTwoH100:
         assert "H100" in node["metadata"]["labels"]["nvidia.com/gpu.product"]
 
         stop_server(page, demo, "ada")
-        wait_until(lambda: seats_free(watcher, ONE_H100) == before, "both are given back", 10)
+        wait_until(lambda: seats_free(watcher, ONE_H100) == before, "both are given back")
         assert watcher.evaluate("window.stayed"), "the page was loaded anew"
 
 
@@ -90,10 +90,10 @@ class TestRestartOfTheHub:
         other = sign_in("hopper")
         (still,) = demo.pods("grace")
         assert still["metadata"]["uid"] == pod["metadata"]["uid"]
-        wait_until(lambda: seats_free(other, ONE_H100) == before - 2, "the count is right", 15)
+        wait_until(lambda: seats_free(other, ONE_H100) == before - 2, "the count is right")
         assert run_in_notebook(page, "print('alive')").strip() == "alive"
         stop_server(page, demo, "grace")
-        wait_until(lambda: seats_free(other, ONE_H100) == before, "nothing leaked", 15)
+        wait_until(lambda: seats_free(other, ONE_H100) == before, "nothing leaked")
 
 
 class TestNothingFree:

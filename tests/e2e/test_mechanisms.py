@@ -69,7 +69,7 @@ class TestOneOfEach:
         page = sign_in(username)
 
         pod = server(demo, page, username, offer)
-        wait_until(lambda: seats_free(watcher, offer) == before - 1, "it is counted down", 20)
+        wait_until(lambda: seats_free(watcher, offer) == before - 1, "it is counted down")
         screenshot(page, f"mechanism-{username}")
         limits = notebook(pod)["resources"].get("limits") or {}
         held = claims(demo)
@@ -89,7 +89,7 @@ class TestOneOfEach:
             assert "-mig-1g" in devices(held[0])[0]
 
         stop_server(page, demo, username)
-        wait_until(lambda: seats_free(watcher, offer) == before, "it is counted back", 20)
+        wait_until(lambda: seats_free(watcher, offer) == before, "it is counted back")
         wait_until(lambda: not claims(demo), "no claim is left", 20)
 
 

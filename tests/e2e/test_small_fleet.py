@@ -31,6 +31,7 @@ class TestTheLastPlace:
     def test_one_server_one_sentence(self, demo, sign_in, screenshot):
         pages = {name: sign_in(name) for name in ("ann", "ben")}
         for page in pages.values():
+            assert seats_free(page, TWO_H100) == 1
             tile(page, TWO_H100).click()
 
         for page in pages.values():

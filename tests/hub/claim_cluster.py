@@ -133,9 +133,16 @@ class ClaimCluster(ClusterThread):
         super().__init__(state_dir, fleet, **options)
 
     def suffer(self, hook: Hook | None) -> None:
-        """Let the API server ask ``hook`` before each answer from now on; skip where none can."""
-        if self.cluster.server is not None:
-            self.cluster.server.faults = hook
+        """Let the API server ask ``hook`` before each answer from now on; skip where none can.
+
+        When this returns, no hook of before is at work any more.
+        """
+        if (server := self.cluster.server) is not None:
+
+            async def change() -> None:
+                server.faults = hook
+
+            self.call(change())
         elif hook is not None:
             pytest.skip("faults are the embedded server's")
 

@@ -71,6 +71,7 @@ def _leave_no_pods(request: pytest.FixtureRequest) -> Iterator[None]:
 def hub(tmp_path_factory: pytest.TempPathFactory, cluster: ClusterThread) -> Iterator[RunningHub]:
     folder = tmp_path_factory.mktemp("hub")
     with running_hub(folder, PROFILES, kubeconfig=cluster.kubeconfig) as running:
+        running.wait_counted()
         yield running
 
 
@@ -102,6 +103,7 @@ def chrome(chromium: str) -> Iterator[Browser]:
 
 @pytest.fixture
 def user(hub: RunningHub) -> Iterator[str]:
+    hub.wait_empty()
     name = hub.add_user(f"user{next(_numbers)}")
     yield name
     for server in hub.user(name).get("servers", {}):

@@ -302,8 +302,12 @@ def offers_of(hub: RunningHub) -> dict[str, tuple[object, ...]]:
 EXPECTED = (
     # A start that fails is an exception, which JupyterHub writes down as it is.
     r"(?m)^gpu_spawner\.hub\.refusal\.SpawnRefused",
-    # KubeSpawner gives up on a stop, and JupyterHub asks again: the node is gone.
+    # KubeSpawner gives up on a stop, and JupyterHub asks again: the node is gone, or a deletion
+    # went wrong as long as such requests are tried.
     r"TimeoutError: pod \S+ did not disappear in \d+ seconds!",
+    r"TimeoutError: Could not delete pod \S+",
+    # As it gives up on a stop it lists the pods anew, which may fail for as long.
+    r"(?m)^gpu_spawner\.hub\.first_lists\.UnreadError: listing pods",
     # KubeSpawner's own reflectors are refused as the hub starts, and JupyterHub writes that down.
     r"first_load_future\n(?:[ ^]*\n)?kubernetes_asyncio\S+ApiException: \(\d+\)",
 )

@@ -129,6 +129,27 @@ class RunningHub:
         model: dict[str, Any] = answer.json()
         return model
 
+    def wait_counted(self) -> None:
+        """Wait until the hub knows the cluster: before, it answers, and knows of nothing free."""
+
+        def has_looked() -> bool:
+            kinds = self.rest("GET", "gpu-spawner/inventory").json()["watch"]
+            return bool(kinds) and all(kind["condition"] != "starting" for kind in kinds)
+
+        wait_until(has_looked, "the hub has read the cluster")
+
+    def wait_empty(self) -> None:
+        """Wait until nobody's GPUs are counted: the hub hears later than others that a pod is gone.
+
+        On a hub that may not see nodes, or has no profiles of ours, there is nothing to wait for.
+        """
+
+        def is_empty() -> bool:
+            nodes = self.rest("GET", "gpu-spawner/inventory").json().get("nodes") or []
+            return not any(node["holders"] for node in nodes)
+
+        wait_until(is_empty, "nobody holds a GPU")
+
     def start(self, name: str, options: Any = None, server: str = "") -> requests.Response:
         """Start a server of a user over REST, in the way that both JupyterHubs understand."""
         self.add_user(name)
@@ -226,7 +247,7 @@ def running_hub(
             raise AssertionError(f"the hub ended at once:\n{hub.log()}")
         try:
             return requests.get(hub.url("health"), timeout=5).status_code == 200
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     try:
@@ -235,7 +256,7 @@ def running_hub(
     finally:
         hub.process.terminate()
         try:
-            hub.process.wait(timeout=20)
+            hub.process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             hub.process.kill()
             hub.process.wait()

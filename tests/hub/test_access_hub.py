@@ -24,7 +24,7 @@ def rules_hub(
 ) -> Iterator[RunningHub]:
     folder = tmp_path_factory.mktemp("rules")
     with running_hub(folder, PROFILES + RULES + BOUNDED, kubeconfig=cluster.kubeconfig) as running:
-        wait_until(lambda: _offers(running, "ada")["as_of"], "the hub has counted")
+        running.wait_counted()
         yield running
 
 

@@ -35,7 +35,8 @@ SEED = int(os.environ.get("GPU_SPAWNER_SEED", "1"))
 AT_ONCE = 10
 MOST_TIMES = 4
 """As many rounds, at most, until everything has happened."""
-OVER_SECONDS = 120.0
+OVER_SECONDS = 180.0
+"""A list that never comes, the rest of a start, and its removal, each as slow as it may be."""
 SHARE = 0.2
 """Of the hub's requests that fail, its watches included."""
 
@@ -126,7 +127,8 @@ class Rounds:
             self._cluster.suffer(spoil)
             wait_until(is_ended, "the hub is killed, or nobody has a server", OVER_SECONDS)
             self._cluster.suffer(self.weather)
-            if killer.has_killed.is_set():
+            # Perhaps only now, at a pod of somebody who has no server any more.
+            if self.hub.process.poll() is not None:
                 self._replace_hub()
         list(self._pool.map(partial(self.hub.stop, seconds=OVER_SECONDS), self.users))
 

@@ -25,6 +25,7 @@ c.GPUSpawner.profiles["10-cpu"]["images"] = ["huge"]
 def cold(make_hub: MakeHub) -> Iterator[RunningHub]:
     hub = make_hub(COLD)
     hub.add_user("cora")
+    hub.wait_counted()  # which nodes have the image, for one
     yield hub
     hub.stop("cora")
 

@@ -133,6 +133,13 @@ class TestMistakes:
         assert "configure() got profile_dir" in log
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Write a file so that nobody reads a half of it."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)
+
+
 class TestEditedProfiles:
     def test_edits_arrive_and_broken_ones_do_not(
         self, make_hub: MakeHub, profiles_dir: Path
@@ -146,11 +153,11 @@ class TestEditedProfiles:
         page = browser.get("spawn").text
         assert "Training" in page
         with open_stream(browser, stream_url(page)) as answer:
-            (profiles_dir / "20-serve.yaml").write_text(PROFILE.format(name="Serving"))
+            replace_text(profiles_dir / "20-serve.yaml", PROFILE.format(name="Serving"))
             wait_until(lambda: "Serving" in browser.get("spawn").text, "the new profile is shown")
             assert any(line == b"event: catalog" for line in answer.iter_lines(chunk_size=1))
 
-        (profiles_dir / "20-serve.yaml").write_text("display_name: Broken\nimages: [gone]\n")
+        replace_text(profiles_dir / "20-serve.yaml", "display_name: Broken\nimages: [gone]\n")
         wait_until(lambda: "with mistakes" in hub.log(), "the mistake is logged")
         assert "20-serve.yaml:2" in hub.log()
         assert "Serving" in browser.get("spawn").text
@@ -275,7 +282,11 @@ class TestSettingsThatBuildNoPod:
     def test_the_user_hears_a_sentence_and_the_log_has_the_cause(
         self, make_hub: MakeHub, cluster: ClusterThread, setting: str
     ) -> None:
-        hub = make_hub(f"{PROFILES}{setting}\nc.JupyterHub.authenticate_prometheus = False\n")
+        hub = make_hub(
+            f"{PROFILES}{setting}\nc.JupyterHub.authenticate_prometheus = False\n"
+            # The answer to the POST is to be the refusal.
+            'c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 60}\n'
+        )
         answer = hub.start("ada", {"profile": "cpu"})
         assert answer.status_code == 409
         assert "tell the administrators" in answer.json()["message"]
@@ -289,11 +300,15 @@ class TestSettingsThatBuildNoPod:
 class TestFailingPods:
     """With starts that may wait, and GPUs that are all somebody else's."""
 
-    @pytest.fixture
-    def waiting_hub(self, make_hub: MakeHub, cluster: ClusterThread) -> RunningHub:
+    @pytest.fixture(params=[60])
+    def waiting_hub(
+        self, request: pytest.FixtureRequest, make_hub: MakeHub, cluster: ClusterThread
+    ) -> RunningHub:
+        """Give a hub; the parameter is the seconds that a start may take."""
         hub = make_hub(
             PROFILES
-            + "c.GPUSpawner.refuse_when_full = False\nc.KubeSpawner.start_timeout = 7\n"
+            + "c.GPUSpawner.refuse_when_full = False\n"
+            + f"c.KubeSpawner.start_timeout = {request.param}\n"
             # Else there is time to pull the image, too.
             + "c.GPUSpawner.pull_bytes_per_second = 1e12\n"
             + "c.JupyterHub.authenticate_prometheus = False\n"
@@ -323,6 +338,7 @@ class TestFailingPods:
         assert "UnexpectedAdmissionError" not in message
         wait_until(lambda: cluster.pods("ada") == [], "the failed pod is removed")
 
+    @pytest.mark.parametrize("waiting_hub", [7], indirect=True)
     def test_a_wait_that_runs_out_says_what_it_waited_for(
         self, waiting_hub: RunningHub, cluster: ClusterThread
     ) -> None:

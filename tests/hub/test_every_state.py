@@ -115,7 +115,7 @@ def test_free_and_cold(open_page: Open, hub: RunningHub, user: str, look: Look) 
     look(page, "cold")
 
 
-@pytest.mark.usefixtures("full")
+@pytest.mark.usefixtures("user", "full")
 def test_busy_and_waiting(open_page: Open, hub: RunningHub, user: str, look: Look) -> None:
     page = open_page(user)
     pick(page, TWO, "busy")
@@ -190,7 +190,7 @@ def test_unknown(chrome: Browser, cluster: ClusterThread, tmp_path: Path, look: 
         look(page, "unknown")
 
 
-@pytest.mark.usefixtures("full")
+@pytest.mark.usefixtures("user", "full")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_admin(open_page: Open, hub: RunningHub, look: Look, scheme: str) -> None:
     assert misfits(hub.rest("GET", "gpu-spawner/inventory").json(), "inventory") == []

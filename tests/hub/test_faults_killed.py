@@ -165,7 +165,7 @@ def test_killed_at_moments_drawn_by_lot(faulty: FaultyCluster, tmp_path: Path) -
 def take_over(cluster: FaultyCluster, hub: RunningHub, users: list[str]) -> None:
     """See that the next hub tidies up, and that the last user can start and stop again."""
     name = users[-1]
-    wait_until(partial(is_over, hub, name), f"the hub has made up its mind on {name}")
+    wait_until(partial(is_over, hub, name), f"the hub has made up its mind on {name}", 90)
     cluster.settle(hub, users)
     if not is_ready(hub, name):
         assert hub.start(name, CHOICE).status_code in (201, 202), hub.log()

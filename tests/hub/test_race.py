@@ -28,6 +28,7 @@ class TestRace:
         self, hub: RunningHub, cluster: ClusterThread, racers: list[str]
     ) -> None:
         """Two nodes with two GPUs each: two servers with two GPUs, and not one more."""
+        hub.wait_empty()
         assert free_now(hub, racers[0], "gpus/h100/whole/2") == 2
         with ThreadPoolExecutor(len(racers)) as pool:
             answers = list(
@@ -40,14 +41,15 @@ class TestRace:
         for answer in answers:
             if answer.status_code == 409:
                 assert "cannot start now" in answer.json()["message"]
-        assert len(wait_until(cluster.pods, "the pods")) == 2
+        wait_until(lambda: len(cluster.pods()) >= 2, "both pods")
+        assert len(cluster.pods()) == 2
         assert free_now(hub, racers[0], "gpus/h100/whole/1") == 0
 
     def test_a_seat_comes_back_when_its_server_stops(self, hub: RunningHub, user: str) -> None:
-        before = free_now(hub, user, "gpus/h100/whole/1")
+        assert free_now(hub, user, "gpus/h100/whole/1") == 4
         hub.start(user, {"profile": "gpus", "count": 2})
-        assert free_now(hub, user, "gpus/h100/whole/1") == before - 2
+        assert free_now(hub, user, "gpus/h100/whole/1") == 2
         hub.stop(user)
         wait_until(
-            lambda: free_now(hub, user, "gpus/h100/whole/1") == before, "both GPUs are free again"
+            lambda: free_now(hub, user, "gpus/h100/whole/1") == 4, "both GPUs are free again"
         )

@@ -99,11 +99,15 @@ class TestPrograms:
         assert "cannot start now: no node has 4 of these" in answer.json()["message"]
 
     def test_offers(self, hub: RunningHub, user: str) -> None:
-        answers = [
-            hub.rest("GET", f"gpu-spawner/offers?user={user}", headers=headers).json()
-            for headers in ({}, GERMAN)
-        ]
-        assert answers[0]["profiles"] == answers[1]["profiles"]
+        def are_alike() -> bool:
+            """Ask in two languages; something may have changed between the two."""
+            english, german = (
+                hub.rest("GET", f"gpu-spawner/offers?user={user}", headers=headers).json()
+                for headers in ({}, GERMAN)
+            )
+            return bool(english["profiles"]) and english["profiles"] == german["profiles"]
+
+        wait_until(are_alike, "the offers are in one language")
 
 
 class TestStreams:

@@ -49,6 +49,7 @@ class TestHub:
         account.grant("spawn")
         hub = make_hub(PROFILES, kubeconfig=account.kubeconfig)
         user = hub.add_user("with-few-rights")
+        hub.wait_counted()
         assert free(hub, user) is None
         page = Browser(hub, user).get("spawn").text
         assert "not known" in page
@@ -63,6 +64,7 @@ class TestHub:
         account.grant(*(name for name in FEATURES if name != missing))
         hub = make_hub(PROFILES, kubeconfig=account.kubeconfig)
         user = hub.add_user(f"without-{missing}")
+        hub.wait_counted()
         knows = missing != "availability"
         wait_until(lambda: (free(hub, user) == 4) == knows, "what is free is told, or unknown")
         assert knows or free(hub, user) is None

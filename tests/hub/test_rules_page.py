@@ -9,7 +9,6 @@ from axe_playwright_python.sync_playwright import Axe
 from browsing import Open, pages_of
 from cluster_thread import ClusterThread
 from hub_profiles import PROFILES
-from other_process import wait_until
 from playwright.sync_api import Browser, Page
 from rule_profiles import RULES
 from running_hub import RunningHub, running_hub
@@ -33,9 +32,7 @@ def many_hub(
     config = PROFILES + RULES + MANY
     with running_hub(folder, config, kubeconfig=cluster.kubeconfig) as running:
         running.add_user("ada")
-        wait_until(
-            lambda: running.rest("GET", "gpu-spawner/offers?user=ada").json()["as_of"], "counted"
-        )
+        running.wait_counted()
         yield running
 
 

@@ -54,6 +54,7 @@ def radio(page: str, key: str) -> str:
 def test_from_the_page_to_the_running_server(
     hub: RunningHub, cluster: ClusterThread, user: str
 ) -> None:
+    hub.wait_counted()
     browser = Browser(hub, user)
     page = html.unescape(browser.get("spawn").text)
     assert "disabled" not in radio(page, ONE)

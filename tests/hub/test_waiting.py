@@ -235,8 +235,8 @@ class TestRestart:
         self, restarted: RunningHub, cluster: ClusterThread
     ) -> None:
         (pod,) = cluster.pods("pat")
+        wait_until(lambda: restarted.user("pat")["servers"][""]["pending"] == "spawn", "pending")
         assert told(restarted, "pat", "You are next")
-        assert restarted.user("pat")["servers"][""]["pending"] == "spawn"
         page = Browser(restarted, "pat").get("spawn")
         assert "spawn-pending" in page.url
         assert "Cancel this start" in page.text
