@@ -25,6 +25,7 @@ from gpu_spawner.preload.options import PreloadOptions
 from gpu_spawner.preload.service import Preloader
 from gpu_spawner.sim.cluster import Cluster, ClusterOptions
 from gpu_spawner.sim.fleet import Fleet, parse_fleet
+from gpu_spawner.sim.node.disk import DiskPolicy
 from gpu_spawner.sim.node.pod_context import Backoff
 
 
@@ -46,13 +47,21 @@ def fleet() -> Fleet:
 
 
 @pytest.fixture
-async def cluster(fleet: Fleet, requests_seen: ApiFaults, tmp_path: Path) -> AsyncIterator[Cluster]:
+def disk() -> DiskPolicy:
+    return DiskPolicy()
+
+
+@pytest.fixture
+async def cluster(
+    fleet: Fleet, disk: DiskPolicy, requests_seen: ApiFaults, tmp_path: Path
+) -> AsyncIterator[Cluster]:
     options = ClusterOptions(
         kubeconfig=KUBECONFIG,
         namespaces=(NAMESPACE,),
         backoff=Backoff(first_seconds=0.2, longest_seconds=0.5),
         stop_grace_seconds=1.0,
         faults=requests_seen,
+        disk=disk,
     )
     async with Cluster(fleet, state_dir=tmp_path / "state", options=options) as running:
         yield running

@@ -52,10 +52,12 @@ class DaemonSets:
     async def get(self, name: str = "pull") -> Json:
         return await self.client.get(f"{self.path}/{name}")
 
+    async def patch(self, change: Json, name: str = "pull") -> None:
+        await self.client.patch(f"{self.path}/{name}", change, strategic=True)
+
     async def set_image(self, image: str, name: str = "pull") -> None:
         template = {"spec": {"containers": [{"name": "main", "image": image}]}}
-        body = {"spec": {"template": template}}
-        await self.client.patch(f"{self.path}/{name}", body, strategic=True)
+        await self.patch({"spec": {"template": template}}, name)
 
     async def pods(self, name: str = "pull") -> dict[str, list[Json]]:
         """Return its pods by the node they are on, leaving out those that are going."""

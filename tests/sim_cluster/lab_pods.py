@@ -117,6 +117,15 @@ class Pods:
         await until(is_there, f"an event {reason} of {name}")
         return found[0]
 
+    async def wait_told(self, name: str, reason: str, text: str = "", *, times: int = 1) -> None:
+        """Return once such events were told so often; a pod's status may be there before them."""
+
+        async def is_told() -> bool:
+            messages = await self.messages(name, reason)
+            return len([one for one in messages if not text or one == text]) >= times
+
+        await until(is_told, f"{times} event(s) {reason} {text} of {name}")
+
     async def _events(self, name: str) -> list[Json]:
         answer = await self.client.get(
             f"/api/v1/namespaces/{NAMESPACE}/events",

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -46,8 +48,6 @@ nodes:
     images: ["there:1", "idle:1"]
 """
 FOREVER = ("sleep", "600")
-# Ends when it is told to only after some time: as a notebook that saves its work.
-STUBBORN = ("sh", "-c", 'trap "" TERM; while :; do sleep 0.1; done')
 TEMPLATES = f"/apis/resource.k8s.io/v1/namespaces/{NAMESPACE}/resourceclaimtemplates"
 
 
@@ -97,6 +97,14 @@ class Claims:
             pod={**pod, **more.pop("pod", {})},
             **more,
         )
+
+    async def stubborn(self, name: str, template: str) -> int:
+        """Create a pod that ends only when its process is killed, and return the process' id."""
+        script = 'trap "" TERM; echo $$$$; while :; do sleep 0.1; done'
+        spec = {"terminationGracePeriodSeconds": 60}
+        await self.pod(name, template, "sh", "-c", script, pod=spec)
+        await self.pods.wait_phase(name, "Running")
+        return int(await self.log(name))
 
     async def all(self) -> list[Json]:
         found: list[Json] = (await self.client.get(claims_path(NAMESPACE)))["items"]
@@ -203,14 +211,14 @@ async def test_two_pods_never_get_the_same_device_and_one_that_waits_is_told_why
 
 async def test_a_pod_that_is_ending_keeps_its_device(claims: Claims) -> None:
     await claims.template("both", "H200", count=2)
-    await claims.pod("a", "both", *STUBBORN, pod={"terminationGracePeriodSeconds": 5})
-    await claims.pods.wait_phase("a", "Running")
+    pid = await claims.stubborn("a", "both")
     await claims.pod("b", "both", image="idle:1")
     await claims.pods.wait_event("b", "FailedScheduling")
     await claims.pods.delete("a")
     ending = await claims.of("a")
     assert ending["status"]["allocation"]
     assert "deletionTimestamp" not in ending["metadata"]
+    os.kill(pid, signal.SIGKILL)
     await claims.pods.wait_phase("b", "Running")
     assert await claims.pods.get("a") is None
 
@@ -221,7 +229,7 @@ def lingering(monkeypatch: pytest.MonkeyPatch) -> None:
 
     In truth it is a second.
     """
-    monkeypatch.setattr(pod_worker, "_LEAST_GRACE_SECONDS", 5)
+    monkeypatch.setattr(pod_worker, "_LEAST_GRACE_SECONDS", 60)
 
 
 @pytest.mark.usefixtures("lingering")
@@ -229,8 +237,7 @@ async def test_a_device_of_a_pod_deleted_by_force_is_ready_for_others_only_later
     claims: Claims,
 ) -> None:
     await claims.template("both", "H200", count=2)
-    await claims.pod("a", "both", *STUBBORN)
-    await claims.pods.wait_phase("a", "Running")
+    pid = await claims.stubborn("a", "both")
     uid = (await claims.of("a"))["metadata"]["uid"]
     await claims.pods.delete("a", grace_seconds=0)
     await claims.pods.wait_gone("a")
@@ -244,6 +251,7 @@ async def test_a_device_of_a_pod_deleted_by_force_is_ready_for_others_only_later
         f"requested device gpu-0 is already allocated to different claim {uid}"
     )
     await claims.pods.wait_waiting("b", "ContainerCreating")
+    os.kill(pid, signal.SIGKILL)
     await claims.pods.wait_phase("b", "Running")
 
 
@@ -323,6 +331,9 @@ async def test_a_missing_template_is_told_on_the_pod_and_helps_when_it_comes(
         'PodResourceClaim gpu: resource claim template "late": '
         'resourceclaimtemplate.resource.k8s.io "late" not found'
     )
+    # One that came later has passed the scheduler, so the other one was looked at as well.
+    await claims.pods.create("later", image="idle:1")
+    await claims.pods.wait_phase("later", "Running")
     assert not [kind for kind, _ in await claims.pods.events("a") if kind == "FailedScheduling"]
     await claims.template("late", "H200")
     await claims.pods.wait_phase("a", "Running")
@@ -413,8 +424,7 @@ async def test_a_pod_on_a_node_that_is_gone_can_be_deleted(
     cluster: Cluster, claims: Claims
 ) -> None:
     await claims.template("both", "H200", count=2)
-    await claims.pod("a", "both", *STUBBORN)
-    await claims.pods.wait_phase("a", "Running")
+    await claims.stubborn("a", "both")
     await claims.pods.delete("a", grace_seconds=0)
     await claims.pod("b", "both", image="idle:1")
     await claims.pods.wait_event("b", "FailedPrepareDynamicResources")

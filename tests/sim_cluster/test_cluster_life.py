@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from lab_pods import NAMESPACE, Pods
 from waiting import until
 
 from gpu_spawner.core.errors import ClusterError
+from gpu_spawner.sim import cluster as cluster_module
 from gpu_spawner.sim.cluster import Cluster, ClusterOptions
 from gpu_spawner.sim.fleet import Fleet
 from gpu_spawner.sim.fleet_objects import DEMO_LABEL
+from gpu_spawner.sim.node.network import LoopbackNetwork
 from gpu_spawner.sim.node_lifecycle import lifecycle_taints
 from gpu_spawner.sim.provisioning import NotOursError, Provisioning
 
@@ -54,7 +57,25 @@ async def test_leaving_ends_every_process(
     assert not list((tmp_path / "run").iterdir())
 
 
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackNetwork]:
+    """Keep one network between two clusters: another process must not have it meanwhile."""
+    kept = LoopbackNetwork()
+
+    class Same(LoopbackNetwork):
+        def __init__(self, _: str) -> None:
+            self.__dict__.update(vars(kept), _used=set())
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(cluster_module, "LoopbackNetwork", Same)
+    yield kept
+    kept.close()
+
+
 @pytest.mark.skipif("GPU_SPAWNER_KUBECONFIG" in os.environ, reason="it keeps what it is told")
+@pytest.mark.usefixtures("network")
 async def test_a_cluster_that_is_started_again_brings_its_servers_back(
     fleet: Fleet, cluster_options: ClusterOptions, tmp_path: Path
 ) -> None:

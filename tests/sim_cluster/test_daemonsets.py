@@ -238,8 +238,9 @@ async def test_pods_that_are_refused_are_told_of_and_tried_again(
 
 
 async def test_a_pod_counts_once_it_was_ready_for_long_enough(sets: DaemonSets) -> None:
-    await sets.create(spec={"minReadySeconds": 2})
+    await sets.create(spec={"minReadySeconds": 3600})
     await sets.wait_status(numberReady=1, numberAvailable=0, numberUnavailable=1)
+    await sets.patch({"spec": {"minReadySeconds": 1}})
     await sets.wait_status(numberReady=1, numberAvailable=1, numberUnavailable=0)
 
 

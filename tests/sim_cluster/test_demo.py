@@ -111,7 +111,7 @@ async def test_a_demo_is_usable_survives_its_hub_and_leaves_nothing(demo: Demo) 
     await until(lambda: not is_healthy(demo.port), "the hub is gone")
     await until(lambda: is_healthy(demo.port), "the hub is back", seconds=60)
     demo.process.send_signal(signal.SIGINT)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         assert await demo.process.wait() == 0
     assert processes_of(demo.state_dir) == {}
 

@@ -78,13 +78,19 @@ async def run(pods: Pods, name: str, **spec: Any) -> None:
 
 
 async def test_pressure_takes_unused_images_and_is_over(cluster: Cluster, pods: Pods) -> None:
-    await run(pods, "kept")
+    await run(pods, "kept", priorityClassName="system-node-critical")
     await run(pods, "left")
+    # Pressure lasts as long as the image is in use, though nobody's pod can be taken.
+    store = cluster.kubelet.nodes["n-1"].images.store
+    image = store.find("left:1")
+    assert image is not None
+    store.hold(("this test", ""), image)
     await pods.delete("left", grace_seconds=1)
     await pods.wait_gone("left")
     assert await images(cluster) == {"kept:1", "left:1"}
     cluster.fill_disk("n-1", 70 * MEGABYTE)
     await wait_pressure(cluster, "True")
+    store.release("this test")
     await wait_pressure(cluster, "False")
     assert await images(cluster) == {"kept:1"}
     assert (await pods.get("kept") or {})["status"]["phase"] == "Running"

@@ -1,9 +1,9 @@
 """Image pulls that take their time, and what a node says about its images."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
+from jumping_time import in_jumping_time
 
 from gpu_spawner.sim.fleet_images import ImageFacts
 from gpu_spawner.sim.image_registry import ImageRegistry
@@ -20,47 +20,49 @@ def facts(image: str) -> ImageFacts:
 
 
 @pytest.fixture
-async def images() -> AsyncIterator[NodeImages]:
-    node = NodeImages(bandwidth=10 * MEGABYTE, registry=ImageRegistry(facts), present=["there:1"])
-    yield node
-    await node.stop()
+def images() -> NodeImages:
+    return NodeImages(bandwidth=10 * MEGABYTE, registry=ImageRegistry(facts), present=["there:1"])
 
 
+@in_jumping_time
 async def test_a_pull_takes_size_by_bandwidth(images: NodeImages) -> None:
     assert not images.has("big")
     pulled = await images.pull("big")
     assert pulled.size_bytes == 4 * MEGABYTE
-    assert 0.39 < pulled.seconds < 2
+    assert pulled.seconds == pytest.approx(0.4)
     assert images.has("docker.io/library/big:latest")
 
 
+@in_jumping_time
 async def test_pulls_at_once_share_the_bandwidth(images: NodeImages) -> None:
     big, small = await asyncio.gather(images.pull("big"), images.pull("small"))
     # Alone: 0.4 s and 0.1 s. Together the small one gets half, and the big one waits for it.
-    assert 0.19 < small.seconds < big.seconds
-    assert big.seconds > 0.49
+    assert (small.seconds, big.seconds) == pytest.approx((0.2, 0.5))
 
 
+@in_jumping_time
 async def test_two_pods_share_one_pull_of_one_image(images: NodeImages) -> None:
     one, other = await asyncio.gather(images.pull("big"), images.pull("big:latest"))
-    assert max(one.seconds, other.seconds) < 0.7
+    assert (one.seconds, other.seconds) == pytest.approx((0.4, 0.4))
 
 
+@in_jumping_time
 async def test_a_pull_goes_on_when_nobody_waits_for_it(images: NodeImages) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await images.pull("big")
-    started = asyncio.get_running_loop().time()
     await images.pull("big")
-    assert asyncio.get_running_loop().time() - started < 0.4
+    assert asyncio.get_running_loop().time() == pytest.approx(0.4)
 
 
+@in_jumping_time
 async def test_an_image_no_registry_has(images: NodeImages) -> None:
     with pytest.raises(ImageNotFoundError, match=r"docker.io/me/gone:1: not found"):
         await images.pull("me/gone:1")
     assert not images.has("me/gone:1")
 
 
+@in_jumping_time
 async def test_the_node_reports_digest_and_tag_largest_first(images: NodeImages) -> None:
     await images.pull("quay.io/x/big:2")
     status = images.store.as_status()
@@ -70,6 +72,7 @@ async def test_the_node_reports_digest_and_tag_largest_first(images: NodeImages)
     assert tag == "quay.io/x/big:2"
 
 
+@in_jumping_time
 async def test_images_of_a_former_life_are_taken_up(images: NodeImages) -> None:
     again = NodeImages(bandwidth=1, registry=ImageRegistry(facts))
     again.store.restore(images.store.as_status())
@@ -77,13 +80,15 @@ async def test_images_of_a_former_life_are_taken_up(images: NodeImages) -> None:
     assert again.store.as_status() == images.store.as_status()
 
 
+@in_jumping_time
 async def test_one_pull_after_the_other_where_the_kubelet_says_so() -> None:
     node = NodeImages(bandwidth=10 * MEGABYTE, registry=ImageRegistry(facts), most_at_once=1)
     big, small = await asyncio.gather(node.pull("big"), node.pull("small"))
-    assert small.seconds < big.seconds < small.waited_seconds
-    await node.stop()
+    assert (big.seconds, small.seconds) == pytest.approx((0.4, 0.1))
+    assert (big.waited_seconds, small.waited_seconds) == pytest.approx((0.4, 0.5))
 
 
+@in_jumping_time
 async def test_layers_that_are_there_are_not_pulled_again() -> None:
     registry = ImageRegistry(facts)
     registry.change("cuda*", layers={"base": "3M", "torch": "1M"})
@@ -92,22 +97,22 @@ async def test_layers_that_are_there_are_not_pulled_again() -> None:
     registry.change("cuda:13", layers={"base": "3M", "newer": "1M"})
     second = await node.pull("cuda:13")
     assert first.size_bytes == second.size_bytes == 4 * MEGABYTE
-    assert second.seconds < first.seconds
+    assert (first.seconds, second.seconds) == pytest.approx((0.4, 0.1))
     unpacked = 2 * registry.facts("cuda:13").unpacked_bytes
     assert node.store.used_bytes == 5 * MEGABYTE + unpacked
-    await node.stop()
 
 
+@in_jumping_time
 async def test_a_slow_registry_slows_its_own_images_only() -> None:
     registry = ImageRegistry(facts)
     registry.change("big*", bandwidth="4M")
     node = NodeImages(bandwidth=100 * MEGABYTE, registry=registry)
     big, small = await asyncio.gather(node.pull("big"), node.pull("small"))
-    assert small.seconds < big.seconds
-    assert big.seconds > 0.9
-    await node.stop()
+    assert big.seconds == pytest.approx(1.0)
+    assert small.seconds == pytest.approx(0.02)
 
 
+@in_jumping_time
 async def test_a_disk_takes_no_more_than_it_holds() -> None:
     node = NodeImages(
         bandwidth=100 * MEGABYTE, registry=ImageRegistry(facts), capacity=5 * MEGABYTE
@@ -120,9 +125,9 @@ async def test_a_disk_takes_no_more_than_it_holds() -> None:
     assert small is not None
     node.remove(small.digest)
     assert node.store.used_bytes == 0
-    await node.stop()
 
 
+@in_jumping_time
 async def test_fifty_images_are_reported_the_largest_with_at_most_five_names_each() -> None:
     registry = ImageRegistry(lambda _: ImageFacts())
     registry.change("same:*", digest=f"sha256:{'a' * 64}", size="9G")
@@ -139,6 +144,7 @@ async def test_fifty_images_are_reported_the_largest_with_at_most_five_names_eac
     ]
 
 
+@in_jumping_time
 async def test_what_is_used_pinned_or_new_is_not_removable(images: NodeImages) -> None:
     for name in ("one", "two", "three"):
         await images.pull(name)

@@ -282,6 +282,7 @@ async def test_logs_of_this_run_and_of_the_one_before(cluster: Cluster, pods: Po
     script = "echo run $(cat n); echo x >> n; [ $(wc -l < n) = 2 ] && exec sleep 600; exit 1"
     await pods.create("one", "sh", "-c", f"touch n; {script}")
     await pods.wait_restarts("one", 1)
+    await until(lambda: log_of(cluster, "one") == "run x\n", "it has printed")
     assert await kubectl(cluster, "logs", "one") == "run x\n"
     assert await kubectl(cluster, "logs", "one", "--previous") == "run\n"
     assert await kubectl(cluster, "logs", "one", "--tail=0") == ""

@@ -24,7 +24,7 @@ async def start(folder: Path, *argv: str) -> ManagedProcess:
 def is_running(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter where it ends meanwhile
         return False
     return state != "Z"
 
@@ -78,13 +78,16 @@ async def test_what_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path) ->
 
 DAEMON = """
 import os, time
+reads, writes = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         print(os.getpid(), flush=True)
+        os.write(writes, b"printed")
         time.sleep(600)
     os._exit(0)
 os.wait()
+os.read(reads, 7)
 """
 
 

@@ -67,6 +67,7 @@ async def test_a_pull_that_fails_says_why_and_is_tried_again(
     start = f'Back-off pulling image "small:1": ErrImagePull: {PREFIX.format(code)}'
     assert message.startswith(start)
     assert message.endswith(why)
+    await pods.wait_told("one", "Failed", "Error: ImagePullBackOff")
     events = await pods.events("one")
     reasons = [(reason, text.partition(": rpc")[0]) for reason, text in events]
     assert reasons[:6] == [
@@ -79,9 +80,9 @@ async def test_a_pull_that_fails_says_why_and_is_tried_again(
     ]
     cluster.registry.restore("small:*")
     await pods.wait_phase("one", "Running")
-    pulled = [text for reason, text in await pods.events("one") if reason == "Pulled"]
-    assert pulled[0].startswith('Successfully pulled image "small:1" in ')
-    assert pulled[0].endswith(" including waiting). Image size: 1000000 bytes.")
+    pulled = await pods.wait_event("one", "Pulled")
+    assert pulled.startswith('Successfully pulled image "small:1" in ')
+    assert pulled.endswith(" including waiting). Image size: 1000000 bytes.")
 
 
 async def add_secret(cluster: Cluster, name: str, user: str, password: str) -> None:
@@ -133,9 +134,8 @@ async def test_never_means_never(pods: Pods) -> None:
     text = 'Container image "small:1" is not present with pull policy of Never'
     status = waiting["status"]["containerStatuses"][0]
     assert status["state"]["waiting"]["message"] == text
-    events = await pods.events("one")
-    assert ("ErrImageNeverPull", text) in events
-    assert ("Failed", "Error: ErrImageNeverPull") in events
+    await pods.wait_told("one", "ErrImageNeverPull", text)
+    await pods.wait_told("one", "Failed", "Error: ErrImageNeverPull")
 
 
 async def test_a_tag_that_moves_moves_only_for_those_who_always_ask(
@@ -173,6 +173,7 @@ async def test_image_volumes_are_had_before_containers_start(cluster: Cluster, p
     assert not [text for reason, text in await pods.events("one") if reason == "Pulled"]
     cluster.registry.change("gone:*", missing=False, size="1M")
     await pods.wait_phase("one", "Running")
+    await pods.wait_event("one", "Started")
     pulled = [text for reason, text in await pods.events("one") if reason == "Pulled"]
     assert pulled[0].startswith('Successfully pulled image "gone:1"')
     assert pulled[1].startswith('Container image "there:1" already present')
@@ -209,6 +210,7 @@ async def test_images_of_one_pod_are_pulled_one_after_the_other(
     main = {"name": "main", "image": "first:1", "command": ["sleep", "600"]}
     await pods.create("one", pod={"containers": [main, other]})
     await pods.wait_phase("one", "Running")
+    await pods.wait_told("one", "Started", times=2)
     order = [text for reason, text in await pods.events("one") if reason in ("Pulling", "Pulled")]
     words = [text.split('"')[0].split()[0] + text.split('"')[1] for text in order]
     assert words == ["Pullingfirst:1", "Successfullyfirst:1", "Pullingsecond:1", words[-1]]
