@@ -15,6 +15,7 @@ from gpu_spawner.core.messages import gettext, sentences
 from gpu_spawner.core.offers.availability import ImageReadiness
 from gpu_spawner.core.offers.scale_up import ScaleUp
 from gpu_spawner.core.placement.seats import PodRequest, count_seats
+from gpu_spawner.core.preload.steering import Room
 from gpu_spawner.core.wording import within_sentence
 from gpu_spawner.hub.allowance import Allowance
 from gpu_spawner.hub.holders import ServerKey
@@ -61,7 +62,12 @@ class Place:
 
     def prepared(self, spawner: Any) -> "Place":
         """Return the place of a server that prefers nodes with its images, and may take longer."""
-        fragment = prepare_start(self.fragment, spawner, self.live, self.request, self.readiness)
+
+        def rooms() -> list[Room]:
+            selection = replace(self.fragment.selection, wait=False)
+            return self.live.board_for(spawner).rooms_of(selection)
+
+        fragment = prepare_start(self.fragment, spawner, rooms, self.readiness)
         fragment = give_time_for_node(fragment, spawner, self.scale_up)
         return replace(self, fragment=fragment)
 

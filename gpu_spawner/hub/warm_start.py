@@ -1,15 +1,13 @@
 """What is known of one start, made use of: where to go, and how long it may take."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from gpu_spawner.core.catalog.fragment import PodFragment
 from gpu_spawner.core.offers.availability import ImageReadiness
 from gpu_spawner.core.offers.scale_up import ScaleUp
-from gpu_spawner.core.placement.pod_request import PodRequest
-from gpu_spawner.core.preload.held import Held
-from gpu_spawner.core.preload.steering import Steering, prefer_warm
-from gpu_spawner.hub.live import Live
+from gpu_spawner.core.preload.steering import Room, Steering, prefer_warm
 
 __all__ = ["extended_timeout", "give_time_for_node", "prepare_start"]
 
@@ -20,8 +18,7 @@ _NODE_SECONDS: Final = 300
 def prepare_start(
     fragment: PodFragment,
     spawner: Any,
-    live: Live,
-    request: PodRequest | None,
+    rooms: Callable[[], Sequence[Room]],
     image: ImageReadiness | None,
 ) -> PodFragment:
     """Return the profile's part of a pod, steered to nodes with its images, with time to pull.
@@ -29,18 +26,12 @@ def prepare_start(
     Args:
         fragment: the profile's part.
         spawner: for the settings ``preload_steer``, ``start_timeout``, ``longest_start_seconds``.
-        live: the cluster, and where the images are.
-        request: what the pod will ask for; None where that cannot be counted.
+        rooms: lists the nodes where the server would start now.
         image: what the offer says of this one; None where nothing is known.
     """
-    snapshot = live.snapshot()
-    held = Held(snapshot.nodes or {}, live.preloading.readiness.pulled)
-    images = {fragment.image, *(sidecar["image"] for sidecar in fragment.sidecars)}
-    if request is not None:
+    if image is None or 0 < image.ready_nodes < image.fitting_nodes:
         term = prefer_warm(
-            snapshot,
-            request,
-            lambda node: all(held.has(node, image) for image in images),
+            rooms(),
             steering=Steering(spawner.preload_steer),
             preferred=fragment.preferred_terms,
         )

@@ -1,16 +1,22 @@
 """Laws of offers: following changes is counting anew, and worse is never shown as better."""
 
+from dataclasses import replace
 from typing import Any
 
-from catalog_builders import GPU_TAINT, catalog_of, make_node, make_pod
+from catalog_builders import GPU_TAINT, catalog_of, make_node, make_pod, select
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpu_spawner.core.catalog.compile import compile_selection
+from gpu_spawner.core.catalog.model import Choice, Selection
+from gpu_spawner.core.catalog.site_pod import SitePod, request_of
 from gpu_spawner.core.cluster.objects import node_from_api, pod_from_api
-from gpu_spawner.core.cluster.snapshot import Snapshot
+from gpu_spawner.core.cluster.snapshot import NodeState, Snapshot
 from gpu_spawner.core.cluster.state import ClusterState
 from gpu_spawner.core.offers.availability import ProfileOffer
 from gpu_spawner.core.offers.board import OfferBoard
+from gpu_spawner.core.placement.pod_request import PodRequest
+from gpu_spawner.core.placement.seats import count_seats
 
 CATALOG = catalog_of()
 GPU = "nvidia.com/gpu"
@@ -99,6 +105,63 @@ def test_losing_and_regaining_sight_changes_nothing(
     state.replace_all("nodes", by_name.values())
     state.replace_all("pods", by_pod.values())
     assert board.update(state.snapshot(0.0)) == before
+
+
+@given(
+    st.lists(nodes, max_size=4),
+    st.lists(pods, max_size=4),
+    st.lists(changes, max_size=4),
+    st.sampled_from(["", "quay.io/site/base:1"]),
+)
+def test_rooms_are_the_nodes_where_each_server_alone_has_a_seat(
+    some_nodes: list[Any],
+    some_pods: list[Any],
+    history: list[tuple[str, str, Any]],
+    own_image: str,
+) -> None:
+    """With its images on them as the nodes say, and as much left as nobody has taken."""
+    state = known_state(some_nodes, some_pods)
+    board = OfferBoard(CATALOG)
+    for kind, event, obj in [*history, ("", "", None)]:
+        board.follow(snapshot := state.snapshot(0.0))
+        for profile in CATALOG.profiles:
+            for choice in profile.choices:
+                selection = board.resolve(replace(selected(choice), own_image=own_image))
+                fragment = compile_selection(CATALOG, selection)
+                request = request_of(fragment, SitePod())
+                found = {room.name: (room.is_warm, room.left) for room in board.rooms_of(selection)}
+                assert found == by_hand(snapshot, request, fragment.image)
+        if kind:
+            state.apply(kind, event, READ[kind](obj))
+
+
+def selected(choice: Choice) -> Selection:
+    if choice.share is None:
+        return select(CATALOG, profile=choice.profile)
+    share = choice.share.label
+    return select(
+        CATALOG, profile=choice.profile, flavor=choice.flavor, share=share, count=choice.count
+    )
+
+
+def by_hand(snapshot: Snapshot, request: PodRequest, image: str) -> dict[str, tuple[bool, int]]:
+    """Return for each node with a seat whether it lists an image, and what is left there."""
+    states = snapshot.nodes or {}
+
+    def left(state: NodeState) -> int:
+        devices = [name for name in request.requests if "/" in name]
+        if devices or "memory" in request.requests:
+            return min(state.free.amount(name) for name in devices or ["memory"])
+        return state.node.allocatable.amount("pods") - len(state.load.holders)
+
+    return {
+        name: (
+            any(image in listed.names for listed in states[name].node.images),
+            left(states[name]),
+        )
+        for name, seats in count_seats(snapshot, request).nodes.items()
+        if seats.free
+    }
 
 
 @given(st.lists(nodes, max_size=3), st.lists(pods, max_size=3), pods)

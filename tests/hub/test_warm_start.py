@@ -9,7 +9,6 @@ from preload_model import catalog_of, make_node
 
 from gpu_spawner.core.catalog.compile import compile_selection
 from gpu_spawner.core.catalog.options import parse_options
-from gpu_spawner.core.catalog.site_pod import SitePod, request_of
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.offers.availability import Availability, ChoiceOffer, ImageReadiness
 from gpu_spawner.core.offers.board import OfferBoard
@@ -121,10 +120,8 @@ def start(hub: Hub, changes: dict[str, Any] | None = None, **settings: Any) -> A
     board.learn_images(hub.preloading.readiness)
     board.update(hub.snapshot())
     fragment = compile_selection(catalog, selection)
-    request = request_of(fragment, SitePod())
     image = board.offer_of(selection).images["torch"]
-    live: Any = hub
-    return prepare_start(fragment, Spawner(**settings), live, request, image)
+    return prepare_start(fragment, Spawner(**settings), lambda: board.rooms_of(selection), image)
 
 
 def test_a_server_prefers_the_node_with_its_image() -> None:

@@ -5,38 +5,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from preload_model import make_node
 
-from gpu_spawner.core.cluster.snapshot import Snapshot
-from gpu_spawner.core.placement.pod_request import PodRequest, request_from_pod
-from gpu_spawner.core.placement.seats import count_seats
-from gpu_spawner.core.preload.steering import Steering, prefer_warm
-
-TOLERATION = {"key": "nvidia.com/gpu", "operator": "Exists"}
+from gpu_spawner.core.preload.steering import Room, Steering, prefer_warm
 
 
-def server(gpus: int = 1) -> PodRequest:
-    container = {"name": "notebook", "resources": {"limits": {"nvidia.com/gpu": gpus}}}
-    return request_from_pod({"spec": {"containers": [container], "tolerations": [TOLERATION]}})
-
-
-def cluster(free: dict[str, int], total: int = 8) -> Snapshot:
-    """Make nodes with so many free GPUs."""
-    items: list[dict[str, Any]] = []
-    for name, gpus in free.items():
-        items.append(make_node(name, gpus=total))
-        if total > gpus:
-            limits = {"nvidia.com/gpu": total - gpus}
-            container = {"name": "main", "resources": {"limits": limits, "requests": limits}}
-            items.append(
-                {
-                    "kind": "Pod",
-                    "metadata": {"name": f"on-{name}", "namespace": "others"},
-                    "spec": {"nodeName": name, "containers": [container]},
-                    "status": {"phase": "Running"},
-                }
-            )
-    return Snapshot.from_objects(items)
+def rooms(left: dict[str, int], warm: set[str]) -> list[Room]:
+    """Make nodes with so much left, and their images on some."""
+    return [Room(name, name, name in warm, amount) for name, amount in left.items()]
 
 
 def names(term: dict[str, Any] | None) -> list[str] | None:
@@ -46,9 +21,8 @@ def names(term: dict[str, Any] | None) -> list[str] | None:
     return found
 
 
-def test_a_server_prefers_nodes_with_its_image_that_have_room() -> None:
-    snapshot = cluster({"a": 2, "b": 0, "c": 8})
-    term = prefer_warm(snapshot, server(), {"a", "b"}.__contains__)
+def test_a_server_prefers_nodes_with_its_image() -> None:
+    term = prefer_warm(rooms({"a": 2, "c": 8}, {"a", "b"}))
 
     assert term == {
         "weight": 50,
@@ -60,18 +34,24 @@ def test_a_server_prefers_nodes_with_its_image_that_have_room() -> None:
     }
 
 
+def test_nodes_go_by_their_label_and_those_without_are_left_out() -> None:
+    found = [Room("a", "host-a", True, 1), Room("b", "", True, 1), Room("c", "host-c", False, 1)]
+    assert names(prefer_warm(found)) == ["host-a"]
+    assert prefer_warm(found[1:]) is None
+
+
 @pytest.mark.parametrize("warm", [set(), {"a", "b"}], ids=["none", "all"])
 def test_where_none_or_all_have_it_nothing_is_preferred(warm: set[str]) -> None:
-    assert prefer_warm(cluster({"a": 1, "b": 1}), server(), warm.__contains__) is None
+    assert prefer_warm(rooms({"a": 1, "b": 1}, warm)) is None
 
 
-def test_what_is_unknown_steers_nobody() -> None:
-    assert prefer_warm(Snapshot(), server(), lambda _: True) is None
+def test_where_there_is_no_room_nothing_is_preferred() -> None:
+    assert prefer_warm([]) is None
 
 
 def test_the_names_are_bounded_and_the_fullest_nodes_are_named() -> None:
-    snapshot = cluster({f"n{number:03}": number % 8 + 1 for number in range(120)})
-    found = names(prefer_warm(snapshot, server(), lambda name: name != "n000"))
+    left = {f"n{number:03}": number % 8 + 1 for number in range(120)}
+    found = names(prefer_warm(rooms(left, left.keys() - {"n000"})))
 
     assert found is not None
     assert len(found) == 50
@@ -80,43 +60,35 @@ def test_the_names_are_bounded_and_the_fullest_nodes_are_named() -> None:
 
 def test_a_flavor_that_comes_first_is_not_outweighed() -> None:
     order = [{"weight": 100}, {"weight": 67}, {"weight": 33}]
-    term = prefer_warm(cluster({"a": 1, "b": 1}), server(), {"a"}.__contains__, preferred=order)
+    term = prefer_warm(rooms({"a": 1, "b": 1}, {"a"}), preferred=order)
 
     assert term is not None
     assert term["weight"] < 33
 
 
 @given(
-    free=st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 8), min_size=1),
+    left=st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 8), min_size=1),
     warm=st.sets(st.sampled_from("abcdef")),
-    gpus=st.integers(1, 4),
 )
-def test_packed_steering_never_packs_worse(free: dict[str, int], warm: set[str], gpus: int) -> None:
+def test_packed_steering_never_packs_worse(left: dict[str, int], warm: set[str]) -> None:
     """Every node it names is as full as any node the server fits on."""
-    snapshot, request = cluster(free), server(gpus)
-    found = names(prefer_warm(snapshot, request, warm.__contains__, steering=Steering.PACKED))
-    fitting = [name for name, seats in count_seats(snapshot, request).nodes.items() if seats.free]
+    found = names(prefer_warm(rooms(left, warm), steering=Steering.PACKED))
     for name in found or ():
         assert name in warm
-        assert free[name] == min(free[one] for one in fitting)
+        assert left[name] == min(left.values())
 
 
 @given(
-    free=st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 8), min_size=1),
+    left=st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 8), min_size=1),
     warm=st.sets(st.sampled_from("abcdef")),
 )
-def test_only_nodes_that_fit_and_are_warm_are_named(free: dict[str, int], warm: set[str]) -> None:
-    found = names(prefer_warm(cluster(free), server(2), warm.__contains__))
-    for name in found or ():
-        assert name in warm
-        assert free[name] >= 2
-    if found is not None:
-        assert {name for name, room in free.items() if room >= 2} - set(found)
+def test_all_that_are_warm_are_named_unless_that_says_nothing(
+    left: dict[str, int], warm: set[str]
+) -> None:
+    found = names(prefer_warm(rooms(left, warm)))
+    known = warm & left.keys()
+    assert found == (sorted(known) if known and known != left.keys() else None)
 
 
 def test_switched_off_it_steers_nobody() -> None:
-    term = prefer_warm(
-        cluster({"a": 1, "b": 1}), server(), {"a"}.__contains__, steering=Steering.OFF
-    )
-
-    assert term is None
+    assert prefer_warm(rooms({"a": 1, "b": 1}, {"a"}), steering=Steering.OFF) is None

@@ -33,6 +33,7 @@ from gpu_spawner.core.offers.situations import Situations
 from gpu_spawner.core.offers.way_nodes import WayNodes
 from gpu_spawner.core.offers.ways import Way, Ways, WaySeats
 from gpu_spawner.core.preload.readiness import Readiness
+from gpu_spawner.core.preload.steering import Room
 
 __all__ = ["PULL_BYTES_PER_SECOND", "OfferBoard"]
 
@@ -149,6 +150,16 @@ class OfferBoard:
         if self._ways.together(ways).free == 0 and (way := self._scale_ups.way_of(ways)):
             return way.fragment.selection
         return choose_way(self._ways, self._nodes, selection, self._choosing)
+
+    def rooms_of(self, selection: Selection) -> list[Room]:
+        """List the nodes where a server of a settled selection would start now."""
+        way, own_image = self._ways.of(selection)[0], selection.own_image
+        images = (
+            self._images.beside(selection.profile)
+            if own_image
+            else self._images.images_of(selection.profile, selection.image)
+        )
+        return self._nodes.rooms(way, images, own_image)
 
     def pulls_of(self, selection: Selection) -> Mapping[str, ExpectedPull]:
         """Return what to expect of every image that such a server pulls, by reference."""

@@ -85,6 +85,10 @@ class Pool:
         """How many nodes are usable."""
         return len(self._rows)
 
+    def node(self, row: int) -> Node:
+        """Return a usable node."""
+        return self._nodes[row]
+
     def node_names(self) -> list[str]:
         """Return the names of the usable nodes, row by row."""
         return [node.name for node in self._nodes]

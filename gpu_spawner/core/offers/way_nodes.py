@@ -11,6 +11,10 @@ from gpu_spawner.core.offers.pools import rows_with
 from gpu_spawner.core.offers.ways import Way, Ways, needs_of
 from gpu_spawner.core.placement.fitting import Rejection
 from gpu_spawner.core.placement.seats import Seats
+from gpu_spawner.core.preload.image_names import spellings
+from gpu_spawner.core.preload.steering import Room
+from gpu_spawner.core.preload.usable import HOSTNAME_LABEL
+from gpu_spawner.core.resources import PODS
 
 __all__ = ["Places", "WayNodes"]
 
@@ -121,6 +125,36 @@ class WayNodes:
             for found, one in zip((*holding, *possible), (*holders, *maybe), strict=True):
                 found.update([names[row] for row in one])
         return _places(images, len(fitting), holding, possible)
+
+    def rooms(self, way: Way, images: Sequence[str], own_image: str = "") -> list[Room]:
+        """List the nodes where such a pod would start now, for who decides which of them to prefer.
+
+        Args:
+            way: the pod.
+            images: the images of the catalog that it needs.
+            own_image: one of its user's that it needs as well.
+        """
+        pool, rows = way.pool, sorted(self._rows_with_room(way))
+        warm = frozenset.intersection(frozenset(rows), *map(pool.holders_of, images))
+        if own_image:
+            wanted = frozenset(spellings(own_image))
+            warm = frozenset(
+                [row for row in warm if not wanted.isdisjoint(pool.node(row).image_names)]
+            )
+        requests = way.index.request.requests
+        most_needed = [name for name in requests if "/" in name] or [
+            "memory" if "memory" in requests else PODS
+        ]
+        columns = [pool.free_of(name) for name in most_needed]
+        return [
+            Room(
+                name=(node := pool.node(row)).name,
+                host=node.labels.get(HOSTNAME_LABEL, ""),
+                is_warm=row in warm,
+                left=min([column[row] for column in columns]),
+            )
+            for row in rows
+        ]
 
     def short(self, ways: Sequence[Way], *, is_empty: bool) -> frozenset[str]:
         """Return what is too little beside the GPUs, on the node that comes nearest to fitting."""

@@ -5,21 +5,34 @@ list that is out of date does no harm. It names only nodes that have room, so th
 scheduler packs or spreads as it always does.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from gpu_spawner.core.cluster.snapshot import NodeState, Snapshot
-from gpu_spawner.core.placement.pod_request import PodRequest
-from gpu_spawner.core.placement.seats import count_seats
 from gpu_spawner.core.preload.usable import HOSTNAME_LABEL
 
-__all__ = ["Steering", "prefer_warm"]
+__all__ = ["Room", "Steering", "prefer_warm"]
 
 _MOST_NAMES: Final = 50
 _WEIGHT: Final = 50
+
+
+class Room(NamedTuple):
+    """A node where a server would start now.
+
+    Attributes:
+        name: of the node.
+        host: its label ``kubernetes.io/hostname``; empty without one.
+        is_warm: whether it has all images of the server.
+        left: how much is free of what the server needs most: its devices, else memory; how many
+            more pods may come where it asks for neither.
+    """
+
+    name: str
+    host: str
+    is_warm: bool
+    left: int
 
 
 class Steering(StrEnum):
@@ -32,18 +45,8 @@ class Steering(StrEnum):
     OFF = "off"
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    name: str
-    host: str
-    is_warm: bool
-    room: int
-
-
 def prefer_warm(
-    snapshot: Snapshot,
-    request: PodRequest,
-    has_image: Callable[[str], bool],
+    rooms: Sequence[Room],
     *,
     steering: Steering = Steering.WARM,
     preferred: Iterable[Mapping[str, Any]] = (),
@@ -54,24 +57,19 @@ def prefer_warm(
     knows.
 
     Args:
-        snapshot: the cluster.
-        request: what the server asks for.
-        has_image: whether a node, by its name, has the image.
+        rooms: every node where the server would start now.
         steering: how much.
         preferred: the terms that the server has already; none of them is outweighed.
     """
-    if steering is Steering.OFF or snapshot.nodes is None:
-        return None
-    places = _places(snapshot, request, has_image)
-    warm = [place for place in places if place.is_warm]
-    if not warm or len(warm) == len(places):
+    warm = [room for room in rooms if room.is_warm]
+    if steering is Steering.OFF or not warm or len(warm) == len(rooms):
         return None
     if steering is Steering.PACKED:
-        fullest = min(place.room for place in places)
-        warm = [place for place in warm if place.room == fullest]
+        fullest = min(room.left for room in rooms)
+        warm = [room for room in warm if room.left == fullest]
     # The fullest first: where there are too many to name, it is the emptiest that are left out.
-    named = sorted(warm, key=lambda place: (place.room, place.name))[:_MOST_NAMES]
-    hosts = sorted({place.host for place in named if place.host})
+    named = sorted(warm, key=lambda room: (room.left, room.name))[:_MOST_NAMES]
+    hosts = sorted({room.host for room in named if room.host})
     if not hosts:
         return None
     return {
@@ -80,35 +78,6 @@ def prefer_warm(
             "matchExpressions": [{"key": HOSTNAME_LABEL, "operator": "In", "values": hosts}]
         },
     }
-
-
-def _places(
-    snapshot: Snapshot, request: PodRequest, has_image: Callable[[str], bool]
-) -> list[_Place]:
-    """List the nodes on which the server fits now."""
-    seats = count_seats(snapshot, request)
-    if not seats.free:
-        return []
-    states = snapshot.nodes or {}
-    return [
-        _Place(
-            name=name,
-            host=states[name].node.labels.get(HOSTNAME_LABEL, ""),
-            is_warm=has_image(name),
-            room=_room(states[name], request),
-        )
-        for name, judged in seats.nodes.items()
-        if judged.free > 0
-    ]
-
-
-def _room(state: NodeState, request: PodRequest) -> int:
-    """Return how much is free of what the server needs most: its devices, else memory."""
-    free = state.free
-    devices = [name for name in request.requests if "/" in name]
-    if devices:
-        return min(free.amount(name) for name in devices)
-    return free.amount("memory")
 
 
 def _weight(preferred: Iterable[Mapping[str, Any]]) -> int:
