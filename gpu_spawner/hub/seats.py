@@ -8,9 +8,7 @@ from typing import Any
 from gpu_spawner.core.catalog.compile import PodFragment, compile_selection
 from gpu_spawner.core.catalog.lifetime import say_exactly
 from gpu_spawner.core.catalog.model import Selection
-from gpu_spawner.core.catalog.site_pod import SitePod, request_of
 from gpu_spawner.core.diagnosis.expected_pull import ExpectedPull
-from gpu_spawner.core.errors import ConfigError
 from gpu_spawner.core.messages import gettext, sentences
 from gpu_spawner.core.offers.availability import ImageReadiness
 from gpu_spawner.core.offers.scale_up import ScaleUp
@@ -22,7 +20,6 @@ from gpu_spawner.hub.holders import ServerKey
 from gpu_spawner.hub.live import Live
 from gpu_spawner.hub.page_words import choice_phrase
 from gpu_spawner.hub.refusal import REASON_CAPACITY, REASON_LIMIT, SpawnRefused
-from gpu_spawner.hub.site import placement_site
 from gpu_spawner.hub.start_metrics import STARTS_REFUSED
 from gpu_spawner.hub.warm_start import give_time_for_node, prepare_start
 
@@ -35,7 +32,7 @@ class Place:
 
     Attributes:
         fragment: the profile's part of the pod.
-        request: what the pod will ask for; None where that cannot be counted.
+        request: what the pod will ask for.
         pod_key: namespace and name of the pod.
         pulls: what to expect of the images it has to pull, by reference.
         readiness: where they are; None where nobody knows.
@@ -46,7 +43,7 @@ class Place:
 
     live: Live
     fragment: PodFragment
-    request: PodRequest | None
+    request: PodRequest
     pod_key: tuple[str, str]
     pulls: Mapping[str, ExpectedPull]
     readiness: ImageReadiness | None
@@ -78,8 +75,7 @@ class Place:
         """
         live = self.live
         live.holders.add(self.owner, self.groups, self.fragment.selection)
-        if self.request is not None:
-            live.book.reserve(self.pod_key, self.request, live.snapshot(), time.monotonic())
+        live.book.reserve(self.pod_key, self.request, live.snapshot(), time.monotonic())
         live.announce()
 
     def release(self) -> None:
@@ -117,7 +113,7 @@ class Seats:
         place = Place(
             live=live,
             fragment=fragment,
-            request=_request(fragment, placement_site(spawner, spawner.site_setting)),
+            request=board.request_of(resolved),
             pod_key=(spawner.namespace, spawner.pod_name),
             pulls=board.pulls_of(resolved),
             readiness=offer.images.get(selection.image),
@@ -138,7 +134,7 @@ class Seats:
         """Tell whether it fits once a pod of the same name is gone: KubeSpawner removes that."""
         snapshot = self._live.snapshot()
         pods = snapshot.pods
-        if pods is None or place.pod_key not in pods or place.request is None:
+        if pods is None or place.pod_key not in pods:
             return False
         without = snapshot.without_pod(place.pod_key)
         return count_seats(without, place.request, limit=1).free != 0
@@ -165,10 +161,3 @@ class Seats:
             time = say_exactly(profile.max_wait_seconds)
             message.append(gettext("Or wait for it, for up to {time}.", time=time))
         return SpawnRefused(sentences(*message), reason=REASON_CAPACITY)
-
-
-def _request(fragment: PodFragment, site: SitePod) -> PodRequest | None:
-    try:
-        return request_of(fragment, site)
-    except ConfigError:  # told when the offers were made; Kubernetes will say it again
-        return None

@@ -9,6 +9,7 @@ __all__ = ["placement_site", "site_pod"]
 
 _NOT_PLACED_BY: Final = frozenset({"environment", "extra_annotations", "volume_mounts", "volumes"})
 """Settings that differ from user to user on many sites, and never change where a pod fits."""
+_PLACED_BY: Final = tuple(name for name in SITE_SETTINGS if name not in _NOT_PLACED_BY)
 _OF_ONE_USER: Final = "hub.jupyter.org/"
 """The labels that name a user or a server; no pod's anti-affinity looks for one user."""
 
@@ -27,8 +28,7 @@ def site_pod(spawner: Any, value: Callable[[str], Any], more: Collection[str] = 
 
 def placement_site(spawner: Any, value: Callable[[str], Any]) -> SitePod:
     """Return as much of it as decides where a pod fits: the same for most or all users."""
-    names = [name for name in SITE_SETTINGS if name not in _NOT_PLACED_BY]
-    return _site(spawner, {name: value(name) for name in names if spawner.has_trait(name)})
+    return _site(spawner, {name: value(name) for name in _PLACED_BY if spawner.has_trait(name)})
 
 
 def _site(spawner: Any, settings: dict[str, Any]) -> SitePod:

@@ -72,8 +72,6 @@ class WaitingLine:
 
     def is_hopeless(self, place: Place, spawner: Any) -> bool:
         """Tell whether no node could ever take a server, busy or not, nor one that is started."""
-        if place.request is None:
-            return False
         selection = replace(place.fragment.selection, wait=False)
         offer = self._live.board_for(spawner).offer_of(selection)
         if offer.total != 0 or offer.scale_up is not None:

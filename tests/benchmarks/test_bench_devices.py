@@ -6,6 +6,7 @@ it tells of the machine as much as of the code.
 
 import itertools
 import time
+from typing import Any
 
 import pytest
 from large_cluster import build_nodes
@@ -19,9 +20,12 @@ from large_devices import (
 )
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from gpu_spawner.catalog_files import read_mapping
+from gpu_spawner.core.catalog.model import Catalog
 from gpu_spawner.core.cluster.decoding import decode_list
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.cluster.state import KINDS, ClusterState
+from gpu_spawner.core.offers.board import OfferBoard
 from gpu_spawner.core.placement.seats import SeatIndex, count_seats
 
 pytestmark = pytest.mark.benchmark(timer=time.thread_time)
@@ -91,3 +95,60 @@ def test_counting_four_requests(benchmark: BenchmarkFixture, *, is_cut: bool) ->
     benchmark.pedantic(count, rounds=10)
 
     benchmark.extra_info["requests"] = len(requests)
+
+
+def build_catalog() -> Catalog:
+    """Build 5 profiles with 3 choices each: so many GPUs by claim, beside other CPU and memory."""
+    mapping: dict[str, Any] = {
+        "flavors": {
+            "h100": {
+                "display_name": "NVIDIA H100",
+                "mechanisms": ["dra-whole"],
+                "dra": {
+                    "device_class": "gpu",
+                    "attributes": {"productName": ["NVIDIA H100 80GB HBM3"]},
+                },
+            }
+        },
+        "images": {
+            name: {"image": f"quay.io/site/{name}:1", "display_name": name}
+            for name in ("one", "two")
+        },
+    }
+    for number in range(1, 6):
+        mapping[f"{number:02}-profile-{number}"] = {
+            "display_name": f"Profile {number}",
+            "images": ["one", "two"],
+            "gpu": {"flavors": ["h100"], "share": "whole", "count": [1, 2, 4]},
+            "resources": {"cpu": {"request": number}, "memory": {"request": f"{4 * number}Gi"}},
+        }
+    return read_mapping(mapping)
+
+
+@pytest.mark.benchmark(group="devices: offers of 15 choices")
+def test_offers_after_a_claim_event(benchmark: BenchmarkFixture) -> None:
+    """A claim gets or gives back a GPU; the page follows, images and sentences included."""
+    state = fed(is_cut=False)
+    board = OfferBoard(build_catalog())
+    offers = board.update(state.snapshot(1.0))
+    assert [choice.free for choice in offers[0].choices] == [4004, 1780, 668]
+    events = itertools.cycle(
+        (event, build_claim(number, 7))
+        for event in ("ADDED", "DELETED")
+        for number in range(0, 999, 9)
+    )
+
+    def handle_event() -> None:
+        event, claim = next(events)
+        state.apply("resourceclaims", event, claim)
+        board.update(state.snapshot(1.0))
+
+    benchmark.pedantic(handle_event, rounds=200, warmup_rounds=20)
+
+
+@pytest.mark.benchmark(group="devices: offers of 15 choices")
+def test_offers_from_scratch(benchmark: BenchmarkFixture) -> None:
+    """All devices were seen before: what they look like is known, what is free is not."""
+    catalog, snapshot = build_catalog(), fed(is_cut=False).snapshot(1.0)
+
+    benchmark.pedantic(lambda: OfferBoard(catalog).update(snapshot), rounds=5, warmup_rounds=1)

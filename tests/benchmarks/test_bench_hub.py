@@ -76,7 +76,13 @@ c.KubeSpawner.profile_list = [
 """
 PLAIN = """
 c.JupyterHub.spawner_class = "kubespawner.KubeSpawner"
-c.KubeSpawner.image = "example.org/torch:1"
+c.KubeSpawner.profile_list = [
+    {
+        "display_name": "CPU",
+        "slug": "cpu",
+        "kubespawner_override": {"image": "example.org/torch:1", "cpu_guarantee": 1},
+    }
+]
 """
 _MEASURED: list[int] = []
 _CLOCK = [0.0]
@@ -154,7 +160,7 @@ class Starts:
         self._user = self.hub.add_user(f"user{next(self._numbers)}-{os.getpid()}")
         self.created_at, self.calls = 0.0, []
 
-    def start(self, options: dict[str, object] | None) -> None:
+    def start(self, options: dict[str, object]) -> None:
         """Start a server; the clock goes on by the seconds until the pod is created."""
         _MEASURED.append(self.hub.process.pid)
         began, used = time.perf_counter(), loop_seconds()
@@ -173,7 +179,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClaimCluster]:
 
 @pytest.mark.parametrize(
     ("config", "options"),
-    [(PLAIN, None), (CONFIG, {"profile": "cpu"}), (CONFIG, WHOLE)],
+    [(PLAIN, {"profile": "cpu"}), (CONFIG, {"profile": "cpu"}), (CONFIG, WHOLE)],
     ids=["kubespawner", "ours", "ours-claim"],
 )
 @pytest.mark.benchmark(group="a start: from POST to the pod's creation", timer=start_seconds)
@@ -182,7 +188,7 @@ def test_start(
     cluster: ClaimCluster,
     tmp_path: Path,
     config: str,
-    options: dict[str, object] | None,
+    options: dict[str, object],
 ) -> None:
     """A server of a new user; the hub's own database and secrets included."""
     with running_hub(tmp_path, config, kubeconfig=cluster.kubeconfig, afresh=True) as hub:

@@ -56,6 +56,8 @@ def test_seats_agree(case: Case) -> None:
     seats = count_seats(snapshot, request)
 
     found = {name: node.free for name, node in seats.nodes.items() if node.free}
+    for name, node in seats.nodes.items():  # with the reasons and without
+        assert seats.nodes.counts(name) == (node.free, node.total)
     if expected["capped"]:
         assert seats.free is not None
         assert seats.free >= expected["seats"]

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from seats_by_hand import room_by_hand
 
 from gpu_spawner.core.cluster.card_shares import HAMI, VOLCANO, Card
 from gpu_spawner.core.cluster.objects import node_from_api, pod_from_api
@@ -438,6 +439,7 @@ def test_following_events_gives_what_counting_anew_gives(
         for index, request in zip(indexes, requests, strict=True):
             found, anew = index.update(snapshot), count_seats(snapshot, request)
             assert (found.free, found.total, found.unknown) == (anew.free, anew.total, anew.unknown)
+            assert found.nodes.with_room == room_by_hand(anew)
 
 
 @given(text=st.text(max_size=60), other=st.text(max_size=60))

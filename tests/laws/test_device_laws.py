@@ -22,6 +22,7 @@ from device_strategies import (
 from hypothesis import given
 from hypothesis import strategies as st
 from reference_allocator import reference_device_seats, reference_devices
+from seats_by_hand import room_by_hand
 
 from gpu_spawner.core.cluster.claim_objects import claim_from_api
 from gpu_spawner.core.cluster.decoding import decode_watch_event
@@ -180,6 +181,7 @@ def test_an_index_follows_slices_and_claims(
             followed, anew = index.update(snapshot), count_seats(fresh, index.requests)
             assert (followed.free, followed.total) == (anew.free, anew.total)
             assert dict(followed.nodes) == dict(anew.nodes)
+            assert followed.nodes.with_room == room_by_hand(anew)
 
 
 @given(items=device_clusters())

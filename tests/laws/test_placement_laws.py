@@ -13,6 +13,7 @@ from cluster_strategies import clusters, histories, nodes, pods, probes
 from hypothesis import given
 from hypothesis import strategies as st
 from reference_scheduler import reference_seats
+from seats_by_hand import room_by_hand
 
 from gpu_spawner.core.cluster.objects import node_from_api, pod_from_api
 from gpu_spawner.core.cluster.snapshot import Snapshot
@@ -148,6 +149,7 @@ def test_following_events_is_counting_anew(
     state.replace_all("nodes", [node_from_api(raw) for raw in items if raw["kind"] == "Node"])
     state.replace_all("pods", [pod_from_api(raw) for raw in items if raw["kind"] == "Pod"])
     indexes = [SeatIndex(request_from_pod(probe)) for probe in wanted]
+    earlier: list[tuple[Seats, set[str]]] = []
     for step in [None, *history]:
         if step is not None:
             kind, event, raw = step
@@ -157,3 +159,8 @@ def test_following_events_is_counting_anew(
         for index in indexes:
             found, anew = index.update(snapshot), count_seats(snapshot, index.request)
             assert (found.free, found.total) == (anew.free, anew.total)
+            expected = room_by_hand(anew)
+            assert found.nodes.with_room == expected
+            earlier.append((found, expected))
+    # What was found of a snapshot stays as it was.
+    assert all(found.nodes.with_room == expected for found, expected in earlier)

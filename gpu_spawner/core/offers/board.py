@@ -32,6 +32,7 @@ from gpu_spawner.core.offers.sentences import explain, say_scale_up
 from gpu_spawner.core.offers.situations import Situations
 from gpu_spawner.core.offers.way_nodes import WayNodes
 from gpu_spawner.core.offers.ways import Way, Ways, WaySeats
+from gpu_spawner.core.placement.pod_request import PodRequest
 from gpu_spawner.core.preload.readiness import Readiness
 from gpu_spawner.core.preload.steering import Room
 
@@ -150,6 +151,10 @@ class OfferBoard:
         if self._ways.together(ways).free == 0 and (way := self._scale_ups.way_of(ways)):
             return way.fragment.selection
         return choose_way(self._ways, self._nodes, selection, self._choosing)
+
+    def request_of(self, selection: Selection) -> PodRequest:
+        """Return what a server of a settled selection asks of the cluster."""
+        return self._ways.of(selection)[0].index.request
 
     def rooms_of(self, selection: Selection) -> list[Room]:
         """List the nodes where a server of a settled selection would start now."""

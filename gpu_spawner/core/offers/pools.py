@@ -89,6 +89,10 @@ class Pool:
         """Return a usable node."""
         return self._nodes[row]
 
+    def rows_of(self, names: Iterable[str]) -> frozenset[int]:
+        """Return the rows of those of these nodes that are usable."""
+        return frozenset([self._rows[name] for name in names if name in self._rows])
+
     def node_names(self) -> list[str]:
         """Return the names of the usable nodes, row by row."""
         return [node.name for node in self._nodes]

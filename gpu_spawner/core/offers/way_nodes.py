@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 from gpu_spawner.core.offers.pools import rows_with
 from gpu_spawner.core.offers.ways import Way, Ways, needs_of
 from gpu_spawner.core.placement.fitting import Rejection
-from gpu_spawner.core.placement.seats import Seats
 from gpu_spawner.core.preload.image_names import spellings
 from gpu_spawner.core.preload.steering import Room
 from gpu_spawner.core.preload.usable import HOSTNAME_LABEL
@@ -40,28 +39,18 @@ class WayNodes:
 
     def __init__(self, ways: Ways) -> None:
         self._ways: Final = ways
-        self._rows: dict[int, tuple[Seats, tuple[int, int], frozenset[int]]] = {}
+        self._rows: dict[int, tuple[frozenset[str], int, frozenset[int]]] = {}
 
     def _rows_with_room(self, way: Way) -> set[int] | frozenset[int]:
         """Return the rows of the pool where one such pod would start now."""
         way.fitting.refresh()
         if not self._ways.is_beyond_columns(way):
             return way.fitting.rows
-        seats = self._ways.count(way)
+        names, epoch = self._ways.count(way).nodes.with_room, way.pool.version[0]
         known = self._rows.get(id(way.fitting))
-        if known is not None and known[0] is seats and known[1] == way.pool.version:
-            return known[2]
-        names = way.pool.node_names()
-        has_devices = self._has_devices(way)
-        rows = frozenset(
-            row
-            for row in range(len(names))
-            if has_devices(names[row])
-            and names[row] in seats.nodes
-            and seats.nodes[names[row]].free
-        )
-        self._rows[id(way.fitting)] = (seats, way.pool.version, rows)
-        return rows
+        if known is None or known[0] is not names or known[1] != epoch:
+            known = self._rows[id(way.fitting)] = names, epoch, way.pool.rows_of(names)
+        return known[2]
 
     def _has_devices(self, way: Way) -> Callable[[str], bool]:
         """Return a quick test for nodes that cannot have the devices of a claim."""
@@ -84,9 +73,9 @@ class WayNodes:
         has_devices = self._has_devices(way)
         for name in way.pool.node_names():
             if has_devices(name) and name in seats.nodes:
-                found = seats.nodes[name]
-                if found.total:
-                    pairs.append((found.free, found.total))
+                free, total = seats.nodes.counts(name)
+                if total:
+                    pairs.append((free, total))
         return pairs
 
     def least_left(self, way: Way) -> float | None:
@@ -98,8 +87,7 @@ class WayNodes:
         seats = self._ways.count_units(way)
         if seats is not None:
             names = way.pool.node_names()
-            found = [seats.nodes[names[row]] for row in rows if names[row] in seats.nodes]
-            pairs = [(node.free, node.total) for node in found]
+            pairs = [seats.nodes.counts(names[row]) for row in rows if names[row] in seats.nodes]
         else:
             resource = next(iter(way.fragment.devices), "")
             if not resource:
@@ -187,8 +175,8 @@ class WayNodes:
         has_devices = self._has_devices(way)
         for row, name in enumerate(way.pool.node_names()):
             if has_devices(name) and name in seats.nodes:
-                node = seats.nodes[name]
-                if (node.total if is_empty else node.free) >= way.fragment.selection.count:
+                free, total = seats.nodes.counts(name)
+                if (total if is_empty else free) >= way.fragment.selection.count:
                     found.append(row)
         return found
 

@@ -33,6 +33,7 @@ __all__ = [
     "Rejection",
     "check_node",
     "count_on_node",
+    "count_with_devices",
     "load_against",
     "looks_at_names",
     "room_beside",
@@ -74,11 +75,11 @@ def check_node(
         devices: what the pod asks of devices; None where it asks for none.
     """
     barred = barriers.get(state.node.name, ())
+    free, total = count_with_devices(
+        request, state, is_barred=bool(barred), is_exclusive=is_exclusive, devices=devices
+    )
     if devices is not None:
         request = devices.request_at(state.node)
-    free, total = count_on_node(request, state, is_barred=bool(barred), is_exclusive=is_exclusive)
-    if devices is not None:
-        free, total = devices.counts(state.node, free, total)
     load = load_against(request, state.load)
     crowded = _crowding(request) if free and (is_exclusive or request.host_ports) else ()
     return NodeSeats(
@@ -94,6 +95,30 @@ def check_node(
             *(devices.rejections(state.node, free) if devices is not None else ()),
         ),
     )
+
+
+def count_with_devices(
+    request: PodRequest,
+    state: NodeState,
+    *,
+    is_barred: bool = False,
+    is_exclusive: bool = False,
+    devices: DeviceSide | None = None,
+) -> tuple[int, int]:
+    """Return the free and the total seats of one node without saying why.
+
+    Args:
+        request: what the pod asks for.
+        state: the node and what is used on it.
+        is_barred: whether a rule that looks beyond this node keeps the pod away now.
+        is_exclusive: as for :func:`check_node`.
+        devices: likewise.
+    """
+    if devices is None:
+        return count_on_node(request, state, is_barred=is_barred, is_exclusive=is_exclusive)
+    asked = devices.request_at(state.node)
+    free, total = count_on_node(asked, state, is_barred=is_barred, is_exclusive=is_exclusive)
+    return devices.counts(state.node, free, total)
 
 
 def count_on_node(

@@ -4,7 +4,7 @@ Decides which nodes are looked at again after a change, and how a cluster's node
 node takes is for ``fitting`` and ``device_side``; what cannot be judged is unknown, never zero.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -15,13 +15,11 @@ from gpu_spawner.core.cluster.sharded_map import ShardedMap
 from gpu_spawner.core.cluster.snapshot import NO_LOAD, NodeState, Snapshot
 from gpu_spawner.core.devices.fractions.counting import fraction_asked, why_unknown
 from gpu_spawner.core.messages import joined
-from gpu_spawner.core.placement.barriers import NO_BARRIERS, Barriers, find_barriers
+from gpu_spawner.core.placement.barriers import NO_BARRIERS, find_barriers
 from gpu_spawner.core.placement.binding import bind_in_turn
 from gpu_spawner.core.placement.changes import Changes, changes_since
 from gpu_spawner.core.placement.device_side import DeviceSide, device_side
 from gpu_spawner.core.placement.fitting import (
-    NodeSeats,
-    check_node,
     count_on_node,
     load_against,
     looks_at_names,
@@ -29,63 +27,12 @@ from gpu_spawner.core.placement.fitting import (
     static_keys,
     static_rejections,
 )
+from gpu_spawner.core.placement.judged_nodes import JudgedNodes, NodeParts, RoomyNodes
 from gpu_spawner.core.placement.node_table import table_of
 from gpu_spawner.core.placement.pod_claims import PodClaims
 from gpu_spawner.core.placement.pod_request import PodRequest
 
-__all__ = ["JudgedNodes", "RequestSeats", "Seats", "emptied_once"]
-
-
-class JudgedNodes(Mapping[str, NodeSeats]):
-    """The nodes of a snapshot, each judged for a request when it is looked up.
-
-    Args:
-        request: the request.
-        states: the nodes.
-        barriers: rules that look beyond one node.
-        devices: what the request asks of devices; None where it asks for none.
-        bound: how many pods were bound where; None where each node is counted for itself. The
-            nodes, barriers and devices are those after that, then.
-    """
-
-    __slots__ = ("_barriers", "_bound", "_devices", "_request", "_states")
-
-    def __init__(
-        self,
-        request: PodRequest,
-        states: Mapping[str, NodeState],
-        barriers: Barriers = NO_BARRIERS,
-        devices: DeviceSide | None = None,
-        bound: Mapping[str, int] | None = None,
-    ) -> None:
-        self._request: Final = request
-        self._states: Final = states
-        self._barriers: Final = barriers
-        self._devices: Final = devices
-        self._bound: Final = bound
-
-    @property
-    def devices(self) -> DeviceSide | None:
-        """What the request asks of devices; None where it asks for none."""
-        return self._devices
-
-    def __getitem__(self, name: str) -> NodeSeats:
-        judged = check_node(
-            self._request,
-            self._states[name],
-            self._barriers.by_node,
-            is_exclusive=self._barriers.is_exclusive,
-            devices=self._devices,
-        )
-        if self._bound is None:
-            return judged
-        return msgspec.structs.replace(judged, free=self._bound.get(name, 0))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._states)
-
-    def __len__(self) -> int:
-        return len(self._states)
+__all__ = ["RequestSeats", "Seats", "emptied_once"]
 
 
 _NO_NODES: Final[Mapping[str, NodeState]] = {}
@@ -105,7 +52,7 @@ class Seats(msgspec.Struct, frozen=True, kw_only=True):
     free: int | None
     total: int | None
     unknown: str | None
-    nodes: Mapping[str, NodeSeats]
+    nodes: NodeParts
 
 
 class RequestSeats:
@@ -132,6 +79,7 @@ class RequestSeats:
         self._unsure: dict[str, str] = {}
         self._free = 0
         self._total = 0
+        self._room = RoomyNodes()
         self._claims: PodClaims | None = None
         self._devices: DeviceSide | None = None
         # Nodes that cannot be counted one by one: others may use up what they count.
@@ -175,7 +123,9 @@ class RequestSeats:
             self._snapshot = snapshot
 
     def _judged(self, states: Mapping[str, NodeState]) -> JudgedNodes:
-        return JudgedNodes(self.request, states, self._barriers, self._devices)
+        # Of no node nothing is known to have room: that is nobody else's business.
+        room = self._room if states is not _NO_NODES else None
+        return JudgedNodes(self.request, states, self._barriers, self._devices, room=room)
 
     def count_on(self, state: NodeState) -> tuple[int, int]:
         """Return the free and the total seats of one node of the snapshot last seen."""
@@ -206,7 +156,7 @@ class RequestSeats:
             after.nodes or _NO_NODES,
             find_barriers(self.request, after),
             device_side(self.request, after, self._claims),
-            bound.by_node,
+            bound=bound.by_node,
         )
         return Seats(free=bound.by_node.total(), total=total, unknown=None, nodes=nodes)
 
@@ -233,6 +183,7 @@ class RequestSeats:
         self._verdicts.clear()
         self._unsure.clear()
         self._tied.clear()
+        self._room = RoomyNodes()
         self._barriers = find_barriers(self.request, snapshot)
         if self._barriers.unknown:
             return self._barriers.unknown
@@ -265,12 +216,20 @@ class RequestSeats:
                 self._total += total
 
     def _count_some(self, states: Iterable[NodeState]) -> None:
-        parts = [self._part(state, self._devices) for state in states]
-        self._free = sum(free for free, _ in parts)
-        self._total = sum(total for _, total in parts)
+        """Count these nodes one by one; the others have no seat."""
+        parts = [(state.node.name, self._part(state, self._devices)) for state in states]
+        self._free = sum(free for _, (free, _) in parts)
+        self._total = sum(total for _, (_, total) in parts)
+        self._room.names = frozenset([name for name, (free, _) in parts if free])
 
     def _count_changed(self, changes: Changes, devices: DeviceSide | None) -> None:
-        is_plain = devices is None and self._fits_columns and not self._barriers.is_exclusive
+        is_plain = (
+            devices is None
+            and self._fits_columns
+            and not self._barriers.is_exclusive
+            and self._room.names is None
+        )
+        self._room = RoomyNodes(self._room.names)  # earlier seats keep theirs
         for name, old, new in changes.states:
             if (
                 is_plain
@@ -285,10 +244,16 @@ class RequestSeats:
                 free, total = self._part(state, side)
                 self._free += sign * free
                 self._total += sign * total
+            self._note_room(name, has_room=free > 0)  # the new one came last
             if new is None:
                 self._unsure.pop(name, None)
                 self._tied.discard(name)
         self._devices = devices
+
+    def _note_room(self, name: str, *, has_room: bool) -> None:
+        known = self._room.names
+        if known is not None and has_room != (name in known):
+            self._room.names = known | {name} if has_room else known - {name}
 
     def _difference(self, old: NodeState, new: NodeState) -> int:
         """Return by how much the free seats of one node changed, of which only the load did."""

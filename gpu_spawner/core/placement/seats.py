@@ -19,9 +19,10 @@ from gpu_spawner.core.placement.barriers import find_barriers
 from gpu_spawner.core.placement.binding import bind_in_turn
 from gpu_spawner.core.placement.device_side import device_side
 from gpu_spawner.core.placement.fitting import check_node
+from gpu_spawner.core.placement.judged_nodes import JudgedNodes, NodeParts
 from gpu_spawner.core.placement.pod_request import PodRequest, request_from_pod
 from gpu_spawner.core.placement.rejections import NodeSeats, Reason, Rejection
-from gpu_spawner.core.placement.request_seats import JudgedNodes, RequestSeats, Seats, emptied_once
+from gpu_spawner.core.placement.request_seats import RequestSeats, Seats, emptied_once
 
 __all__ = [
     "JudgedNodes",
@@ -150,7 +151,7 @@ class SeatIndex:
             left.nodes or _NO_NODES,
             find_barriers(first, left),
             device_side(first, left),
-            bound,
+            bound=bound,
         )
         return Seats(free=bound.total(), total=total.total(), unknown=None, nodes=nodes)
 
@@ -207,18 +208,30 @@ def _fill_in_turn(
 _SEVERAL: Final = 2
 
 
-class _FilledNodes(Mapping[str, NodeSeats]):
+class _FilledNodes(NodeParts):
     """Every node's part of several ways; the reasons are those of the first."""
 
     __slots__ = ("_filled", "_judged")
 
-    def __init__(self, filled: Mapping[str, _Filled], judged: Mapping[str, NodeSeats]) -> None:
+    def __init__(self, filled: Mapping[str, _Filled], judged: NodeParts) -> None:
         self._filled: Final = filled
         self._judged: Final = judged
 
     def __getitem__(self, name: str) -> NodeSeats:
         found = self._filled[name]
         return msgspec.structs.replace(self._judged[name], free=found.free, total=found.total)
+
+    def counts(self, name: str) -> tuple[int, int]:
+        """Return the free and the total seats of one node, without the reasons."""
+        return self._filled[name]
+
+    @property
+    def with_room(self) -> frozenset[str]:
+        """The names of the nodes with a free seat."""
+        return frozenset([name for name, found in self._filled.items() if found.free])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._filled
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._filled)

@@ -145,7 +145,7 @@ class NodeJudge:
 def _has_devices(claimed: Iterable[Seats], name: str) -> bool:
     """Tell whether an empty node would have the devices of any claim; unknown is no."""
     return any(
-        seats.total is not None and name in seats.nodes and seats.nodes[name].total > 0
+        seats.total is not None and name in seats.nodes and seats.nodes.counts(name)[1] > 0
         for seats in claimed
     )
 
