@@ -340,7 +340,11 @@ def tracebacks(log: str) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def hub_of(cluster: FaultyCluster, folder: Path) -> Iterator[RunningHub]:
-    """Run a hub with the account's rights; in the same folder it finds what the last one knew."""
-    with running_hub(folder, CONFIG, kubeconfig=cluster.account.kubeconfig) as hub:
+def hub_of(cluster: FaultyCluster, folder: Path, more: str = "") -> Iterator[RunningHub]:
+    """Run a hub with the account's rights; in the same folder it finds what the last one knew.
+
+    ``more`` is further configuration.
+    """
+    config = f"{CONFIG}\n{more}"
+    with running_hub(folder, config, kubeconfig=cluster.account.kubeconfig) as hub:
         yield hub

@@ -27,13 +27,14 @@ FAULTS = [
     Fault(drops_connection=True),
     Fault(loses_answer=True),
 ]
-"""One after another, within the eight seconds for which such a request is tried here."""
+"""One after another, for less long than such a request is tried here."""
+PATIENT = "c.KubeSpawner.k8s_api_request_retry_timeout = 40\n"
 
 
 def test_nothing_is_left(faulty: FaultyCluster, tmp_path: Path) -> None:
     kinds = {"pods", "persistentvolumeclaims"}
     spoil = InTurn(faulty.account.username, "delete", kinds, FAULTS)
-    with hub_of(faulty, tmp_path / "hub") as hub:
+    with hub_of(faulty, tmp_path / "hub", PATIENT) as hub:
         faulty.expect_sets()
         assert hub.start("ada", {"profile": "cpu"}).ok
         wait_until(partial(is_ready, hub, "ada"), "ada's server runs")
@@ -41,11 +42,13 @@ def test_nothing_is_left(faulty: FaultyCluster, tmp_path: Path) -> None:
         faulty.suffer(spoil)
 
         assert hub.rest("DELETE", "users/ada/server").status_code in (202, 204)
-        wait_until(lambda: hub.user("ada")["servers"][""]["stopped"], "ada's server is stopped")
+        wait_until(lambda: hub.user("ada")["servers"][""]["stopped"], "ada's server is stopped", 60)
         assert faulty.pods("ada") == []
         assert hub.rest("DELETE", "users/ada").status_code == 204
 
-        wait_until(lambda: not faulty.names("/api/v1/persistentvolumeclaims"), "the volume is gone")
+        wait_until(
+            lambda: not faulty.names("/api/v1/persistentvolumeclaims"), "the volume is gone", 60
+        )
         assert spoil.met == dict.fromkeys(kinds, len(FAULTS))
         faulty.settle(hub, [])
         assert own_tracebacks(hub.log()) == []

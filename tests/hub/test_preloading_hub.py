@@ -8,7 +8,7 @@ from cluster_thread import ClusterThread
 from hub_profiles import PROFILES, MakeHub
 from running_hub import Browser, wait_until
 
-pytestmark = pytest.mark.hosts
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(240)]
 
 # A namespace of its own: another hub of these tests preloads in the servers' own.
 PRELOADING = f"""{PROFILES}
