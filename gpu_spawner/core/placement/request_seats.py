@@ -123,7 +123,7 @@ class RequestSeats:
             self._snapshot = snapshot
 
     def _judged(self, states: Mapping[str, NodeState]) -> JudgedNodes:
-        # Seats that are not known show no node; which nodes have room is kept for when they are.
+        # Seats that are not known show no node, which says nothing of where there is room.
         room = self._room if states is not _NO_NODES else None
         return JudgedNodes(self.request, states, self._barriers, self._devices, room=room)
 
