@@ -6,6 +6,7 @@ it tells of the machine as much as of the code.
 
 import itertools
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from gpu_spawner.catalog_files import read_mapping
 from gpu_spawner.core.catalog.model import Catalog
+from gpu_spawner.core.cluster.claim_objects import ResourceClaim
 from gpu_spawner.core.cluster.decoding import decode_list
 from gpu_spawner.core.cluster.snapshot import Snapshot
 from gpu_spawner.core.cluster.state import KINDS, ClusterState
@@ -44,6 +46,15 @@ def fed(*, is_cut: bool) -> ClusterState:
     return state
 
 
+def claim_events() -> Iterator[tuple[str, ResourceClaim]]:
+    """Let a hundred claims get a GPU, then give it back, again and again."""
+    return itertools.cycle(
+        (event, build_claim(number, 7))
+        for event in ("ADDED", "DELETED")
+        for number in range(0, 999, 9)
+    )
+
+
 @each_kind
 @pytest.mark.benchmark(group="devices: first list")
 def test_decoding_all_slices(benchmark: BenchmarkFixture, *, is_cut: bool) -> None:
@@ -62,11 +73,7 @@ def test_one_claim_event(benchmark: BenchmarkFixture, *, is_cut: bool) -> None:
     indexes = [SeatIndex(request) for request in build_device_requests()]
     for index in indexes:
         index.update(state.snapshot(1.0))
-    events = itertools.cycle(
-        (event, build_claim(number, 7))
-        for event in ("ADDED", "DELETED")
-        for number in range(0, 999, 9)
-    )
+    events = claim_events()
 
     def handle_event() -> None:
         event, claim = next(events)
@@ -132,11 +139,7 @@ def test_offers_after_a_claim_event(benchmark: BenchmarkFixture) -> None:
     board = OfferBoard(build_catalog())
     offers = board.update(state.snapshot(1.0))
     assert [choice.free for choice in offers[0].choices] == [4004, 1780, 668]
-    events = itertools.cycle(
-        (event, build_claim(number, 7))
-        for event in ("ADDED", "DELETED")
-        for number in range(0, 999, 9)
-    )
+    events = claim_events()
 
     def handle_event() -> None:
         event, claim = next(events)

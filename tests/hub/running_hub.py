@@ -138,6 +138,17 @@ class RunningHub:
 
         wait_until(has_looked, "the hub has read the cluster")
 
+    def wait_not_modified(self, path: str) -> None:
+        """Ask twice until the second answer is that nothing is new: something may have changed."""
+
+        def is_unchanged() -> bool:
+            first = self.rest("GET", path)
+            assert first.status_code == 200
+            again = self.rest("GET", path, headers={"If-None-Match": first.headers["ETag"]})
+            return again.status_code == 304 and again.content == b""
+
+        wait_until(is_unchanged, f"{path} is not sent again")
+
     def wait_empty(self) -> None:
         """Wait until nobody's GPUs are counted: the hub hears later than others that a pod is gone.
 

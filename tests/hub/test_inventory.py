@@ -128,14 +128,7 @@ class TestJson:
             cluster.vacate("too-large")
 
     def test_unchanged_inventory_is_not_sent_again(self, hub: RunningHub) -> None:
-        def asked_twice() -> bool:
-            """Ask, and ask again; something may have changed between the two."""
-            first = hub.rest("GET", PATH)
-            assert first.status_code == 200
-            again = hub.rest("GET", PATH, headers={"If-None-Match": first.headers["ETag"]})
-            return again.status_code == 304 and again.content == b""
-
-        wait_until(asked_twice, "the second answer is that nothing is new")
+        hub.wait_not_modified(PATH)
 
     def test_a_cordoned_node_has_nothing_free_to_offer(
         self, hub: RunningHub, cluster: ClusterThread

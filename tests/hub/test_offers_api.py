@@ -57,16 +57,7 @@ class TestJson:
             assert name not in text
 
     def test_unchanged_offers_are_not_sent_again(self, hub: RunningHub, user: str) -> None:
-        path = f"gpu-spawner/offers?user={user}"
-
-        def asked_twice() -> bool:
-            """Ask, and ask again; something may have changed between the two."""
-            first = hub.rest("GET", path)
-            assert first.status_code == 200
-            again = hub.rest("GET", path, headers={"If-None-Match": first.headers["ETag"]})
-            return again.status_code == 304 and again.content == b""
-
-        wait_until(asked_twice, "the second answer is that nothing is new")
+        hub.wait_not_modified(f"gpu-spawner/offers?user={user}")
 
     def test_only_who_may_start_a_server_may_look(self, hub: RunningHub, user: str) -> None:
         own = Browser(hub, user)

@@ -33,7 +33,6 @@ __all__ = [
     "Rejection",
     "check_node",
     "count_on_node",
-    "count_with_devices",
     "load_against",
     "looks_at_names",
     "room_beside",
@@ -75,7 +74,7 @@ def check_node(
         devices: what the pod asks of devices; None where it asks for none.
     """
     barred = barriers.get(state.node.name, ())
-    free, total = count_with_devices(
+    free, total = count_on_node(
         request, state, is_barred=bool(barred), is_exclusive=is_exclusive, devices=devices
     )
     if devices is not None:
@@ -97,12 +96,13 @@ def check_node(
     )
 
 
-def count_with_devices(
+def count_on_node(  # noqa: PLR0913 - all that decides about one node
     request: PodRequest,
     state: NodeState,
     *,
     is_barred: bool = False,
     is_exclusive: bool = False,
+    is_open: bool | None = None,
     devices: DeviceSide | None = None,
 ) -> tuple[int, int]:
     """Return the free and the total seats of one node without saying why.
@@ -112,33 +112,12 @@ def count_with_devices(
         state: the node and what is used on it.
         is_barred: whether a rule that looks beyond this node keeps the pod away now.
         is_exclusive: as for :func:`check_node`.
-        devices: likewise.
-    """
-    if devices is None:
-        return count_on_node(request, state, is_barred=is_barred, is_exclusive=is_exclusive)
-    asked = devices.request_at(state.node)
-    free, total = count_on_node(asked, state, is_barred=is_barred, is_exclusive=is_exclusive)
-    return devices.counts(state.node, free, total)
-
-
-def count_on_node(
-    request: PodRequest,
-    state: NodeState,
-    *,
-    is_barred: bool = False,
-    is_exclusive: bool = False,
-    is_open: bool | None = None,
-) -> tuple[int, int]:
-    """Return the free and the total seats of one node without saying why; devices left out.
-
-    Args:
-        request: what the pod asks for.
-        state: the node and what is used on it.
-        is_barred: whether a rule that looks beyond this node keeps the pod away now.
-        is_exclusive: as for :func:`check_node`.
         is_open: whether nothing in the node itself refuses, where that is known already.
+        devices: as for :func:`check_node`.
     """
     node = state.node
+    if devices is not None:
+        request = devices.request_at(node)
     if is_open is None:
         is_open = not static_rejections(request, node)
     if not is_open:
@@ -153,7 +132,7 @@ def count_on_node(
     if parts is not None:
         total = count_parts(parts, node, NO_LOAD, total)
         free = count_parts(parts, node, load, free)
-    return free, total
+    return (free, total) if devices is None else devices.counts(node, free, total)
 
 
 def static_rejections(request: PodRequest, node: Node) -> tuple[Rejection, ...]:

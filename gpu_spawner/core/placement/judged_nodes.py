@@ -10,7 +10,7 @@ import msgspec
 from gpu_spawner.core.cluster.snapshot import NodeState
 from gpu_spawner.core.placement.barriers import NO_BARRIERS, Barriers
 from gpu_spawner.core.placement.device_side import DeviceSide
-from gpu_spawner.core.placement.fitting import NodeSeats, check_node, count_with_devices
+from gpu_spawner.core.placement.fitting import NodeSeats, check_node, count_on_node
 from gpu_spawner.core.placement.pod_request import PodRequest
 
 __all__ = ["JudgedNodes", "NodeParts", "RoomyNodes"]
@@ -96,7 +96,7 @@ class JudgedNodes(NodeParts):
 
     def counts(self, name: str) -> tuple[int, int]:
         """Return the free and the total seats of one node, without the reasons."""
-        free, total = count_with_devices(
+        free, total = count_on_node(
             self._request,
             self._states[name],
             is_barred=name in self._barriers.by_node,
